@@ -1,0 +1,228 @@
+//! Streamed results (§8.4): splitting on the sender's side, assembling on the receiver's.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::id::ResultId;
+use crate::wire::event::{Encoding, ResultChunk};
+use crate::{Code, Error};
+
+/// Splits what an agent writes into chunks. It holds the newest piece back, since only the last
+/// chunk says `more: false`.
+#[derive(Debug)]
+pub struct Splitter {
+    id: ResultId,
+    encoding: Encoding,
+    pending: Vec<u8>,
+    most: usize,
+    next: u64,
+    size: u64,
+    cap: u64,
+}
+
+impl Splitter {
+    /// Chunks of at most `encoded` bytes of data, `cap` decoded bytes in all.
+    pub fn new(id: ResultId, encoding: Encoding, encoded: usize, cap: u64) -> Self {
+        let most = match encoding {
+            // A character has at most 4 bytes, and a chunk holds whole ones.
+            Encoding::Utf8 => encoded.max(4),
+            Encoding::Base64 => (encoded / 4 * 3).max(3),
+        };
+        Self { id, encoding, pending: Vec::new(), most, next: 0, size: 0, cap }
+    }
+
+    /// The result's id.
+    pub fn id(&self) -> &ResultId {
+        &self.id
+    }
+
+    /// Decoded bytes so far.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes one piece of the result, and gives the chunks that are ready. A piece begins a chunk
+    /// of its own: what the agent wrote together stays together, unless it is too large.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` if the result passes its cap, or text is no UTF-8.
+    pub fn write(&mut self, piece: &[u8]) -> Result<Vec<ResultChunk>, Error> {
+        self.size += piece.len() as u64;
+        if self.size > self.cap {
+            return Err(Error::limit(format!("a streamed result may have at most {} bytes", self.cap)));
+        }
+        let mut ready = Vec::new();
+        let whole = match self.encoding {
+            Encoding::Base64 => true,
+            Encoding::Utf8 => std::str::from_utf8(&self.pending).is_ok(),
+        };
+        if !self.pending.is_empty() && whole {
+            ready.push(self.cut(self.pending.len(), true)?);
+        }
+        self.pending.extend_from_slice(piece);
+        while self.pending.len() > self.most {
+            ready.push(self.cut(self.most, true)?);
+        }
+        Ok(ready)
+    }
+
+    /// The last chunk.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` if text ends inside a character.
+    pub fn finish(&mut self) -> Result<ResultChunk, Error> {
+        self.cut(self.pending.len(), false)
+    }
+
+    fn cut(&mut self, at: usize, more: bool) -> Result<ResultChunk, Error> {
+        let not_text = || Error::new(Code::InternalError, "a utf8 result must be UTF-8");
+        let mut at = at;
+        if self.encoding == Encoding::Utf8 {
+            let valid = match std::str::from_utf8(&self.pending[..at]) {
+                Ok(text) => text.len(),
+                // Cut before a character that the limit would split; anything else is no text.
+                Err(e) if e.error_len().is_none() && at < self.pending.len() => e.valid_up_to(),
+                Err(_) => return Err(not_text()),
+            };
+            at = valid;
+        }
+        let rest = self.pending.split_off(at);
+        let piece = std::mem::replace(&mut self.pending, rest);
+        let data = match self.encoding {
+            Encoding::Utf8 => String::from_utf8(piece).map_err(|_| not_text())?,
+            Encoding::Base64 => STANDARD.encode(piece),
+        };
+        let chunk_seq = self.next;
+        self.next += 1;
+        Ok(ResultChunk { result_id: self.id.clone(), chunk_seq, data, encoding: self.encoding, more })
+    }
+}
+
+/// Assembles chunks and checks their order.
+#[derive(Debug, Default)]
+pub struct Assembler {
+    id: Option<ResultId>,
+    bytes: Vec<u8>,
+    next: u64,
+    complete: bool,
+    encoding: Option<Encoding>,
+}
+
+impl Assembler {
+    /// Takes the next chunk.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if it is not the next one of the same result, its data are not as it
+    /// says, or `cap` decoded bytes are passed.
+    pub fn push(&mut self, chunk: &ResultChunk, cap: usize) -> Result<(), Error> {
+        let fault = |rule: &str| Err(Error::fault("result_chunk", rule));
+        if self.complete {
+            // One SDK ends a stream with an empty chunk of another encoding; nothing else may follow.
+            return fault("nothing follows the chunk with more: false");
+        }
+        if *self.id.get_or_insert_with(|| chunk.result_id.clone()) != chunk.result_id {
+            return fault("must keep its result_id");
+        }
+        if chunk.chunk_seq != self.next {
+            return fault("must have the next chunk_seq");
+        }
+        let encoding = *self.encoding.get_or_insert(chunk.encoding);
+        if encoding != chunk.encoding && !chunk.data.is_empty() {
+            return fault("must keep its encoding");
+        }
+        match chunk.encoding {
+            Encoding::Utf8 => self.bytes.extend_from_slice(chunk.data.as_bytes()),
+            Encoding::Base64 => match STANDARD.decode(&chunk.data) {
+                Ok(bytes) => self.bytes.extend_from_slice(&bytes),
+                Err(_) => return fault("must have base64 data"),
+            },
+        }
+        if self.bytes.len() > cap {
+            return fault("the result is larger than this client takes");
+        }
+        self.next += 1;
+        self.complete = !chunk.more;
+        Ok(())
+    }
+
+    /// The whole result, once its last chunk is there.
+    pub fn finish(self) -> Option<Vec<u8>> {
+        self.complete.then_some(self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn stream(pieces: &[Vec<u8>], encoding: Encoding, encoded: usize) -> Result<Vec<ResultChunk>, Error> {
+        let mut splitter = Splitter::new(ResultId::from_bits(1), encoding, encoded, 1 << 20);
+        let mut chunks = Vec::new();
+        for piece in pieces {
+            chunks.extend(splitter.write(piece)?);
+        }
+        chunks.push(splitter.finish()?);
+        Ok(chunks)
+    }
+
+    fn assemble(chunks: &[ResultChunk]) -> Result<Option<Vec<u8>>, Error> {
+        let mut assembler = Assembler::default();
+        for chunk in chunks {
+            assembler.push(chunk, 1 << 20)?;
+        }
+        Ok(assembler.finish())
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_survive_splitting_and_assembling(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..8),
+            encoded in 4usize..64,
+        ) {
+            let chunks = stream(&pieces, Encoding::Base64, encoded).unwrap();
+            prop_assert!(chunks.iter().all(|c| c.data.len() <= encoded));
+            prop_assert_eq!(chunks.iter().filter(|c| !c.more).count(), 1);
+            prop_assert_eq!(assemble(&chunks).unwrap().unwrap(), pieces.concat());
+        }
+
+        #[test]
+        fn text_is_never_split_inside_a_character(text in "\\PC{0,80}", cuts in prop::collection::vec(0usize..200, 0..4)) {
+            let bytes = text.as_bytes();
+            let mut pieces = vec![];
+            let mut from = 0;
+            let mut cuts: Vec<_> = cuts.into_iter().map(|c| c.min(bytes.len())).collect();
+            cuts.sort_unstable();
+            for cut in cuts.into_iter().chain([bytes.len()]) {
+                pieces.push(bytes[from..cut].to_vec());
+                from = cut;
+            }
+            let chunks = stream(&pieces, Encoding::Utf8, 8).unwrap();
+            prop_assert!(chunks.iter().all(|c| c.data.len() <= 8));
+            prop_assert_eq!(assemble(&chunks).unwrap().unwrap(), bytes);
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_or_too_much_is_refused() {
+        assert!(stream(&[vec![0xff]], Encoding::Utf8, 8).is_err());
+        assert!(stream(&["é".as_bytes()[..1].to_vec()], Encoding::Utf8, 8).is_err());
+        let mut splitter = Splitter::new(ResultId::from_bits(1), Encoding::Utf8, 8, 10);
+        let e = splitter.write(&[b'a'; 11]).unwrap_err();
+        assert_eq!(e.details().unwrap().as_str(), r#"{"reason":"limit"}"#);
+    }
+
+    #[test]
+    fn chunks_out_of_order_are_refused() {
+        let chunks = stream(&[vec![1; 9]], Encoding::Base64, 4).unwrap();
+        assert!(assemble(&[chunks[1].clone()]).is_err());
+        assert!(assemble(&[chunks[0].clone(), chunks[0].clone()]).is_err());
+        assert_eq!(assemble(&chunks[..1]).unwrap(), None);
+        let mut foreign = chunks.clone();
+        foreign[1].result_id = ResultId::from_bits(2);
+        assert!(assemble(&foreign).is_err());
+        let mut extra = chunks.clone();
+        extra.push(chunks[0].clone());
+        assert!(assemble(&extra).is_err());
+    }
+}

@@ -1,0 +1,214 @@
+//! Leases as they are on the wire (§9.1, §9.2): namespaces and patterns.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::money::{Amount, Currency, parse_budget};
+use crate::{Error, Feature, Features, Timestamp};
+
+macro_rules! namespaces {
+    ($($(#[$doc:meta])* $name:ident = $wire:literal,)*) => {
+        /// A capability namespace (§9.2).
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[non_exhaustive]
+        pub enum Namespace {
+            $($(#[$doc])* $name,)*
+            /// A vendor's own: `x-vendor.` and more.
+            Vendor(String),
+        }
+
+        impl Namespace {
+            /// The namespace as it is on the wire.
+            pub fn as_str(&self) -> &str {
+                match self { $(Self::$name => $wire,)* Self::Vendor(name) => name }
+            }
+        }
+
+        impl FromStr for Namespace {
+            type Err = InvalidNamespace;
+            fn from_str(text: &str) -> Result<Self, InvalidNamespace> {
+                match text {
+                    $($wire => Ok(Self::$name),)*
+                    vendor if vendor.strip_prefix("x-vendor.").is_some_and(|rest| !rest.is_empty()) => {
+                        Ok(Self::Vendor(vendor.to_owned()))
+                    }
+                    _ => Err(InvalidNamespace),
+                }
+            }
+        }
+    };
+}
+
+namespaces! {
+    /// Reading files.
+    FsRead = "fs.read",
+    /// Writing files.
+    FsWrite = "fs.write",
+    /// Outbound HTTP.
+    NetFetch = "net.fetch",
+    /// Calling registered tools.
+    ToolCall = "tool.call",
+    /// Delegating to other agents.
+    AgentDelegate = "agent.delegate",
+    /// Spending limits.
+    CostBudget = "cost.budget",
+    /// Models.
+    ModelUse = "model.use",
+}
+
+/// Why a text is no namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("must be a namespace of section 9.2 or begin with x-vendor.")]
+pub struct InvalidNamespace;
+
+impl Serialize for Namespace {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Namespace {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(d)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Capability grants: patterns by namespace. An empty lease grants nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Lease(pub BTreeMap<Namespace, Vec<String>>);
+
+/// `lease_constraints` (§9.5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LeaseConstraints {
+    /// When the authority ends, as text: the form matters (`Z`), so it is checked, not only read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<String>,
+}
+
+impl LeaseConstraints {
+    /// A lease that ends at `at`.
+    pub fn expires_at(at: Timestamp) -> Self {
+        Self { expires_at: Some(at.to_string()) }
+    }
+
+    /// The end in force.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if it is not UTC with `Z`, or not after `now`.
+    pub fn effective(&self, now: Timestamp) -> Result<Option<Timestamp>, Error> {
+        const FIELD: &str = "payload.lease_constraints.expires_at";
+        let Some(text) = &self.expires_at else { return Ok(None) };
+        let at = Timestamp::parse_utc(text).map_err(|e| Error::fault(FIELD, &e.to_string()))?;
+        if at <= now {
+            return Err(Error::fault(FIELD, "must be in the future"));
+        }
+        Ok(Some(at))
+    }
+}
+
+/// The most patterns of a lease, and the longest pattern in bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct Caps {
+    /// Patterns in all namespaces together.
+    pub patterns: usize,
+    /// Bytes of one pattern.
+    pub pattern_bytes: usize,
+}
+
+impl Lease {
+    /// Checks what can be checked without an operation at hand: that each namespace in use was
+    /// negotiated, the caps, and that patterns are texts of the right form.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` that names the namespace and the rule.
+    pub fn validate(&self, features: Features, caps: Caps) -> Result<(), Error> {
+        let total: usize = self.0.values().map(Vec::len).sum();
+        if total > caps.patterns {
+            let rule = format!("must have at most {} patterns", caps.patterns);
+            return Err(Error::fault("payload.lease_request", &rule));
+        }
+        for (namespace, patterns) in &self.0 {
+            match namespace {
+                Namespace::CostBudget => features.require(Feature::CostBudget)?,
+                Namespace::ModelUse => features.require(Feature::ModelUse)?,
+                _ => {}
+            }
+            let field = format!("payload.lease_request.{}", namespace.as_str());
+            for pattern in patterns {
+                if pattern.is_empty() || pattern.len() > caps.pattern_bytes || pattern.contains('\0') {
+                    let rule = format!("each pattern must have 1 to {} bytes and no NUL", caps.pattern_bytes);
+                    return Err(Error::fault(&field, &rule));
+                }
+            }
+        }
+        self.budget().map(drop)
+    }
+
+    /// The budget's counters at the start: one for each currency.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if an entry is not `currency:amount`, or a currency comes twice.
+    pub fn budget(&self) -> Result<BTreeMap<Currency, Amount>, Error> {
+        const FIELD: &str = "payload.lease_request.cost.budget";
+        let mut counters = BTreeMap::new();
+        for entry in self.0.get(&Namespace::CostBudget).into_iter().flatten() {
+            let (currency, amount) = parse_budget(entry).map_err(|e| Error::fault(FIELD, &e.to_string()))?;
+            if counters.insert(currency, amount).is_some() {
+                return Err(Error::fault(FIELD, "must name each currency once"));
+            }
+        }
+        Ok(counters)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CAPS: Caps = Caps { patterns: 4, pattern_bytes: 16 };
+
+    fn lease(json: &str) -> Result<Lease, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    #[test]
+    fn namespaces_are_the_seven_and_the_vendors() {
+        assert!(lease(r#"{"fs.read":["/a"],"x-vendor.acme.gpu":["h*"]}"#).is_ok());
+        for bad in
+            [r#"{"fs.exec":["/a"]}"#, r#"{"x-vendor.":["a"]}"#, r#"{"fs.read":"/a"}"#, r#"{"fs.read":[1]}"#]
+        {
+            assert!(lease(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_lease_is_checked_against_features_and_caps() {
+        let all = Features::of(Feature::ALL);
+        let check = |json: &str, features| {
+            lease(json).unwrap().validate(features, CAPS).map_err(|e| e.message().to_owned())
+        };
+        assert_eq!(check(r#"{"cost.budget":["USD:1"]}"#, all), Ok(()));
+        assert!(
+            check(r#"{"cost.budget":["USD:1"]}"#, Features::NONE).unwrap_err().contains("not negotiated")
+        );
+        assert!(check(r#"{"cost.budget":["USD:1","USD:2"]}"#, all).unwrap_err().contains("once"));
+        assert!(check(r#"{"tool.call":["a","b","c","d","e"]}"#, all).unwrap_err().contains("at most 4"));
+        assert!(check(r#"{"tool.call":[""]}"#, all).is_err());
+        assert!(check(r#"{"tool.call":["12345678901234567"]}"#, all).is_err());
+    }
+
+    #[test]
+    fn an_expiry_must_be_utc_and_ahead() {
+        let now = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let at = |text: &str| LeaseConstraints { expires_at: Some(text.to_owned()) }.effective(now);
+        assert_eq!(at("2026-01-01T00:00:01Z").unwrap(), Some(Timestamp::from_millis(now.as_millis() + 1000)));
+        for bad in ["2026-01-01T00:00:00Z", "2026-01-01T00:00:01+00:00", "soon"] {
+            assert!(at(bad).is_err(), "{bad}");
+        }
+    }
+}
