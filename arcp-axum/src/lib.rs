@@ -1,1 +1,23 @@
-//! x
+//! Mounts an ARCP runtime in an axum app: `.route("/arcp", arcp_axum::handler(runtime))`.
+//!
+//! ```no_run
+#![doc = include_str!("../../examples/src/bin/axum.rs")]
+//! ```
+
+use arcp_tower::upgrade::Upgrade;
+use arcp_tower::{Config, Mount};
+use axum::routing::{MethodRouter, any_service};
+
+/// A route that serves ARCP over WebSocket, with the default bounds. It goes wherever a
+/// `MethodRouter` goes: below nesting, state and layers. What middleware puts into the request's
+/// extensions reaches the authenticator and the agents.
+///
+/// `any` and not `get`: an upgrade over HTTP/2 is a `CONNECT`.
+pub fn handler<M: Mount + Sync, S: Clone>(runtime: M) -> MethodRouter<S> {
+    handler_with(runtime, Config::default())
+}
+
+/// [`handler`] with bounds of your own: best those that the runtime was built with.
+pub fn handler_with<M: Mount + Sync, S: Clone>(runtime: M, config: Config) -> MethodRouter<S> {
+    any_service(Upgrade::with_config(runtime, config))
+}

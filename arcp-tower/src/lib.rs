@@ -1,1 +1,59 @@
-//! x
+//! An ARCP v1.1 runtime as a [`tower`](tower_service) service.
+//!
+//! Everything is a service, at five levels; at each of them *ready* means one thing.
+//!
+//! | level | service | ready means |
+//! |---|---|---|
+//! | HTTP | [`upgrade::Upgrade`], `Service<http::Request<_>>` | always |
+//! | connection | [`Runtime`], `Service<`[`Connect`]`>` | there is room for a handshake |
+//! | command | `Service<`[`Request`]`>`, one of each session | this command may run now |
+//! | operation | comes with leases | |
+//! | event | `Service<`[`Emit`]`>`, one of each job | the submitter can take an event |
+//!
+//! Ping, pong, ack, close and cancel pass none of the user's layers: a rate limit cannot cost a
+//! connection its heartbeat, and an ack can always open the gate again.
+//!
+//! ```
+//! use arcp_tower::{AuthLayer, BearerTokens, Job, Runtime, agent_fn};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let runtime = Runtime::builder()
+//!     .agent("greet", agent_fn(|name: String, job: Job| async move {
+//!         job.status("greeting").await?;
+//!         Ok(format!("hello {name}"))
+//!     }))
+//!     .build()?
+//!     .layer(AuthLayer::new(BearerTokens::new([("secret", "me@example.com")])));
+//! # let _ = runtime;
+//! # Ok(())
+//! # }
+//! ```
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
+
+pub mod agent;
+pub mod auth;
+mod clock;
+pub mod config;
+pub mod driver;
+pub mod layer;
+pub mod profile;
+mod random;
+pub mod runtime;
+pub mod service;
+pub mod upgrade;
+
+pub use agent::{Agent, AgentError, Job, Level, ResultStream, agent_fn, agent_service};
+pub use auth::{BearerTokens, Credentials, Principal};
+pub use config::Config;
+pub use driver::serve;
+pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
+pub use runtime::{Builder, Runtime};
+pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response, Session, SessionCtx};
+
+pub use arcp_core as core;
+pub use tower_layer::Layer;
+pub use tower_service::Service;
+
+/// The error of a service that is not ours.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

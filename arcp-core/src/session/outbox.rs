@@ -38,6 +38,8 @@ impl Run {
 pub struct Placed {
     /// Its number; `None` if the session did not negotiate what it needs, and so is not sent it.
     pub event_seq: Option<u64>,
+    /// Whether it is an event of the session's own job.
+    pub own: bool,
     /// Credits that are free again: until the first ack, sending is as good as acknowledging.
     pub credits: u64,
 }
@@ -154,7 +156,7 @@ impl Outbox {
         let credits = u64::from(own && !self.acking);
         if event.needs.is_some_and(|feature| !self.features.has(feature)) {
             // It takes no number, and will not be acknowledged.
-            return Some(Placed { event_seq: None, credits: u64::from(own) });
+            return Some(Placed { event_seq: None, own, credits: u64::from(own) });
         }
         self.head += 1;
         let at = self.head;
@@ -174,7 +176,7 @@ impl Outbox {
         if event.is_terminal() {
             self.feeds.remove(&feed);
         }
-        Some(Placed { event_seq: Some(at), credits })
+        Some(Placed { event_seq: Some(at), own, credits })
     }
 
     /// Records `last_processed_seq` (§6.5); returns how many credits are free again. An ack below
@@ -234,7 +236,10 @@ mod tests {
     fn an_event_that_was_not_negotiated_takes_no_number() {
         let mut outbox = Outbox::new(Features::NONE, 100);
         let a = outbox.follow(JobId::from_bits(1), 1, true);
-        assert_eq!(outbox.place(a, &event("progress")), Some(Placed { event_seq: None, credits: 1 }));
+        assert_eq!(
+            outbox.place(a, &event("progress")),
+            Some(Placed { event_seq: None, own: true, credits: 1 })
+        );
         assert_eq!(outbox.place(a, &event("log")).unwrap().event_seq, Some(1));
         let mut able = Outbox::new(Features::of(&[Feature::Progress]), 100);
         let a = able.follow(JobId::from_bits(1), 1, true);

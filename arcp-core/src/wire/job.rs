@@ -79,10 +79,10 @@ pub struct Accepted {
 
 impl Accepted {
     /// An acceptance with an empty lease.
-    pub fn new(job_id: JobId, agent: &AgentRef, accepted_at: Timestamp) -> Self {
+    pub fn new(job_id: JobId, agent: impl Into<String>, accepted_at: Timestamp) -> Self {
         Self {
             job_id,
-            agent: Some(agent.to_string()),
+            agent: Some(agent.into()),
             request_id: None,
             lease: Lease::default(),
             lease_constraints: None,

@@ -1,0 +1,60 @@
+//! Agents: what a runtime runs, and what they are given.
+
+mod function;
+mod job;
+mod progress;
+mod stream;
+
+use arcp_core::{Error, Json};
+use futures_util::future::BoxFuture;
+
+pub use function::{AgentFn, AgentService, agent_fn, agent_service};
+pub use job::{Job, Level};
+pub(crate) use job::{JobParts, StreamState};
+pub use progress::ProgressReport;
+pub use stream::ResultStream;
+
+/// Something that can run a job. [`agent_fn`] makes one of an async function, [`agent_service`] one
+/// of a `tower` service.
+pub trait Agent: Send + Sync + 'static {
+    /// Whether it would take `input`. A submit whose input it would not take is refused (§7.1).
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` that names the place of the fault.
+    fn check(&self, input: &Json) -> Result<(), Error> {
+        let _ = input;
+        Ok(())
+    }
+
+    /// Runs a job. What it returns is the job's result, unless a result was streamed.
+    fn run(&self, job: Job) -> BoxFuture<'static, Result<Json, AgentError>>;
+}
+
+/// Why a job failed: any error of the agent's own, or one of ours with its code.
+///
+/// Every error converts into it, so `?` works in an agent. An [`arcp_core::Error`] anywhere in the
+/// chain decides the code of the job's end; any other error becomes `INTERNAL_ERROR` with the text
+/// of the outermost one, which the client will read.
+#[derive(Debug)]
+pub struct AgentError(Error);
+
+impl AgentError {
+    /// How the job will end.
+    pub fn into_error(self) -> Error {
+        self.0
+    }
+}
+
+impl<E: Into<crate::BoxError>> From<E> for AgentError {
+    fn from(e: E) -> Self {
+        let e = e.into();
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&*e);
+        while let Some(cause) = next {
+            if let Some(known) = cause.downcast_ref::<Error>() {
+                return Self(known.clone());
+            }
+            next = cause.source();
+        }
+        Self(Error::new(arcp_core::Code::InternalError, e.to_string()))
+    }
+}

@@ -1,0 +1,159 @@
+//! Every bound of the runtime, in one place.
+
+use std::time::Duration;
+
+use arcp_core::transport::WsLimits;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::profile::Choice;
+
+/// The bounds of the runtime and of its connections: every queue, buffer, map and wait has one here.
+///
+/// ```
+/// use arcp_tower::Config;
+/// use std::time::Duration;
+/// let config = Config::default().with(|c| c.heartbeat = Duration::from_secs(10));
+/// assert_eq!(config.window, 4096);
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Config {
+    /// How long the first message may take, and then the answer to it. 5 s.
+    pub handshake_timeout: Duration,
+    /// The first message, in bytes. 16 KiB.
+    pub first_frame: usize,
+    /// Every later message, in bytes. 2 MiB and 64 KiB.
+    pub max_frame: usize,
+    /// How deep JSON may nest. 128.
+    pub json_depth: usize,
+    /// Bytes that a connection reads at once, and holds as long as it lives. 4 KiB.
+    pub read_buffer: usize,
+    /// Bytes that a connection gathers before it writes them. 64 KiB.
+    pub write_buffer: usize,
+    /// The heartbeat interval (§6.4). 30 s.
+    pub heartbeat: Duration,
+    /// How long a connection may take to close. 1 s.
+    pub close_timeout: Duration,
+    /// Frames a second that a connection may send. 50,000.
+    pub frame_rate: u32,
+    /// Frames that it may send at once. 50,000.
+    pub frame_burst: u32,
+    /// Replies that may wait to be sent before reading stops. 64.
+    pub control_queue: usize,
+    /// Commands of one session that run at once. 16.
+    pub max_in_flight: usize,
+    /// Commands that are read ahead while the stack is not ready. 64.
+    pub max_pending: usize,
+    /// Jobs that one session may follow at once, its own and others. 1,024.
+    pub max_feeds: usize,
+    /// Events that a session's jobs may be ahead of its acks before they wait (§6.5). 4,096.
+    pub window: usize,
+    /// Bytes of payload that a session's jobs may be ahead of what was sent to it. 4 MiB.
+    pub backlog_bytes: usize,
+    /// Events of a job that are kept for those who watch it. 16,384; at least twice the window.
+    pub log_events: usize,
+    /// Bytes of payload of a job that are kept. 8 MiB; at least the backlog and one event.
+    pub log_bytes: usize,
+    /// Runs of numbers that a session remembers. 65,536.
+    pub max_runs: usize,
+    /// One frame that we send, in bytes. 1 MiB less 1 KiB: peers refuse more than 1 MiB.
+    pub max_sent_frame: usize,
+    /// Encoded data of one chunk of a streamed result. 512 KiB.
+    pub chunk_bytes: usize,
+    /// Decoded bytes of a streamed result. 1 GiB.
+    pub max_result: u64,
+    /// Jobs of one principal that run at once. 1,000.
+    pub max_jobs: usize,
+    /// Ended jobs that are kept in all. 4,096.
+    pub max_ended_jobs: usize,
+    /// How long an ended job is kept. 10 minutes.
+    pub retention: Duration,
+    /// How long an agent that was told to stop may take (§7.4). 30 s.
+    pub grace: Duration,
+    /// The longest `max_runtime_sec`. One day.
+    pub max_runtime: Duration,
+    /// Patterns of one lease. 1,024.
+    pub lease_patterns: usize,
+    /// Bytes of one pattern. 1 KiB.
+    pub lease_pattern_bytes: usize,
+    /// How peers are told apart; by their first frame.
+    pub profile: Choice,
+    /// Ends every connection when it is cancelled: an upgraded connection escapes a host's own
+    /// graceful shutdown.
+    pub shutdown: CancellationToken,
+    /// Lets a host wait for the connections to end.
+    pub tracker: TaskTracker,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(5),
+            first_frame: 16 << 10,
+            max_frame: (2 << 20) + (64 << 10),
+            json_depth: 128,
+            read_buffer: 4 << 10,
+            write_buffer: 64 << 10,
+            heartbeat: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(1),
+            frame_rate: 50_000,
+            frame_burst: 50_000,
+            control_queue: 64,
+            max_in_flight: 16,
+            max_pending: 64,
+            max_feeds: 1024,
+            window: 4096,
+            backlog_bytes: 4 << 20,
+            log_events: 16_384,
+            log_bytes: 8 << 20,
+            max_runs: 65_536,
+            max_sent_frame: (1 << 20) - (1 << 10),
+            chunk_bytes: 512 << 10,
+            max_result: 1 << 30,
+            max_jobs: 1000,
+            max_ended_jobs: 4096,
+            retention: Duration::from_secs(600),
+            grace: Duration::from_secs(30),
+            max_runtime: Duration::from_secs(86_400),
+            lease_patterns: 1024,
+            lease_pattern_bytes: 1024,
+            profile: Choice::default(),
+            shutdown: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Changes some bounds.
+    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
+        change(&mut self);
+        self
+    }
+
+    /// The bounds that concern a WebSocket.
+    pub fn ws_limits(&self) -> WsLimits {
+        let mut limits = WsLimits::default();
+        limits.first_message = self.first_frame;
+        limits.message = self.max_frame;
+        limits.read_buffer = self.read_buffer;
+        limits.write_buffer = self.write_buffer;
+        limits
+    }
+
+    pub(crate) fn json_limits(&self) -> arcp_core::wire::Limits {
+        arcp_core::wire::Limits::depth(self.json_depth)
+    }
+
+    pub(crate) fn log_caps(&self) -> arcp_core::log::Caps {
+        arcp_core::log::Caps {
+            events: self.log_events.max(2 * self.window),
+            bytes: self.log_bytes.max(self.backlog_bytes + 2 * self.max_sent_frame),
+        }
+    }
+
+    pub(crate) fn lease_caps(&self) -> arcp_core::lease::Caps {
+        arcp_core::lease::Caps { patterns: self.lease_patterns, pattern_bytes: self.lease_pattern_bytes }
+    }
+}

@@ -1,0 +1,113 @@
+//! Drives one connection. The same code serves every transport and every host.
+
+mod connection;
+mod refuse;
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use arcp_core::transport::{Close, Received, RecvError, Transport};
+use arcp_core::{Code, Envelope, Error, MessageType};
+use http::Extensions;
+
+use crate::config::Config;
+use crate::profile::Refusable;
+use crate::service::{Connect, MakeSession, Session};
+use connection::Connection;
+pub(crate) use refuse::to_wire;
+
+/// Serves one connection until either side ends it, and says how it was closed. `None` if the peer
+/// was gone before anything could be said.
+///
+/// There is no `Send` bound: the future is `Send` exactly when the transport and the stack are, so
+/// the same function runs under `tokio::spawn` and on a worker of actix. Dropping it ends the
+/// connection; the session and its jobs live on.
+///
+/// ```
+/// use arcp_core::transport::memory;
+/// use arcp_tower::{Config, Runtime, serve};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let (client, server) = memory(64);
+/// let runtime = Runtime::builder().build().unwrap();
+/// let served = tokio::spawn(serve(server, runtime, http::Extensions::new(), Config::default()));
+/// drop(client);
+/// assert_eq!(served.await.unwrap(), None);
+/// # }
+/// ```
+pub async fn serve<T: Transport, M: MakeSession>(
+    mut io: T,
+    make: M,
+    extensions: Extensions,
+    config: Config,
+) -> Option<Close> {
+    let opened = tokio::time::timeout(config.handshake_timeout, open(&mut io, make, extensions, &config));
+    let opened = opened.await.unwrap_or_else(|_| {
+        let rule = format!("session.hello must come within {:?}", config.handshake_timeout);
+        Err(NotOpened::refused(Error::new(Code::InvalidRequest, rule), None))
+    });
+    let close = match opened {
+        Ok(session) => {
+            io.opened();
+            Connection::new(&mut io, session).run().await
+        }
+        Err(NotOpened::Gone) => None,
+        Err(NotOpened::Unreadable(close)) => Some(close),
+        Err(NotOpened::Refused(refusal)) => {
+            let (error, first) = &*refusal;
+            tracing::debug!(%error, "handshake refused");
+            refuse::handshake(&mut io, &config, error, first.as_ref()).await;
+            Some(Close::new(Close::POLICY, error.code().as_str()))
+        }
+    };
+    let close = close?;
+    let closing = tokio::time::timeout(config.close_timeout, poll_fn(|cx| io.poll_close(cx, &close)));
+    let _ = closing.await;
+    tracing::debug!(%close, "connection closed");
+    Some(close)
+}
+
+/// Why no session was opened.
+enum NotOpened {
+    /// There is nobody to tell.
+    Gone,
+    /// The first frame could not be read; the close code says why.
+    Unreadable(Close),
+    /// The first frame, if there was one that could be read, was refused.
+    Refused(Box<(Error, Option<Envelope>)>),
+}
+
+impl NotOpened {
+    fn refused(error: Error, first: Option<Envelope>) -> Self {
+        Self::Refused(Box::new((error, first)))
+    }
+}
+
+async fn open<T: Transport, M: MakeSession>(
+    io: &mut T,
+    mut make: M,
+    extensions: Extensions,
+    config: &Config,
+) -> Result<Session<M::Commands>, NotOpened> {
+    let frame = match poll_fn(|cx| io.poll_recv(cx)).await {
+        Ok(Received::Frame(frame)) => frame,
+        Ok(Received::Closed(_)) | Err(RecvError::Io(_)) => return Err(NotOpened::Gone),
+        Err(e) => return Err(e.close().map_or(NotOpened::Gone, NotOpened::Unreadable)),
+    };
+    if frame.len() > config.first_frame {
+        return Err(NotOpened::Unreadable(Close::new(Close::TOO_LARGE, "the first message is too large")));
+    }
+    let first = Envelope::decode(&frame, config.json_limits()).map_err(|fault| {
+        let unread = Envelope::of_json(MessageType::Hello, arcp_core::Json::empty_object());
+        NotOpened::refused(fault.error, Some(unread.with_id(fault.id)))
+    })?;
+    if !Refusable::of(&first).opens() {
+        let error = Error::fault("type", "must be session.hello before anything else");
+        return Err(NotOpened::refused(error, Some(first)));
+    }
+    let profile = config.profile.choose(Some(&first));
+    let refused = |e: crate::BoxError| NotOpened::refused(to_wire(&*e), Some(first.clone()));
+    poll_fn(|cx| make.poll_ready(cx)).await.map_err(|e| refused(e.into()))?;
+    let connect = Connect::new(first.clone(), extensions, Arc::clone(&profile));
+    make.call(connect).await.map_err(|e| refused(e.into()))
+}

@@ -1,0 +1,357 @@
+//! The open half of a connection: one task, one owner, both directions polled in turn.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use arcp_core::session::{Inbound, Link, LinkConfig};
+use arcp_core::transport::{Close, Received, RecvError, Transport};
+use arcp_core::{Code, Envelope, Error, Feature, MessageId};
+use bytestring::ByteString;
+use futures_util::Stream as _;
+use futures_util::stream::FuturesOrdered;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::refuse::to_wire;
+use crate::config::Config;
+use crate::profile::{Refusable, Refusal, Refused};
+use crate::service::{After, Request, Response, Session, Staged};
+use crate::{BoxError, clock, random};
+
+/// Frames that are moved in one direction before the other has its turn.
+const TURN: usize = 128;
+/// Turns before other tasks of the thread have theirs.
+const TURNS: usize = 8;
+
+pin_project! {
+    /// A command under way, with what its refusal would name.
+    struct Call<F> {
+        request: Option<Refusable>,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Call<F> {
+    type Output = (Refusable, F::Output);
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let output = ready!(this.future.poll(cx));
+        Poll::Ready((this.request.take().unwrap_or_default(), output))
+    }
+}
+
+/// An effect that waits for the peer to answer a ping.
+struct Held {
+    nonce: Option<String>,
+    until: Instant,
+    _effect: Option<After>,
+}
+
+pub(super) struct Connection<'a, T, S: Service<Request>> {
+    io: &'a mut T,
+    session: Session<S>,
+    config: Arc<Config>,
+    link: Link,
+    calls: FuturesOrdered<Call<S::Future>>,
+    pending: VecDeque<Request>,
+    staged: Staged,
+    credits: u64,
+    held: Vec<Held>,
+    /// Set when the connection is about to end: what is still to be said goes first, until then.
+    closing: Option<(Close, Instant)>,
+}
+
+impl<'a, T, S> Connection<'a, T, S>
+where
+    T: Transport,
+    S: Service<Request, Response = Response, Error: Into<BoxError>>,
+{
+    pub(super) fn new(io: &'a mut T, session: Session<S>) -> Self {
+        let config = session.config.clone();
+        let cx = session.cx();
+        let mut link_config = LinkConfig::new(cx.features());
+        link_config.heartbeat = cx.features().has(Feature::Heartbeat).then_some(config.heartbeat);
+        link_config.frame_rate = (config.frame_rate, config.frame_burst);
+        link_config.control_queue = config.control_queue;
+        link_config.nonce = random::bits();
+        let mut link = Link::new(clock::now(), cx.id().clone(), &link_config);
+        link.reply(session.greeting.clone());
+        Self {
+            io,
+            session,
+            config,
+            link,
+            calls: FuturesOrdered::new(),
+            pending: VecDeque::new(),
+            staged: Staged::default(),
+            credits: 0,
+            held: Vec::new(),
+            closing: None,
+        }
+    }
+
+    /// Runs until the connection ends. `None` if the peer is gone.
+    pub(super) async fn run(mut self) -> Option<Close> {
+        let shutdown = self.config.shutdown.clone();
+        let mut shutdown = pin!(shutdown.cancelled());
+        let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
+        poll_fn(|cx| {
+            self.session.cx().register(cx);
+            if self.closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
+                self.close(Close::new(Close::RESTART, "the runtime is stopping"));
+            }
+            for _ in 0..TURNS {
+                if !self.session.attachment.is_current() {
+                    return Poll::Ready(Some(Close::new(
+                        Close::TAKEN_OVER,
+                        "the session was resumed elsewhere",
+                    )));
+                }
+                let progress = match self.turn(cx) {
+                    Ok(progress) => progress,
+                    Err(end) => return Poll::Ready(end),
+                };
+                if progress {
+                    continue;
+                }
+                // Timers only when nothing else is to be done: one that fires makes a new turn.
+                let Some(at) = self.next_timeout() else { return Poll::Pending };
+                let at = tokio::time::Instant::from_std(at);
+                if sleep.deadline() != at {
+                    sleep.as_mut().reset(at);
+                }
+                if sleep.as_mut().poll(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.handle_timeout();
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// One turn of everything. `Err` is the end of the connection.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
+        let mut progress = self.poll_read(cx)?;
+        progress |= self.poll_dispatch(cx)?;
+        progress |= self.poll_calls(cx);
+        match self.poll_write(cx) {
+            Ok(wrote) => progress |= wrote,
+            Err(_) => return Err(None),
+        }
+        if let Some((close, until)) = &self.closing {
+            let said = self.pending.is_empty() && self.calls.is_empty() && !self.link.has_replies();
+            if (said && !progress) || clock::now() >= *until {
+                return Err(Some(close.clone()));
+            }
+        }
+        Ok(progress)
+    }
+
+    fn close(&mut self, close: Close) {
+        self.closing.get_or_insert((close, clock::now() + self.config.close_timeout));
+    }
+
+    /// Reads while there is room. Control frames are dealt with even while no command can run.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
+        let mut progress = false;
+        for _ in 0..TURN {
+            let now = clock::now();
+            if self.closing.is_some()
+                || self.pending.len() >= self.config.max_pending
+                || !self.link.wants_frame(now)
+            {
+                break;
+            }
+            let Poll::Ready(received) = self.io.poll_recv(cx) else { break };
+            progress = true;
+            match received {
+                Ok(Received::Frame(frame)) => {
+                    self.link.heard(now);
+                    self.frame(&frame);
+                }
+                Ok(Received::Closed(Some(_))) => return Err(Some(Close::new(Close::NORMAL, ""))),
+                Ok(Received::Closed(None)) | Err(RecvError::Io(_)) => return Err(None),
+                Err(e) => {
+                    if matches!(e, RecvError::Binary) {
+                        let error = Error::fault("message", "must be a text frame");
+                        self.refuse(&error, &Refusable::frame(None));
+                    }
+                    self.close(e.close().unwrap_or_else(|| Close::new(Close::PROTOCOL, "")));
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    fn frame(&mut self, frame: &ByteString) {
+        let message = match Envelope::decode(frame, self.config.json_limits()) {
+            Ok(message) => message,
+            Err(fault) => return self.refuse(&fault.error, &Refusable::frame(fault.id)),
+        };
+        let request = Refusable::of(&message);
+        let outcome = self.link.handle(clock::wall(), message).and_then(|inbound| {
+            match inbound {
+                Inbound::Ack(seq) => self
+                    .session
+                    .cx()
+                    .ack(seq)
+                    .map_err(|e| Error::fault("payload.last_processed_seq", &e.to_string()))?,
+                Inbound::Pong(nonce) => self.held.retain(|held| held.nonce.as_ref() != Some(&nonce)),
+                Inbound::Request(message) => {
+                    self.pending.push_back(Request::new(message, self.session.cx().clone()));
+                }
+                Inbound::Urgent(message) => {
+                    let response = self.session.urgent.urgent(&message)?;
+                    self.reply(response, &request);
+                }
+                Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
+                _ => {}
+            }
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            self.refuse(&error, &request);
+        }
+    }
+
+    /// Starts commands in the order they came. Readiness is asked for only when a command waits: an
+    /// idle session must not sit on a permit that others share.
+    fn poll_dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
+        let mut progress = false;
+        while !self.pending.is_empty() && self.calls.len() < self.config.max_in_flight {
+            match self.session.service.poll_ready(cx) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(e)) => {
+                    // A service that failed its readiness is of no more use.
+                    let error = to_wire(&*e.into());
+                    return Err(Some(Close::new(Close::INTERNAL, error.message())));
+                }
+            }
+            let Some(request) = self.pending.pop_front() else { break };
+            let named = Some(Refusable::of(&request.message));
+            let future = self.session.service.call(request);
+            self.calls.push_back(Call { request: named, future });
+            progress = true;
+        }
+        Ok(progress)
+    }
+
+    /// Collects replies in the order of the requests: some clients have nothing else to match by.
+    fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut progress = false;
+        while !self.calls.is_empty()
+            && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.calls).poll_next(cx)
+        {
+            progress = true;
+            match outcome {
+                Ok(response) => self.reply(response, &request),
+                Err(e) => self.refuse(&to_wire(&*e.into()), &request),
+            }
+        }
+        progress
+    }
+
+    fn reply(&mut self, response: Response, request: &Refusable) {
+        let Response { replies, after } = response;
+        let profile = self.session.cx().profile().clone();
+        let single = replies.len() == 1;
+        let mut holds_back = false;
+        for reply in replies {
+            holds_back |= profile.holds_back(&reply);
+            self.link.reply(profile.reply(reply, request.id.as_ref().filter(|_| single)));
+        }
+        if holds_back && after.is_some() {
+            self.hold(after);
+        }
+        // Otherwise `after` runs here, when it is dropped: the replies are queued.
+    }
+
+    fn hold(&mut self, effect: Option<After>) {
+        let heartbeat = self.session.cx().features().has(Feature::Heartbeat);
+        let nonce = if heartbeat { self.link.ping(clock::wall()).ok() } else { None };
+        let wait = std::time::Duration::from_millis(if nonce.is_some() { 250 } else { 50 });
+        self.held.push(Held { nonce, until: clock::now() + wait, _effect: effect });
+    }
+
+    fn refuse(&mut self, error: &Error, request: &Refusable) {
+        let cx = self.session.cx().clone();
+        let busy = cx.is_busy() || !self.calls.is_empty() || !self.pending.is_empty();
+        tracing::debug!(%error, kind = request.kind.as_ref().map_or("none", |k| k.as_str()), "refused");
+        match cx.profile().refuse(&Refusal::new(error, request.clone(), busy)) {
+            Refused::Frames(frames) => frames.into_iter().for_each(|frame| self.link.reply(frame)),
+            Refused::Stillborn => match self.session.urgent.stillborn(error, request) {
+                Ok(response) => self.reply(response, request),
+                Err(error) => tracing::warn!(%error, "a refusal could not be said"),
+            },
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut progress = false;
+        for _ in 0..TURN {
+            let Poll::Ready(ready) = self.io.poll_ready(cx) else { break };
+            ready?;
+            let Some(frame) = self.next_frame() else { break };
+            self.io.send(frame)?;
+            progress = true;
+        }
+        self.session.cx().credit(std::mem::take(&mut self.credits));
+        if !progress {
+            // While there is more to send, it is gathered; what is left goes when there is no more.
+            if let Poll::Ready(flushed) = self.io.poll_flush(cx) {
+                flushed?;
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Control frames and replies first, then events.
+    fn next_frame(&mut self) -> Option<String> {
+        if let Some(reply) = self.link.next_reply() {
+            let id = MessageId::from_bits(random::bits());
+            return Some(reply.encode(Some(self.session.cx().id()), &id));
+        }
+        if self.closing.is_some() {
+            return None;
+        }
+        match self.session.attachment.next_event(&mut self.staged) {
+            Ok(Some((frame, credits))) => {
+                self.credits += credits;
+                Some(frame)
+            }
+            Ok(None) => None,
+            Err(_) => {
+                self.close(Close::new(Close::LAGGING, "too far behind; resume, or watch again"));
+                None
+            }
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let held = self.held.iter().map(|held| held.until).min();
+        let closing = self.closing.as_ref().map(|(_, until)| *until);
+        [self.link.poll_timeout(clock::now()), held, closing].into_iter().flatten().min()
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.held.retain(|held| held.until > now);
+        if self.closing.is_some() {
+            return;
+        }
+        if let Err(error) = self.link.handle_timeout(now, clock::wall()) {
+            debug_assert_eq!(error.code(), Code::HeartbeatLost);
+            self.refuse(&error, &Refusable::frame(None));
+            self.close(Close::new(Close::POLICY, error.code().as_str()));
+        }
+    }
+}

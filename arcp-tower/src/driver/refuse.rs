@@ -1,0 +1,48 @@
+//! Turning errors into what the peer reads.
+
+use std::future::poll_fn;
+
+use arcp_core::transport::Transport;
+use arcp_core::{Code, Envelope, Error, MessageId, SessionId};
+
+use crate::config::Config;
+use crate::profile::{Refusable, Refusal, Refused};
+use crate::random;
+
+/// Any layer's error as one of ours: ours keep their code wherever they are in the chain, the rest
+/// say nothing about the inside.
+pub(crate) fn to_wire(e: &(dyn std::error::Error + 'static)) -> Error {
+    let mut next = Some(e);
+    while let Some(cause) = next {
+        if let Some(known) = cause.downcast_ref::<Error>() {
+            return known.clone();
+        }
+        next = cause.source();
+    }
+    tracing::warn!(error = %e, "a layer failed");
+    Error::new(Code::InternalError, "the request could not be completed")
+}
+
+/// Says why the handshake was refused, in the form of the profile that the first frame asked for.
+pub(super) async fn handshake<T: Transport>(
+    io: &mut T,
+    config: &Config,
+    error: &Error,
+    first: Option<&Envelope>,
+) {
+    let profile = config.profile.choose(first);
+    let request = first.map_or_else(Refusable::default, Refusable::of);
+    // There is no session, but some clients drop a frame that names none.
+    let session_id = SessionId::from_bits(random::bits());
+    let opening = Refusable { kind: Some(arcp_core::MessageType::Hello), ..request };
+    let Refused::Frames(frames) = profile.refuse(&Refusal::new(error, opening, false)) else { return };
+    let send = async {
+        for frame in frames {
+            poll_fn(|cx| io.poll_ready(cx)).await?;
+            io.send(frame.encode(Some(&session_id), &MessageId::from_bits(random::bits())))?;
+        }
+        poll_fn(|cx| io.poll_flush(cx)).await
+    };
+    // A peer that does not read its refusal is not waited for.
+    let _ = tokio::time::timeout(config.close_timeout, send).await;
+}

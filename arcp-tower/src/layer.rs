@@ -1,0 +1,14 @@
+//! The layers that come with the runtime. All of them are ordinary `tower` layers.
+
+mod ack;
+mod auth;
+mod each_session;
+mod rate;
+mod trace;
+
+pub use ack::{AckGate, AckGateLayer};
+pub use auth::{Auth, AuthFuture, AuthLayer};
+pub use each_session::{EachSession, EachSessionFuture, EachSessionService, Plain, WithCtx, Wrap};
+pub use each_session::{each_session, each_session_fn};
+pub use rate::{PrincipalRate, PrincipalRateLayer, Quota};
+pub use trace::{Trace, TraceFuture, TraceLayer};

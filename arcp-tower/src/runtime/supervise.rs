@@ -1,0 +1,148 @@
+//! A running job: its agent, its time, and its one terminal message (§7.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcp_core::job::FinalStatus;
+use arcp_core::wire::event::Encoding;
+use arcp_core::wire::job::{JobError, JobResult};
+use arcp_core::{Code, Error, Event, Feature, Json, MessageType};
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use super::registry::{JobRecord, Registry};
+use crate::agent::{Agent, AgentError, Job, StreamState};
+use crate::clock;
+
+/// Everything that a job needs to run.
+pub(super) struct Run {
+    pub(super) record: Arc<JobRecord>,
+    pub(super) job: Job,
+    pub(super) agent: Arc<dyn Agent>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) max_runtime: Option<Duration>,
+}
+
+type Outcome = Result<Json, Error>;
+
+impl Run {
+    /// Runs the agent to its end. It has a task of its own, so that a panic in it, or a loop that
+    /// never yields, costs the job and nothing else.
+    pub(super) async fn supervise(self, jobs: Handle) {
+        self.record.start();
+        let agent = jobs.spawn(self.agent.run(self.job.clone()));
+        let outcome = self.wait(agent).await;
+        let outcome = self.with_stream(outcome).await;
+        let by_itself = if outcome.is_ok() { FinalStatus::Success } else { FinalStatus::Error };
+        if self.record.stopping() == Some(FinalStatus::Cancelled) {
+            // `job.cancelled` leaves before the terminal: the token is cancelled when it is queued.
+            self.record.cancel.cancelled().await;
+        }
+        let Some(end) = self.record.finish(by_itself) else { return };
+        self.record.cancel.cancel();
+        let terminal = self.terminal(end, outcome);
+        let job_id = &self.record.id;
+        match terminal
+            .and_then(|event| self.record.log.append(event).map_err(|e| Error::limit(e.to_string())))
+        {
+            Ok(_) => tracing::debug!(%job_id, ?end, "job ended"),
+            Err(error) => tracing::error!(%job_id, %error, "a terminal message could not be written"),
+        }
+        self.registry.ended(&self.record);
+    }
+
+    /// Waits for the agent, and for no longer than it may take.
+    async fn wait(&self, mut agent: JoinHandle<Result<Json, AgentError>>) -> Outcome {
+        let deadline = async {
+            match self.max_runtime {
+                Some(after) => sleep(after).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            joined = &mut agent => return outcome(joined),
+            () = self.record.cancel.cancelled() => {}
+            () = deadline => {
+                if self.record.expire() {
+                    self.record.cancel.cancel();
+                }
+            }
+        }
+        // It was told to stop. It may take its time to unwind, but not for ever.
+        if let Ok(joined) = timeout(self.job.grace(), &mut agent).await {
+            return outcome(joined);
+        }
+        agent.abort();
+        Err(Error::new(Code::Cancelled, "the agent did not stop in time"))
+    }
+
+    /// A streamed result stands in for what the agent returned; one that is too large for a frame
+    /// is streamed by the runtime.
+    async fn with_stream(&self, outcome: Outcome) -> Outcome {
+        let result = outcome?;
+        match self.job.stream() {
+            StreamState::Done { .. } => return Ok(result),
+            StreamState::Begun => {
+                return Err(Error::new(Code::InternalError, "the agent did not finish its streamed result"));
+            }
+            StreamState::None => {}
+        }
+        if result.as_str().len() <= self.job.max_inline() {
+            return Ok(result);
+        }
+        if !self.job.features().has(Feature::ResultChunk) {
+            let message = format!("an inline result may have at most {} bytes", self.job.max_inline());
+            return Err(Error::limit(message));
+        }
+        let mut stream = self.job.result_stream(Encoding::Utf8)?;
+        stream.summary("The result is JSON, streamed because of its size.");
+        stream.write(result.as_str()).await?;
+        stream.finish().await?;
+        Ok(Json::null())
+    }
+
+    fn terminal(&self, end: FinalStatus, outcome: Outcome) -> Result<Event, Error> {
+        let record = &self.record;
+        let now = clock::wall();
+        let error = |error: &Error| Json::of(&JobError::new(end, error, now));
+        let (kind, payload) = match (end, outcome) {
+            (FinalStatus::Success, Ok(result)) => (MessageType::Result, self.result(result)?),
+            (FinalStatus::Cancelled, _) => {
+                let e = Error::new(Code::Cancelled, "the job was cancelled");
+                (MessageType::JobError, error(&e)?)
+            }
+            (FinalStatus::TimedOut, _) => {
+                let e = Error::new(Code::Timeout, "the job passed its max_runtime_sec");
+                (MessageType::JobError, error(&e)?)
+            }
+            (_, Err(e)) => (MessageType::JobError, error(&e)?),
+            (_, Ok(_)) => return Err(Error::new(Code::InternalError, "a job cannot fail with a result")),
+        };
+        Ok(Event::terminal(kind, record.id.clone(), Some(record.trace_id), payload))
+    }
+
+    fn result(&self, inline: Json) -> Result<Json, Error> {
+        let mut result = JobResult::new(self.record.id.clone(), clock::wall());
+        result.job_id = None;
+        match self.job.stream() {
+            StreamState::Done { id, size, summary } => {
+                if !inline.is_null() {
+                    tracing::warn!(job_id = %self.record.id, "a returned result is dropped: one was streamed");
+                }
+                (result.result_id, result.result_size, result.summary) = (Some(id), Some(size), summary);
+            }
+            _ => result.result = Some(inline),
+        }
+        Json::of(&result)
+    }
+}
+
+fn outcome(joined: Result<Result<Json, AgentError>, tokio::task::JoinError>) -> Outcome {
+    match joined {
+        Ok(outcome) => outcome.map_err(AgentError::into_error),
+        // What the panic said stays here: it may name anything.
+        Err(_) => Err(Error::new(Code::InternalError, "the agent failed")),
+    }
+}

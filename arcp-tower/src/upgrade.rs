@@ -1,0 +1,119 @@
+//! The WebSocket upgrade: a service that any host on hyper can mount, axum among them.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::task::{Context, Poll};
+
+use arcp_core::transport::WebSocket;
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tower_service::Service;
+
+use crate::config::Config;
+use crate::service::{HttpInfo, Mount};
+
+/// Upgrades requests, and serves each WebSocket with a clone of the connection service.
+///
+/// HTTP/1.1 upgrades and HTTP/2 extended CONNECT (RFC 8441) are taken. What the host's middleware
+/// put into the request's extensions reaches every layer, with the target and the headers as
+/// [`HttpInfo`].
+#[derive(Debug, Clone)]
+pub struct Upgrade<M> {
+    make: M,
+    config: Config,
+}
+
+impl<M> Upgrade<M> {
+    /// Serves with `make` and the default bounds.
+    pub fn new(make: M) -> Self {
+        Self::with_config(make, Config::default())
+    }
+
+    /// Serves with `make` and `config`, which the runtime was best built with too.
+    pub fn with_config(make: M, config: Config) -> Self {
+        Self { make, config }
+    }
+}
+
+impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let accept = match accept_key(&request) {
+            Ok(accept) => accept,
+            Err((status, why)) => return ready(Ok(plain(status, why))),
+        };
+        if self.config.shutdown.is_cancelled() {
+            return ready(Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping")));
+        }
+        let upgrade = hyper::upgrade::on(&mut request);
+        let (parts, _) = request.into_parts();
+        let mut extensions = parts.extensions;
+        extensions.insert(HttpInfo::new(parts.uri, parts.headers));
+        let (make, config) = (self.make.clone(), self.config.clone());
+        self.config.tracker.spawn(async move {
+            match upgrade.await {
+                Ok(io) => {
+                    let ws = WebSocket::server(TokioIo::new(io), config.ws_limits()).await;
+                    // Boxed: what an idle connection holds should be what its state needs.
+                    Box::pin(crate::serve(ws, make, extensions, config)).await;
+                }
+                Err(error) => tracing::debug!(%error, "the upgrade failed"),
+            }
+        });
+        let mut response = Response::new(Full::default());
+        if let Some(accept) = accept {
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let headers = response.headers_mut();
+            headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        ready(Ok(response))
+    }
+}
+
+/// The accept key of an HTTP/1.1 upgrade; none for an extended CONNECT.
+fn accept_key<B>(request: &Request<B>) -> Result<Option<HeaderValue>, (StatusCode, &'static str)> {
+    let says = |name: header::HeaderName, token: &str| {
+        let values = request.headers().get_all(name);
+        let mut words = values.iter().filter_map(|v| v.to_str().ok()).flat_map(|v| v.split(','));
+        words.any(|word| word.trim().eq_ignore_ascii_case(token))
+    };
+    if !says(header::SEC_WEBSOCKET_VERSION, "13") {
+        return Err((StatusCode::UPGRADE_REQUIRED, "ARCP needs a WebSocket, version 13"));
+    }
+    if request.method() == Method::CONNECT {
+        return match request.extensions().get::<hyper::ext::Protocol>() {
+            Some(protocol) if protocol.as_str() == "websocket" => Ok(None),
+            _ => Err((StatusCode::BAD_REQUEST, "ARCP needs :protocol websocket")),
+        };
+    }
+    let upgrades = says(header::CONNECTION, "upgrade") && says(header::UPGRADE, "websocket");
+    if request.method() != Method::GET || !upgrades {
+        return Err((StatusCode::UPGRADE_REQUIRED, "ARCP needs a WebSocket upgrade"));
+    }
+    let key = request.headers().get(header::SEC_WEBSOCKET_KEY);
+    let key = key.ok_or((StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is missing"))?;
+    HeaderValue::from_str(&derive_accept_key(key.as_bytes()))
+        .map(Some)
+        .map_err(|_| (StatusCode::BAD_REQUEST, "Sec-WebSocket-Key is no key"))
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    if status == StatusCode::UPGRADE_REQUIRED {
+        response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    response
+}
