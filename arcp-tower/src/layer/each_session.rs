@@ -53,12 +53,13 @@ pub fn each_session<L>(layer: L) -> EachSession<Plain<L>> {
 /// Applies `f(session, inner)` to every session, for layers that need to know it.
 ///
 /// ```
+/// use arcp_tower::runtime::Commands;
 /// use arcp_tower::{AckGateLayer, Layer as _, Runtime, SessionCtx, each_session_fn};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// // No new jobs from a client that is behind with its events.
 /// let runtime = Runtime::builder().build().unwrap().layer(each_session_fn(
-///     |cx: &SessionCtx, inner| AckGateLayer::waiting(cx.credits()).layer(inner),
+///     |cx: &SessionCtx, inner: Commands| AckGateLayer::waiting(cx.credits()).layer(inner),
 /// ));
 /// # let _ = runtime;
 /// # }

@@ -1,0 +1,82 @@
+//! `arcp serve`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use arcp_tower::{AuthLayer, BearerTokens, Config, Runtime, TraceLayer, each_session};
+use axum::Router;
+use axum::serve::ListenerExt as _;
+use tokio::net::TcpListener;
+use tower::ServiceBuilder;
+
+use crate::args::{Serve, Store};
+use crate::demo_agents;
+use crate::exit::{Exit, Failure};
+use crate::token::TokenArg;
+
+/// Serves until it is interrupted.
+pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
+    let Serve { bind, host, port, mut tokens, principal, store: Store::Memory, heartbeat, demo_agents } =
+        args;
+    let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
+    let made_up = tokens.is_empty();
+    if made_up {
+        if !address.ip().is_loopback() {
+            let message = format!("{address} is not loopback: give at least one --token");
+            return Err(Failure::new(Exit::Usage, message).into());
+        }
+        tokens.push(TokenArg::made_up()?);
+    }
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    let bound = listener.local_addr()?;
+    let config = Config::default().with(|config| config.heartbeat = Duration::from_secs(heartbeat));
+    let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
+    let app = app(&config, BearerTokens::new(principals), demo_agents)?;
+
+    println!("listening on ws://{bound}/arcp");
+    if made_up {
+        println!("token: {}", tokens[0].token());
+    }
+    let stop = config.shutdown.clone();
+    let listener = listener.tap_io(|io| {
+        // Frames are gathered before they are written; waiting for more would only delay them.
+        let _ = io.set_nodelay(true);
+    });
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            interrupted().await;
+            stop.cancel();
+        })
+        .await?;
+    config.tracker.close();
+    let _ = tokio::time::timeout(Duration::from_secs(3), config.tracker.wait()).await;
+    Ok(())
+}
+
+/// The routes: one.
+pub(crate) fn app(config: &Config, tokens: BearerTokens, demo_agents: bool) -> anyhow::Result<Router> {
+    let builder = Runtime::builder().name("arcp", env!("CARGO_PKG_VERSION")).config(config.clone());
+    let builder = if demo_agents { demo_agents::all(builder) } else { demo_agents::echo(builder) };
+    let runtime = ServiceBuilder::new()
+        .layer(AuthLayer::new(tokens))
+        .layer(each_session(TraceLayer::new()))
+        .service(builder.build()?);
+    Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+}
+
+/// Resolves when the process is asked to end.
+async fn interrupted() {
+    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(terminate) => terminate,
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be caught");
+            let _ = tokio::signal::ctrl_c().await;
+            return;
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminate.recv() => {}
+    }
+}
