@@ -147,6 +147,11 @@ impl<'de> Deserialize<'de> for Json {
     }
 }
 
+/// Reads a member that may be missing and may be `null`, which is not the same.
+pub(crate) fn present<'de, D: Deserializer<'de>>(d: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(d).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

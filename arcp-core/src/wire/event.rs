@@ -97,6 +97,11 @@ pub fn feature_of(kind: &str) -> Option<Feature> {
 }
 
 impl EventPayload {
+    /// What happened at `ts`.
+    pub fn new(ts: Timestamp, body: EventBody) -> Self {
+        Self { ts: Some(ts), body }
+    }
+
     /// Reads a payload. A body of a known kind that does not have the kind's form is kept as
     /// [`EventBody::Other`]: an event is information, and dropping it would lose some.
     ///
@@ -192,8 +197,8 @@ pub struct ToolCall {
 pub struct ToolResult {
     /// The call.
     pub call_id: String,
-    /// What came of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What came of it; `null` is something too.
+    #[serde(default, deserialize_with = "crate::json::present", skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
     /// Why nothing did.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::agent::AgentRef;
 use crate::error::ErrorBody;
@@ -116,8 +116,9 @@ impl Cancel {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Cancelled {
-    /// The job.
-    pub job_id: JobId,
+    /// The job, as on the envelope; some peers name it only there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_id: Option<JobId>,
     /// The request that this answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<MessageId>,
@@ -129,7 +130,7 @@ pub struct Cancelled {
 impl Cancelled {
     /// The answer to a cancellation.
     pub fn new(job_id: JobId, request_id: Option<MessageId>, reason: Option<String>) -> Self {
-        Self { job_id, request_id, reason }
+        Self { job_id: Some(job_id), request_id, reason }
     }
 }
 
@@ -189,9 +190,27 @@ pub struct Subscribed {
     /// The highest number that the job has in the submitting session, 0 if none.
     #[serde(default)]
     pub subscribed_from: u64,
-    /// Whether history follows.
-    #[serde(default)]
+    /// Whether history follows; one SDK's runtime counts here how much of it.
+    #[serde(default, deserialize_with = "flag")]
     pub replayed: bool,
+}
+
+/// Reads `true`, `false`, or a count, of which 0 is `false`.
+fn flag<'de, D: Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
+    struct Flag;
+    impl serde::de::Visitor<'_> for Flag {
+        type Value = bool;
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a boolean")
+        }
+        fn visit_bool<E>(self, flag: bool) -> Result<bool, E> {
+            Ok(flag)
+        }
+        fn visit_u64<E>(self, count: u64) -> Result<bool, E> {
+            Ok(count > 0)
+        }
+    }
+    d.deserialize_any(Flag)
 }
 
 impl Subscribed {
@@ -223,11 +242,11 @@ pub struct JobResult {
     /// The job, as on the envelope.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job_id: Option<JobId>,
-    /// The inline result.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The inline result; `null` is one.
+    #[serde(default, deserialize_with = "crate::json::present", skip_serializing_if = "Option::is_none")]
     pub result: Option<Json>,
     /// The same, as one SDK reads it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "crate::json::present", skip_serializing_if = "Option::is_none")]
     pub output: Option<Json>,
     /// The streamed result.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -203,12 +203,20 @@ pub struct JobFilter {
 #[non_exhaustive]
 pub struct Jobs {
     /// The listing that this answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_id: Option<MessageId>,
     /// One page.
     pub jobs: Vec<JobEntry>,
     /// Where the next page begins; `null` on the last, which is written: peers look for the key.
     #[serde(default)]
     pub next_cursor: Option<String>,
+}
+
+impl Jobs {
+    /// One page that answers `request_id`; `next_cursor` is `None` on the last.
+    pub fn new(request_id: Option<MessageId>, jobs: Vec<JobEntry>, next_cursor: Option<String>) -> Self {
+        Self { request_id, jobs, next_cursor }
+    }
 }
 
 /// One line of a listing.
@@ -239,6 +247,23 @@ pub struct JobEntry {
     /// The job that delegated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_job_id: Option<JobId>,
+}
+
+impl JobEntry {
+    /// A job without a lease that has no events yet; `created_at` goes under both of its names.
+    pub fn new(job_id: JobId, agent: String, status: crate::job::Status, created_at: Timestamp) -> Self {
+        Self {
+            job_id,
+            agent,
+            status,
+            lease: crate::lease::Lease::default(),
+            created_at: Some(created_at),
+            submitted_at: Some(created_at),
+            last_event_seq: 0,
+            trace_id: None,
+            parent_job_id: None,
+        }
+    }
 }
 
 /// `session.error`: a refusal that is no job's end.

@@ -1,0 +1,51 @@
+//! What `load` is told.
+
+use clap::{Parser, ValueEnum};
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// One session, one `chatty` job of many log events: events per second, time to the first.
+    Stream,
+    /// Many `echo` jobs, some in flight, on one session: jobs per second, submit to result.
+    Jobs,
+    /// One `chatty` job that many sessions watch: deliveries per second.
+    Fanout,
+    /// Many sessions, opened and held: resident bytes for each (needs `--pid`).
+    Idle,
+}
+
+/// Drives a runtime and prints one JSON line of figures.
+#[derive(Debug, Clone, Parser)]
+pub struct Args {
+    /// Where the runtime is, such as `ws://127.0.0.1:7801/arcp`.
+    #[arg(long)]
+    pub url: String,
+    /// The bearer token.
+    #[arg(long, default_value = "demo")]
+    pub token: String,
+    /// What is measured.
+    #[arg(long, value_enum, default_value = "stream")]
+    pub mode: Mode,
+    /// Events of the job, or jobs in all.
+    #[arg(short, long, default_value_t = 100_000)]
+    pub n: u64,
+    /// Jobs in flight (mode jobs).
+    #[arg(short, long, default_value_t = 16)]
+    pub concurrency: u64,
+    /// Sessions (modes fanout and idle).
+    #[arg(short, long, default_value_t = 100)]
+    pub sessions: u64,
+    /// Acknowledge every this many events; 0: never.
+    #[arg(long, default_value_t = 256)]
+    pub ack_every: u64,
+    /// The runtime's process id, for its memory and processor time.
+    #[arg(long)]
+    pub pid: Option<u32>,
+    /// Seconds after which a run has failed.
+    #[arg(long, default_value_t = 120)]
+    pub timeout_s: u64,
+    /// Repeated in the output.
+    #[arg(long, default_value = "")]
+    pub label: String,
+}

@@ -1,0 +1,42 @@
+//! What a process uses, read from `/proc`; zero where there is none.
+
+/// Ticks of processor time in a second: Linux reports 100 to user space on every platform.
+const TICKS: f64 = 100.0;
+
+/// Resident memory in bytes.
+pub fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Processor time so far in seconds, of the process and of the kernel for it.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The name before the last parenthesis may have spaces; user and system time follow as the
+    // 12th and 13th word.
+    let words = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    words.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
+}
+
+/// How many files this process may have open, if that is bounded and known.
+pub fn open_files() -> Option<u64> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_uses_memory_and_time() {
+        let pid = std::process::id();
+        assert!(resident(pid) > 100_000);
+        assert!(cpu_seconds(pid) >= 0.0);
+        assert!(open_files().is_none_or(|files| files > 0));
+        assert_eq!((resident(u32::MAX), cpu_seconds(u32::MAX)), (0, 0.0));
+    }
+}
