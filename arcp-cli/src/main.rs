@@ -1,9 +1,12 @@
 //! The `arcp` command.
 
 mod args;
+mod demo;
 mod demo_agents;
 mod exit;
+mod output;
 mod serve;
+mod submit;
 mod token;
 
 use std::io::IsTerminal as _;
@@ -26,10 +29,11 @@ async fn main() -> ExitCode {
     let json = args.json();
     let done = match args.command {
         Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
-        _ => Ok(ExitCode::FAILURE),
+        Command::Submit(submit) => submit::run(submit).await,
+        Command::Demo(demo) => demo::run(demo).await,
     };
     done.unwrap_or_else(|failure| {
-        eprintln!("{failure:#} {json}");
+        output::failure(&failure, json);
         exit::code_of(&failure)
     })
 }

@@ -58,7 +58,7 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
         let mut extensions = parts.extensions;
-        extensions.insert(HttpInfo::new(parts.uri, parts.headers));
+        extensions.insert(HttpInfo::copied(&parts.uri, &parts.headers));
         let (make, config) = (self.make.clone(), self.config.clone());
         self.config.tracker.spawn(async move {
             match upgrade.await {

@@ -72,7 +72,7 @@ where
     T: Transport,
     S: Service<Request, Response = Response, Error: Into<BoxError>>,
 {
-    pub(super) fn new(io: &'a mut T, session: Session<S>) -> Self {
+    pub(super) fn new(io: &'a mut T, mut session: Session<S>) -> Self {
         let config = session.config.clone();
         let cx = session.cx();
         let mut link_config = LinkConfig::new(cx.features());
@@ -81,7 +81,7 @@ where
         link_config.control_queue = config.control_queue;
         link_config.nonce = random::bits();
         let mut link = Link::new(clock::now(), cx.id().clone(), &link_config);
-        link.reply(session.greeting.clone());
+        session.greeting.take().into_iter().for_each(|greeting| link.reply(greeting));
         Self {
             io,
             session,

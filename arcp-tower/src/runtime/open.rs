@@ -44,7 +44,7 @@ pub(super) fn open(runtime: &Runtime, connect: Connect) -> Result<Session<Comman
     Ok(Session {
         attachment: cx.attach(),
         service: commands.clone(),
-        greeting,
+        greeting: Some(greeting),
         urgent: commands,
         config: Arc::clone(config),
     })

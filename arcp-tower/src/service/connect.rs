@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arcp_core::Envelope;
-use http::{Extensions, HeaderMap, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
 
 use crate::profile::Profile;
 
@@ -39,8 +39,18 @@ pub struct HttpInfo {
 }
 
 impl HttpInfo {
-    /// The target and headers of a request.
-    pub fn new(uri: Uri, headers: HeaderMap) -> Self {
-        Self { uri, headers }
+    /// The target and headers of a request, copied: they are slices of the buffer that the host
+    /// read the request into, and a session would hold all of it for as long as it lives.
+    pub fn copied(uri: &Uri, headers: &HeaderMap) -> Self {
+        let value = |(name, value): (&HeaderName, &HeaderValue)| {
+            let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
+            Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+        };
+        let uri = uri.to_string().parse().unwrap_or_default();
+        let mut copy = HeaderMap::with_capacity(headers.len());
+        for (name, value) in headers.iter().filter_map(value) {
+            copy.append(name, value);
+        }
+        Self { uri, headers: copy }
     }
 }

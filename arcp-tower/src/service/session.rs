@@ -23,7 +23,8 @@ use crate::runtime::{Commands, JobStream, Slot};
 pub struct Session<S> {
     pub(crate) attachment: Attachment,
     pub(crate) service: S,
-    pub(crate) greeting: Envelope,
+    /// The welcome; taken when the connection begins.
+    pub(crate) greeting: Option<Envelope>,
     /// Takes what no layer may delay.
     pub(crate) urgent: Commands,
     pub(crate) config: Arc<Config>,

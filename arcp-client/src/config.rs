@@ -1,0 +1,67 @@
+//! The bounds of a client, all of them.
+
+use std::time::Duration;
+
+use arcp_core::transport::WsLimits;
+use arcp_core::{Feature, Features};
+use tokio::time::Instant;
+
+/// The bounds of a client, all of them.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ClientConfig {
+    /// How long opening the connection may take, and again the answer to the hello: 5 s.
+    pub hello_timeout: Duration,
+    /// How long the answer to a request may take: 10 s.
+    pub request_timeout: Duration,
+    /// How long a close waits for the runtime's `session.closed`, and for the transport: 1 s.
+    pub close_wait: Duration,
+    /// Requests that may be unanswered at once: 1,024.
+    pub requests: usize,
+    /// Events that may wait to be taken from one handle: 16,384.
+    pub job_events: usize,
+    /// Bytes of payload that may wait there: 128 MiB.
+    pub job_bytes: usize,
+    /// The size of a message in bytes, in both directions: 2 MiB and 64 KiB.
+    pub message_bytes: usize,
+    /// How deep objects and arrays of a message may nest: 128.
+    pub message_depth: usize,
+    /// Decoded bytes of a streamed result (§8.4): 64 MiB.
+    pub streamed_bytes: usize,
+}
+
+impl Default for ClientConfig {
+    fn default() -> Self {
+        Self {
+            hello_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(10),
+            close_wait: Duration::from_secs(1),
+            requests: 1024,
+            job_events: 16_384,
+            job_bytes: 128 << 20,
+            message_bytes: WsLimits::default().message,
+            message_depth: 128,
+            streamed_bytes: 64 << 20,
+        }
+    }
+}
+
+/// The features that this client implements, and names in its hello unless told otherwise.
+pub fn implemented() -> Features {
+    Features::of(&[
+        Feature::Heartbeat,
+        Feature::Ack,
+        Feature::Subscribe,
+        Feature::LeaseExpiresAt,
+        Feature::CostBudget,
+        Feature::ModelUse,
+        Feature::Progress,
+        Feature::ResultChunk,
+        Feature::AgentVersions,
+    ])
+}
+
+/// Now and `wait`; a wait that no clock can hold is as good as a year.
+pub(crate) fn after(wait: Duration) -> Instant {
+    Instant::now() + wait.min(Duration::from_secs(365 * 86_400))
+}

@@ -1,0 +1,171 @@
+//! The state of an open session, without its transport: what goes in are frames, commands and the
+//! time, what comes out are frames and answers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arcp_core::session::Peer;
+use arcp_core::wire::Limits;
+use arcp_core::wire::job::{Accepted, Subscribed};
+use arcp_core::{JobId, SessionId};
+use tokio::sync::oneshot;
+
+use crate::config::ClientConfig;
+use crate::error::{Disconnected, Reason, RequestError};
+use crate::jobs::{Feed, FeedId, Jobs};
+use crate::ledger::Ledger;
+use crate::outgoing::Outgoing;
+use crate::pending::{Pending, Request};
+
+/// Where an answer goes.
+pub(crate) type Reply<R> = oneshot::Sender<Result<R, RequestError>>;
+
+/// A request's answer, by what was asked.
+#[derive(Debug)]
+pub(crate) enum Slot {
+    Submit(Reply<(Accepted, Feed)>),
+    Subscribe {
+        /// Made when the request is sent: some runtimes send history before they answer.
+        feed: Option<Feed>,
+        reply: Reply<(Subscribed, Feed)>,
+    },
+    Cancel(Reply<()>),
+    Ping {
+        /// When it was sent.
+        sent: Instant,
+        reply: Reply<Duration>,
+    },
+}
+
+impl Slot {
+    pub(crate) fn fail(self, error: RequestError) {
+        // Nobody may wait any more, and then nobody is told.
+        match self {
+            Self::Submit(reply) => _ = reply.send(Err(error)),
+            Self::Subscribe { reply, .. } => _ = reply.send(Err(error)),
+            Self::Cancel(reply) => _ = reply.send(Err(error)),
+            Self::Ping { reply, .. } => _ = reply.send(Err(error)),
+        }
+    }
+}
+
+/// What the application wants.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A request, and its frame.
+    Request(Request<Slot>, String),
+    /// An end of one feed, and the frame that tells the runtime.
+    Unsubscribe { job: JobId, feed: FeedId, frame: String },
+}
+
+/// The state of an open session.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    pub(crate) peer: Peer,
+    pub(crate) pending: Pending<Slot>,
+    pub(crate) jobs: Jobs,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) out: Outgoing,
+    pub(crate) limits: Limits,
+    /// When the wait for `session.closed` ends, once the session is closing.
+    pub(crate) closing: Option<Instant>,
+    close_wait: Duration,
+}
+
+impl Engine {
+    pub(crate) fn new(session_id: SessionId, peer: Peer, config: &ClientConfig) -> Self {
+        Self {
+            peer,
+            pending: Pending::new(config.requests),
+            jobs: Jobs::new(config.job_events, config.job_bytes),
+            ledger: Arc::default(),
+            out: Outgoing::new(session_id),
+            limits: Limits::depth(config.message_depth),
+            closing: None,
+            close_wait: config.close_wait,
+        }
+    }
+
+    /// Whether a command may be given.
+    pub(crate) fn has_room(&self) -> bool {
+        self.out.has_room()
+    }
+
+    /// Does what the application wants.
+    pub(crate) fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Request(request, _) if self.closing.is_some() => {
+                request.slot.fail(Disconnected::new(Reason::ClosedByUs).into());
+            }
+            Command::Request(request, _) if self.pending.is_full() => {
+                request.slot.fail(RequestError::TooMany);
+            }
+            Command::Request(mut request, frame) => {
+                match (&mut request.slot, &request.job) {
+                    (Slot::Subscribe { feed, .. }, Some(job)) => *feed = Some(self.jobs.follow(job)),
+                    (Slot::Ping { sent, .. }, _) => *sent = now,
+                    _ => {}
+                }
+                self.pending.push(request);
+                self.out.request(frame);
+            }
+            Command::Unsubscribe { job, feed, frame } => {
+                self.jobs.unfollow(&job, feed);
+                self.out.request(frame);
+            }
+        }
+    }
+
+    /// Begins to end the session (§6.7).
+    ///
+    /// # Errors
+    /// If the frame could not be made.
+    pub(crate) fn close(&mut self, now: Instant, reason: &str) -> Result<(), Reason> {
+        if self.closing.is_none() {
+            self.closing = Some(now + self.close_wait.min(Duration::from_secs(86_400)));
+            self.out.close(reason)?;
+        }
+        Ok(())
+    }
+
+    /// Advances the clock, and acknowledges what was processed.
+    ///
+    /// # Errors
+    /// If that ends the connection.
+    pub(crate) fn tick(&mut self, now: Instant) -> Result<(), Reason> {
+        if self.closing.is_some_and(|until| until <= now) {
+            return Err(Reason::ClosedByUs);
+        }
+        while let Some(request) = self.pending.expired(now) {
+            self.fail(request, RequestError::TimedOut);
+        }
+        if self.peer.poll_heartbeat(now).map_err(|_| Reason::HeartbeatLost)? {
+            self.out.heartbeat();
+        }
+        self.peer.processed(now, self.ledger.processed(self.peer.received()));
+        if let Some(seq) = self.peer.poll_ack(now) {
+            self.out.ack(seq);
+        }
+        Ok(())
+    }
+
+    /// When to call [`Engine::tick`] next.
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        [self.peer.timeout(), self.pending.deadline(), self.closing].into_iter().flatten().min()
+    }
+
+    /// Fails one request.
+    pub(crate) fn fail(&mut self, request: Request<Slot>, error: RequestError) {
+        if let (Slot::Subscribe { feed: Some(feed), .. }, Some(job)) = (&request.slot, &request.job) {
+            self.jobs.unfollow(job, feed.id);
+        }
+        request.slot.fail(error);
+    }
+
+    /// Fails every request: the connection is gone.
+    pub(crate) fn fail_all(&mut self, why: &Disconnected) {
+        for request in self.pending.drain() {
+            request.slot.fail(why.clone().into());
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The jobs of a session, and who follows their events.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use arcp_core::wire::event::EventBody;
+use arcp_core::{JobId, Timestamp};
+use tokio::sync::mpsc;
+
+use crate::ledger::Mark;
+use crate::outcome::Terminal;
+
+/// Something that happened in a job (§8).
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct JobEvent {
+    /// Its number in this session (§8.3); not every runtime numbers them.
+    pub event_seq: Option<u64>,
+    /// When it happened, by the runtime's clock; not every runtime says it.
+    pub ts: Option<Timestamp>,
+    /// What happened.
+    pub body: EventBody,
+}
+
+/// What a follower is handed.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Event(JobEvent, Held),
+    End(Terminal, Held),
+}
+
+/// What an item keeps as long as nobody took it: its number unprocessed, its bytes counted.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _mark: Option<Arc<Mark>>,
+    size: usize,
+    total: Arc<AtomicUsize>,
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.total.fetch_sub(self.size, Ordering::Relaxed);
+    }
+}
+
+/// One follower's queue, at the side that reads it.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) id: FeedId,
+    pub(crate) items: mpsc::Receiver<Item>,
+}
+
+/// Names a feed among those of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FeedId(u64);
+
+/// A follower does not keep up.
+#[derive(Debug)]
+pub(crate) struct Overrun;
+
+/// How this session stands to a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It follows the job.
+    Live,
+    /// It did, and the job has ended, or nobody listens any more.
+    Past,
+    /// It never heard of the job.
+    Unknown,
+}
+
+#[derive(Debug)]
+struct Listener {
+    id: FeedId,
+    items: mpsc::Sender<Item>,
+    held: Arc<AtomicUsize>,
+}
+
+#[derive(Debug, Default)]
+struct Route {
+    listeners: Vec<Listener>,
+    cancelled: bool,
+}
+
+/// The jobs of a session, and who follows them.
+#[derive(Debug)]
+pub(crate) struct Jobs {
+    live: HashMap<JobId, Route>,
+    past: VecDeque<JobId>,
+    next_feed: u64,
+    sweep_at: usize,
+    events: usize,
+    bytes: usize,
+}
+
+/// Past jobs that are remembered, so that late words about them are not taken for refusals.
+const PAST: usize = 1024;
+const SWEEP: usize = 64;
+
+impl Jobs {
+    /// At most `events` events and `bytes` bytes may wait in each feed.
+    pub(crate) fn new(events: usize, bytes: usize) -> Self {
+        let (live, past) = (HashMap::new(), VecDeque::new());
+        Self { live, past, next_feed: 0, sweep_at: SWEEP, events: events.clamp(1, 1 << 24), bytes }
+    }
+
+    /// Begins to follow a job; several may follow the same one.
+    pub(crate) fn follow(&mut self, job: &JobId) -> Feed {
+        self.sweep();
+        self.past.retain(|past| past != job);
+        self.next_feed += 1;
+        let id = FeedId(self.next_feed);
+        // One more than the bound, so that the end always fits.
+        let (tx, items) = mpsc::channel(self.events + 1);
+        let route = self.live.entry(job.clone()).or_default();
+        route.listeners.push(Listener { id, items: tx, held: Arc::default() });
+        Feed { id, items }
+    }
+
+    /// Ends one feed.
+    pub(crate) fn unfollow(&mut self, job: &JobId, feed: FeedId) {
+        let Some(route) = self.live.get_mut(job) else { return };
+        route.listeners.retain(|listener| listener.id != feed);
+        if route.listeners.is_empty() {
+            self.live.remove(job);
+            self.remember(job.clone());
+        }
+    }
+
+    /// A job that this session knows of, without following it.
+    pub(crate) fn remember(&mut self, job: JobId) {
+        if self.past.contains(&job) {
+            return;
+        }
+        if self.past.len() >= PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(job);
+    }
+
+    pub(crate) fn standing(&self, job: &JobId) -> Standing {
+        if self.live.contains_key(job) {
+            Standing::Live
+        } else if self.past.contains(job) {
+            Standing::Past
+        } else {
+            Standing::Unknown
+        }
+    }
+
+    /// The runtime said that it will cancel the job.
+    pub(crate) fn cancelled(&mut self, job: &JobId) {
+        if let Some(route) = self.live.get_mut(job) {
+            route.cancelled = true;
+        }
+    }
+
+    /// Whether [`Jobs::cancelled`] was called for it.
+    pub(crate) fn is_cancelled(&self, job: &JobId) -> bool {
+        self.live.get(job).is_some_and(|route| route.cancelled)
+    }
+
+    /// Hands an event of `size` bytes to everyone who follows the job.
+    ///
+    /// # Errors
+    /// If one of them does not keep up.
+    pub(crate) fn event(
+        &mut self,
+        job: &JobId,
+        event: JobEvent,
+        size: usize,
+        mark: Option<Mark>,
+    ) -> Result<(), Overrun> {
+        let Some(route) = self.live.get_mut(job) else { return Ok(()) };
+        route.listeners.retain(|listener| !listener.items.is_closed());
+        let mark = mark.map(Arc::new);
+        let Some((last, others)) = route.listeners.split_last() else {
+            self.live.remove(job);
+            self.remember(job.clone());
+            return Ok(());
+        };
+        for listener in others {
+            listener.event(event.clone(), size, mark.clone(), self.bytes)?;
+        }
+        last.event(event, size, mark, self.bytes)
+    }
+
+    /// Hands the end of the job to everyone who follows it.
+    pub(crate) fn end(&mut self, job: &JobId, terminal: &Terminal, mark: Option<Mark>) {
+        let Some(route) = self.live.remove(job) else { return };
+        let mark = mark.map(Arc::new);
+        for listener in route.listeners {
+            // It always fits; it fails if nobody listens.
+            let _ = listener.items.try_send(Item::End(terminal.clone(), listener.hold(0, mark.clone())));
+        }
+        self.remember(job.clone());
+    }
+
+    /// Ends every feed: the connection is gone.
+    pub(crate) fn clear(&mut self) {
+        self.live.clear();
+    }
+
+    /// Forgets the feeds that nobody reads, now and then: not each of them gets another event.
+    fn sweep(&mut self) {
+        if self.live.len() < self.sweep_at {
+            return;
+        }
+        let read = |route: &Route| route.listeners.iter().any(|l| !l.items.is_closed());
+        let unread: Vec<JobId> =
+            self.live.iter().filter(|(_, route)| !read(route)).map(|(job, _)| job.clone()).collect();
+        for job in unread {
+            self.live.remove(&job);
+            self.remember(job);
+        }
+        self.sweep_at = SWEEP.max(self.live.len() * 2);
+    }
+}
+
+impl Listener {
+    fn hold(&self, size: usize, mark: Option<Arc<Mark>>) -> Held {
+        self.held.fetch_add(size, Ordering::Relaxed);
+        Held { _mark: mark, size, total: Arc::clone(&self.held) }
+    }
+
+    fn event(
+        &self,
+        event: JobEvent,
+        size: usize,
+        mark: Option<Arc<Mark>>,
+        most: usize,
+    ) -> Result<(), Overrun> {
+        if self.items.capacity() <= 1 || self.held.load(Ordering::Relaxed).saturating_add(size) > most {
+            return Err(Overrun);
+        }
+        match self.items.try_send(Item::Event(event, self.hold(size, mark))) {
+            Err(mpsc::error::TrySendError::Full(_)) => Err(Overrun),
+            // Nobody listens any more: dropping it is processing it.
+            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::Ledger;
+    use arcp_core::wire::event::Thought;
+
+    fn event(seq: u64) -> JobEvent {
+        let body = EventBody::Thought(Thought { text: "x".to_owned() });
+        JobEvent { event_seq: Some(seq), ts: None, body }
+    }
+
+    #[test]
+    fn a_feed_is_bounded_by_count_and_by_bytes() {
+        let job = JobId::from_bits(1);
+        let mut jobs = Jobs::new(2, 100);
+        let mut feed = jobs.follow(&job);
+        assert!(jobs.event(&job, event(1), 60, None).is_ok());
+        assert!(jobs.event(&job, event(2), 60, None).is_err(), "too many bytes");
+        assert!(jobs.event(&job, event(2), 40, None).is_ok());
+        assert!(jobs.event(&job, event(3), 0, None).is_err(), "too many events");
+        assert!(matches!(feed.items.try_recv(), Ok(Item::Event(..))));
+        assert!(jobs.event(&job, event(3), 60, None).is_ok());
+    }
+
+    #[test]
+    fn what_nobody_listens_to_is_processed_and_the_job_is_remembered() {
+        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
+        let mut jobs = Jobs::new(8, 100);
+        let feed = jobs.follow(&job);
+        jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
+        assert_eq!(ledger.processed(1), 0);
+        drop(feed);
+        assert_eq!(ledger.processed(1), 1);
+        jobs.event(&job, event(2), 1, Some(ledger.mark(2))).unwrap();
+        assert_eq!((ledger.processed(2), jobs.standing(&job)), (2, Standing::Past));
+    }
+
+    #[test]
+    fn several_may_follow_one_job() {
+        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
+        let mut jobs = Jobs::new(8, 100);
+        let (mut a, mut b) = (jobs.follow(&job), jobs.follow(&job));
+        jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
+        drop(a.items.try_recv());
+        assert_eq!(ledger.processed(1), 0, "the other has not taken it");
+        drop(b.items.try_recv());
+        assert_eq!(ledger.processed(1), 1);
+        jobs.unfollow(&job, a.id);
+        assert_eq!(jobs.standing(&job), Standing::Live);
+        jobs.unfollow(&job, b.id);
+        assert_eq!(jobs.standing(&job), Standing::Past);
+    }
+
+    #[test]
+    fn feeds_that_nobody_reads_do_not_pile_up() {
+        let mut jobs = Jobs::new(8, 100);
+        for n in 0..10_000 {
+            drop(jobs.follow(&JobId::from_bits(n)));
+        }
+        assert!(jobs.live.len() <= SWEEP && jobs.past.len() <= PAST);
+    }
+}

@@ -1,0 +1,155 @@
+//! What the parts of a client share: the way to the driver, and what was negotiated.
+
+use std::sync::Arc;
+
+use arcp_core::wire::session::Welcome;
+use arcp_core::{Envelope, Error, Feature, Features, JobId, MessageId, SessionId, TraceId};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout_at;
+
+use crate::config::{ClientConfig, after};
+use crate::engine::{Command, Reply, Slot};
+use crate::error::{Disconnected, Reason, RequestError};
+use crate::pending::{Kind, Request};
+use crate::random;
+
+/// What the hello and the welcome agreed on (§6.2).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// The session.
+    pub id: SessionId,
+    /// The runtime's welcome: its name, its agents, its resume token and window.
+    pub welcome: Welcome,
+    /// What both sides can do; nothing else is used.
+    pub features: Features,
+}
+
+impl SessionInfo {
+    /// `Ok` if `feature` was negotiated.
+    pub(crate) fn require(&self, feature: Feature) -> Result<(), RequestError> {
+        if self.features.has(feature) { Ok(()) } else { Err(RequestError::NotNegotiated(feature)) }
+    }
+}
+
+/// A request to be made.
+pub(crate) struct Ask {
+    pub(crate) kind: Kind,
+    pub(crate) id: MessageId,
+    pub(crate) job: Option<JobId>,
+    pub(crate) trace: Option<TraceId>,
+    pub(crate) message: Envelope,
+}
+
+impl Ask {
+    /// A request with a new id. What the message says of job and trace is what answers go by.
+    pub(crate) fn new(kind: Kind, message: Envelope) -> Result<Self, RequestError> {
+        let id = random::message_id().map_err(RequestError::Invalid)?;
+        Ok(Self { kind, id, job: message.job_id.clone(), trace: message.trace_id, message })
+    }
+}
+
+/// The way to the driver. When the last clone is gone, the session is closed.
+#[derive(Debug, Clone)]
+pub(crate) struct Session(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    commands: mpsc::Sender<Command>,
+    close: mpsc::Sender<String>,
+    closed: watch::Receiver<Option<Disconnected>>,
+    info: SessionInfo,
+    config: ClientConfig,
+}
+
+impl Session {
+    pub(crate) fn new(
+        commands: mpsc::Sender<Command>,
+        close: mpsc::Sender<String>,
+        closed: watch::Receiver<Option<Disconnected>>,
+        info: SessionInfo,
+        config: ClientConfig,
+    ) -> Self {
+        Self(Arc::new(Inner { commands, close, closed, info, config }))
+    }
+
+    pub(crate) fn info(&self) -> &SessionInfo {
+        &self.0.info
+    }
+
+    pub(crate) fn config(&self) -> &ClientConfig {
+        &self.0.config
+    }
+
+    pub(crate) fn watch(&self) -> watch::Receiver<Option<Disconnected>> {
+        self.0.closed.clone()
+    }
+
+    /// Renders a message of this session.
+    pub(crate) fn frame(&self, id: &MessageId, message: &Envelope) -> Result<String, RequestError> {
+        let frame = message.encode(Some(&self.0.info.id), id);
+        let most = self.0.config.message_bytes;
+        if frame.len() > most {
+            let rule = format!("must have at most {most} bytes");
+            return Err(RequestError::Invalid(Error::fault("message", &rule)));
+        }
+        Ok(frame)
+    }
+
+    /// Makes a request and waits for its answer, both within the time allowed.
+    pub(crate) async fn request<R>(
+        &self,
+        ask: Ask,
+        slot: impl FnOnce(Reply<R>) -> Slot,
+    ) -> Result<R, RequestError> {
+        let Ask { kind, id, job, trace, message } = ask;
+        let frame = self.frame(&id, &message)?;
+        let until = after(self.0.config.request_timeout);
+        let (reply, answer) = oneshot::channel();
+        let request = Request { id, kind, job, trace, deadline: until.into_std(), slot: slot(reply) };
+        let answered = async {
+            self.send(Command::Request(request, frame)).await?;
+            match answer.await {
+                Ok(answer) => answer,
+                Err(_) => Err(self.closed().await.into()),
+            }
+        };
+        timeout_at(until, answered).await.unwrap_or(Err(RequestError::TimedOut))
+    }
+
+    /// Gives the driver a command that has no answer, within the time of a request.
+    pub(crate) async fn tell(&self, command: Command) -> Result<(), RequestError> {
+        let until = after(self.0.config.request_timeout);
+        let told = timeout_at(until, self.send(command)).await;
+        told.map_or(Err(RequestError::TimedOut), |told| told.map_err(Into::into))
+    }
+
+    /// Ends the session; a second time says nothing more.
+    pub(crate) fn close(&self, reason: &str) {
+        let _ = self.0.close.try_send(reason.to_owned());
+    }
+
+    async fn send(&self, command: Command) -> Result<(), Disconnected> {
+        match self.0.commands.send(command).await {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.closed().await),
+        }
+    }
+
+    /// Waits until the connection has ended.
+    pub(crate) async fn closed(&self) -> Disconnected {
+        let mut closed = self.watch();
+        let why = closed.wait_for(Option::is_some).await;
+        why.ok().and_then(|why| why.clone()).unwrap_or_else(stopped)
+    }
+
+    /// Why the connection has ended, if it has.
+    pub(crate) fn disconnected(&self) -> Option<Disconnected> {
+        self.0.closed.borrow().clone()
+    }
+}
+
+/// The driver went without a word: its tokio runtime was shut down.
+pub(crate) fn stopped() -> Disconnected {
+    Disconnected::new(Reason::Lost("the task of the connection was stopped".to_owned()))
+}
