@@ -94,7 +94,7 @@ pub(crate) struct Submit {
     /// The input, as JSON; `-` reads it from standard input.
     #[arg(long, default_value = "null")]
     pub(crate) input: String,
-    /// Grants, as JSON: {"tool.call":["search.*"]}.
+    /// Grants, as JSON: an object of namespaces and their patterns.
     #[arg(long, value_name = "JSON")]
     pub(crate) lease: Option<String>,
     /// Makes a repeat of this submit harmless.

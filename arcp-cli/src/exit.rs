@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Shown at the end of the help.
 pub(crate) const TABLE: &str = "Exit codes:
   0   success
-  1   failure
+  1   failure; the job was refused
   2   the command line is wrong
   3   the runtime cannot be reached, or the connection was lost
   4   the runtime does not let us in
@@ -19,6 +19,7 @@ pub(crate) const TABLE: &str = "Exit codes:
 /// A reason to end with a particular code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
+    Refused = 1,
     Usage = 2,
     Unreachable = 3,
     Unauthenticated = 4,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arcp_tower::{AuthLayer, BearerTokens, Config, Runtime, TraceLayer, each_session};
+use arcp_tower::{AuthLayer, BearerTokens, Builder, Config, Runtime, TraceLayer, each_session};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
@@ -32,7 +32,8 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let bound = listener.local_addr()?;
     let config = Config::default().with(|config| config.heartbeat = Duration::from_secs(heartbeat));
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
-    let app = app(&config, BearerTokens::new(principals), demo_agents)?;
+    let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
+    let app = app(&config, BearerTokens::new(principals), agents)?;
 
     println!("listening on ws://{bound}/arcp");
     if made_up {
@@ -55,13 +56,16 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
 }
 
 /// The routes: one.
-pub(crate) fn app(config: &Config, tokens: BearerTokens, demo_agents: bool) -> anyhow::Result<Router> {
+pub(crate) fn app(
+    config: &Config,
+    tokens: BearerTokens,
+    agents: impl FnOnce(Builder) -> Builder,
+) -> anyhow::Result<Router> {
     let builder = Runtime::builder().name("arcp", env!("CARGO_PKG_VERSION")).config(config.clone());
-    let builder = if demo_agents { demo_agents::all(builder) } else { demo_agents::echo(builder) };
     let runtime = ServiceBuilder::new()
         .layer(AuthLayer::new(tokens))
         .layer(each_session(TraceLayer::new()))
-        .service(builder.build()?);
+        .service(agents(builder).build()?);
     Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
 }
 

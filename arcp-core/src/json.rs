@@ -105,6 +105,13 @@ fn rule_of(e: &serde_json::Error) -> String {
     let text = e.to_string();
     let text = text.split(" at line ").next().unwrap_or_default();
     if let Some((_, expected)) = text.rsplit_once(", expected ") {
+        let expected = match expected {
+            // serde names our own types, which mean nothing to a peer.
+            object if object.starts_with("struct ") || object == "a map" => "an object",
+            list if list.starts_with("a sequence") => "a list",
+            "a string" | "a borrowed string" => "a text",
+            other => other,
+        };
         return format!("must be {expected}");
     }
     if let Some(field) = text.strip_prefix("missing field ") {

@@ -70,7 +70,11 @@ impl EventBody {
         }
     }
 
-    fn to_json(&self) -> Result<Json, Error> {
+    /// Renders the body.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` if it has no JSON form.
+    pub fn to_json(&self) -> Result<Json, Error> {
         match self {
             Self::Log(body) => Json::of(body),
             Self::Thought(body) => Json::of(body),

@@ -18,9 +18,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let runtime = Runtime::builder().agent("count", count).build()?;
     let runtime = runtime.layer(AuthLayer::new(BearerTokens::new([("secret", "me@example.com")])));
-    let app = Router::new()
-        .route("/", get(|| async { "hello" }))
-        .route("/arcp", arcp_axum::handler(runtime));
+    let app = Router::new().route("/", get(|| async { "hello" })).route("/arcp", arcp_axum::handler(runtime));
     axum::serve(tokio::net::TcpListener::bind("127.0.0.1:7777").await?, app).await?;
     Ok(())
 }
