@@ -26,6 +26,7 @@ pub mod lease;
 pub mod log;
 pub mod money;
 pub mod session;
+pub mod store;
 pub mod time;
 pub mod transport;
 pub mod wire;

@@ -1,0 +1,187 @@
+//! What is stored.
+
+use crate::job::Status;
+use crate::{Event, Feature, Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
+
+/// A SHA-256 digest.
+pub type Hash = [u8; 32];
+
+/// A session.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionRow {
+    /// Its id.
+    pub id: SessionId,
+    /// Whose it is.
+    pub principal: String,
+    /// Counted up by every connection that takes it over.
+    pub epoch: u64,
+    /// What was negotiated.
+    pub features: Features,
+    /// The name of its peer's profile.
+    pub profile: String,
+    /// What the ids of its frames are made with.
+    pub secret: Hash,
+    /// The digest of the newest resume token.
+    pub token: Hash,
+    /// The digest of the one before, while it still works.
+    pub previous_token: Option<Hash>,
+    /// The highest number given.
+    pub head: u64,
+    /// The highest number acknowledged.
+    pub acked: u64,
+    /// When it was opened.
+    pub created_at: Timestamp,
+    /// When it may be forgotten; `None` while a connection has it.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl std::fmt::Debug for SessionRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SessionRow")
+            .field("id", &self.id)
+            .field("principal", &self.principal)
+            .field("epoch", &self.epoch)
+            .field("head", &self.head)
+            .field("acked", &self.acked)
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A job that a session follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedRow {
+    /// The job.
+    pub job: JobId,
+    /// Whose job it is: a watcher may follow those of others, where policy lets it.
+    pub principal: String,
+    /// The next event of it that the session will be sent.
+    pub next: u64,
+    /// Whether the session submitted it.
+    pub own: bool,
+}
+
+/// Consecutive numbers of a session that are consecutive events of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunRow {
+    /// The first number.
+    pub first: u64,
+    /// How many.
+    pub len: u64,
+    /// The job.
+    pub job: JobId,
+    /// The first event's number in the job's log.
+    pub from: u64,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRow {
+    /// Its id.
+    pub id: JobId,
+    /// Whose it is.
+    pub principal: String,
+    /// The session that submitted it.
+    pub session: SessionId,
+    /// `name@version`.
+    pub agent: String,
+    /// Where it stands.
+    pub status: Status,
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// The number of its newest event.
+    pub head: u64,
+    /// The process that runs it.
+    pub owner: u64,
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// The rest, which a store need not understand: lease, constraints, input.
+    pub body: Json,
+}
+
+/// An event in a job's log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredEvent {
+    /// `job.event`, `job.result` or `job.error`.
+    pub kind: MessageType,
+    /// The feature that a session needs to be sent it.
+    pub needs: Option<Feature>,
+    /// The payload.
+    pub payload: Json,
+}
+
+impl StoredEvent {
+    /// What is stored of an event.
+    pub fn of(event: &Event) -> Self {
+        Self { kind: event.kind.clone(), needs: event.needs, payload: event.payload.clone() }
+    }
+
+    /// The event again.
+    pub fn into_event(self, job_id: JobId, trace_id: TraceId) -> Event {
+        let Self { kind, needs, payload } = self;
+        Event { kind, needs, job_id, trace_id: Some(trace_id), payload }
+    }
+}
+
+/// An idempotency key (§7.2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct IdempotencyRow {
+    /// The key, as the client wrote it.
+    pub key: String,
+    /// A digest of the parameters.
+    pub fingerprint: Hash,
+    /// The job.
+    pub job: JobId,
+    /// The payload of its acceptance.
+    pub accepted: Json,
+    /// When the key may be used anew.
+    pub expires_at: Timestamp,
+}
+
+/// Some rows, and whether they are all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// The rows.
+    pub items: Vec<T>,
+    /// What was asked for is gone up to this number; 0 if nothing is.
+    pub floor: u64,
+    /// Whether there is more.
+    pub more: bool,
+}
+
+/// Which jobs, and from where (§6.6).
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobQuery {
+    /// In one of these states; empty means any.
+    pub status: Vec<Status>,
+    /// `name` or `name@version`; a bare name means every version.
+    pub agent: Option<String>,
+    /// Accepted after this.
+    pub created_after: Option<Timestamp>,
+    /// Behind this job.
+    pub after: Option<Position>,
+    /// How many at the most.
+    pub limit: usize,
+}
+
+/// The place of a job in a listing, newest first: by time, then by id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// When it was accepted.
+    pub created_at: Timestamp,
+    /// Its id.
+    pub job: JobId,
+}
+
+/// What may be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trim {
+    /// Jobs that ended, and events that were appended, before this; but no event that a session
+    /// which is kept was sent and has not acknowledged, or has yet to be sent. Sessions, keys and
+    /// operations go by their own times.
+    pub before: Timestamp,
+    /// Rows that one call may take.
+    pub limit: usize,
+}
