@@ -52,6 +52,20 @@ impl FinalStatus {
     }
 }
 
+impl TryFrom<Status> for FinalStatus {
+    type Error = Status;
+    /// How a job ended, if it did.
+    fn try_from(status: Status) -> Result<Self, Status> {
+        match status {
+            Status::Success => Ok(Self::Success),
+            Status::Error => Ok(Self::Error),
+            Status::Cancelled => Ok(Self::Cancelled),
+            Status::TimedOut => Ok(Self::TimedOut),
+            unfinished => Err(unfinished),
+        }
+    }
+}
+
 impl From<FinalStatus> for Status {
     fn from(end: FinalStatus) -> Self {
         match end {
@@ -88,6 +102,11 @@ enum State {
 }
 
 impl Lifecycle {
+    /// The life of a job that ended before.
+    pub fn ended(end: FinalStatus) -> Self {
+        Self(State::Ended(end))
+    }
+
     /// Where the job stands.
     pub fn status(self) -> Status {
         match self.0 {

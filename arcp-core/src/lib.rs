@@ -20,6 +20,7 @@ pub mod error;
 pub mod event;
 pub mod feature;
 pub mod id;
+pub mod idempotency;
 pub mod job;
 pub mod json;
 pub mod lease;

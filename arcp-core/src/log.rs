@@ -44,6 +44,11 @@ impl JobLog {
         Self { events: VecDeque::new(), first: 1, bytes: 0, ended: false, caps }
     }
 
+    /// The log of a job whose events up to `head` are kept elsewhere.
+    pub fn restore(caps: Caps, head: u64, ended: bool) -> Self {
+        Self { first: head + 1, ended, ..Self::new(caps) }
+    }
+
     /// The number of the newest event, 0 if there is none.
     pub fn head(&self) -> u64 {
         self.first + self.events.len() as u64 - 1
@@ -57,6 +62,11 @@ impl JobLog {
     /// Whether the terminal is in it.
     pub fn is_ended(&self) -> bool {
         self.ended
+    }
+
+    /// The newest event that is held.
+    pub fn last(&self) -> Option<Arc<Event>> {
+        self.events.back().cloned()
     }
 
     /// Bytes that are held.
@@ -80,6 +90,16 @@ impl JobLog {
             self.drop_first();
         }
         Ok(self.head())
+    }
+
+    /// Takes back the events above number `head`: they could not be kept elsewhere.
+    pub fn take_back(&mut self, head: u64) {
+        while self.head() > head
+            && let Some(gone) = self.events.pop_back()
+        {
+            self.bytes -= gone.payload.as_str().len() + OVERHEAD;
+            self.ended = false;
+        }
     }
 
     /// Drops events up to and with number `through`.

@@ -106,8 +106,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn caps(&self) -> &Caps;
 
     /// Makes this process a writer: an owner number higher than any before, for the jobs that it
-    /// will run.
-    fn join(&self) -> StoreFuture<'_, u64>;
+    /// will run. Sessions that a process that is gone left with a connection may be forgotten at
+    /// `expires_at`.
+    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64>;
 
     /// Applies a batch. It is the only write apart from [`Store::join`] and [`Store::trim`].
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed>;

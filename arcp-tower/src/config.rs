@@ -57,6 +57,20 @@ pub struct Config {
     pub log_bytes: usize,
     /// Runs of numbers that a session remembers. 65,536.
     pub max_runs: usize,
+    /// Logs that a session keeps for a replay where no store does. 1,024.
+    pub max_session_logs: usize,
+    /// How long a session can be resumed after its connection was lost (§6.3). 10 minutes.
+    pub resume_window: Duration,
+    /// Sessions of one principal. 1,000; beyond that those without a connection go first.
+    pub max_sessions: usize,
+    /// How often a store is trimmed. 1 minute.
+    pub sweep: Duration,
+    /// How long an idempotency key is held (§7.2). One day.
+    pub key_lifetime: Duration,
+    /// Idempotency keys that are held where no store does. 65,536.
+    pub max_keys: usize,
+    /// Events of a job that may wait to be written to a store. 8,192; at most half of `log_events`.
+    pub max_unwritten: usize,
     /// One frame that we send, in bytes. 1 MiB less 1 KiB: peers refuse more than 1 MiB.
     pub max_sent_frame: usize,
     /// Encoded data of one chunk of a streamed result. 512 KiB.
@@ -108,6 +122,13 @@ impl Default for Config {
             log_events: 16_384,
             log_bytes: 8 << 20,
             max_runs: 65_536,
+            max_session_logs: 1024,
+            resume_window: Duration::from_secs(600),
+            max_sessions: 1000,
+            sweep: Duration::from_secs(60),
+            key_lifetime: Duration::from_secs(86_400),
+            max_keys: 65_536,
+            max_unwritten: 8192,
             max_sent_frame: (1 << 20) - (1 << 10),
             chunk_bytes: 512 << 10,
             max_result: 1 << 30,

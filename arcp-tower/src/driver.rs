@@ -1,6 +1,7 @@
 //! Drives one connection. The same code serves every transport and every host.
 
 mod connection;
+mod delivery;
 mod refuse;
 
 use std::future::poll_fn;

@@ -125,6 +125,15 @@ impl Refused {
     }
 }
 
+/// The profile with a name; the superset for a name that is not known.
+pub(crate) fn by_name(name: &str) -> Arc<dyn Profile> {
+    match name {
+        "draft" => Arc::new(Draft),
+        "python" => Arc::new(Python),
+        _ => Arc::new(Superset),
+    }
+}
+
 /// How a connection's profile is found.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]

@@ -1,33 +1,49 @@
 //! The runtime: a connection service that opens sessions and runs their jobs.
 
+mod body;
 mod builder;
 mod cancel;
 mod commands;
+mod journal;
+mod list;
 mod open;
+mod persist;
 mod publish;
+mod recall;
+mod recover;
 mod registry;
+mod sessions;
 mod stillborn;
 mod submit;
 mod subscribe;
 mod supervise;
+mod sweep;
+mod tokens;
 
+use std::collections::HashSet;
 use std::fmt;
-use std::future::{Ready, ready};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arcp_core::agent::{AgentInfo, Inventory};
 use arcp_core::wire::session::Party;
 use arcp_core::{Error, Feature, Features};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
+use body::known;
 pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
+use journal::Journal;
+pub(crate) use persist::{commit_patiently, refused};
 pub use publish::Publish;
 pub(crate) use publish::{JobStream, Slot};
 use registry::Registry;
+pub(crate) use sessions::Sessions;
+pub(crate) use tokens::Tokens;
 
 use crate::agent::Agent;
 use crate::config::Config;
@@ -37,6 +53,7 @@ use crate::service::{Connect, Session};
 pub const FEATURES: &[Feature] = &[
     Feature::Heartbeat,
     Feature::Ack,
+    Feature::ListJobs,
     Feature::Subscribe,
     Feature::Progress,
     Feature::ResultChunk,
@@ -54,6 +71,13 @@ struct Inner {
     party: Party,
     config: Arc<Config>,
     registry: Arc<Registry>,
+    sessions: Arc<Sessions>,
+    /// The way to a store, if there is one.
+    journal: Option<Arc<Journal>>,
+    /// Agents that take their jobs up again after a restart, as `name@version`.
+    restartable: HashSet<String>,
+    /// What cursors are made with.
+    secret: [u8; 32],
     /// Jobs run here and not where a connection happens to be served: a host's worker may go away.
     handle: Handle,
 }
@@ -89,13 +113,13 @@ impl fmt::Debug for Runtime {
 impl Service<Connect> for Runtime {
     type Response = Session<Commands>;
     type Error = Error;
-    type Future = Ready<Result<Session<Commands>, Error>>;
+    type Future = BoxFuture<'static, Result<Session<Commands>, Error>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, connect: Connect) -> Self::Future {
-        ready(open::open(self, connect))
+        open::open(self.clone(), connect).boxed()
     }
 }

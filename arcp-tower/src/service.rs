@@ -1,15 +1,18 @@
 //! What the services of the stack are called with, and what they answer.
 
+mod attachment;
 mod connect;
 mod emit;
 mod request;
 mod session;
+mod window;
 
+pub(crate) use attachment::{Attachment, Next, Numbered, Staged};
 pub use connect::{Connect, HttpInfo};
 pub use emit::Emit;
 pub use request::{After, Request, Response};
-pub use session::{Attachment, Session, SessionCtx};
-pub(crate) use session::{Opening, Staged};
+pub(crate) use session::{AttachError, Opening, Remembered};
+pub use session::{Session, SessionCtx};
 
 use tower_service::Service;
 

@@ -124,7 +124,7 @@ impl Job {
     }
 
     /// What the host's middleware and the layers knew of the submitting session.
-    pub fn extensions(&self) -> &http::Extensions {
+    pub fn extensions(&self) -> Arc<http::Extensions> {
         self.0.parts.session.extensions()
     }
 

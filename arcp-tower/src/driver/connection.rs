@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use arcp_core::session::{Inbound, Link, LinkConfig};
+use arcp_core::session::{AckAhead, Inbound, Link, LinkConfig};
 use arcp_core::transport::{Close, Received, RecvError, Transport};
 use arcp_core::{Code, Envelope, Error, Feature, MessageId};
 use bytestring::ByteString;
@@ -17,10 +17,12 @@ use futures_util::stream::FuturesOrdered;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::delivery::{Delivery, Ready};
 use super::refuse::to_wire;
 use crate::config::Config;
 use crate::profile::{Refusable, Refusal, Refused};
-use crate::service::{After, Request, Response, Session, Staged};
+use crate::runtime::Commands;
+use crate::service::{After, Request, Response, Session, SessionCtx};
 use crate::{BoxError, clock, random};
 
 /// Frames that are moved in one direction before the other has its turn.
@@ -55,14 +57,18 @@ struct Held {
 
 pub(super) struct Connection<'a, T, S: Service<Request>> {
     io: &'a mut T,
-    session: Session<S>,
+    cx: SessionCtx,
+    service: S,
+    urgent: Commands,
+    delivery: Delivery,
     config: Arc<Config>,
     link: Link,
     calls: FuturesOrdered<Call<S::Future>>,
     pending: VecDeque<Request>,
-    staged: Staged,
     credits: u64,
     held: Vec<Held>,
+    /// Whether the peer said anything after its handshake.
+    heard: bool,
     /// Set when the connection is about to end: what is still to be said goes first, until then.
     closing: Option<(Close, Instant)>,
 }
@@ -72,26 +78,29 @@ where
     T: Transport,
     S: Service<Request, Response = Response, Error: Into<BoxError>>,
 {
-    pub(super) fn new(io: &'a mut T, mut session: Session<S>) -> Self {
-        let config = session.config.clone();
-        let cx = session.cx();
+    pub(super) fn new(io: &'a mut T, session: Session<S>) -> Self {
+        let Session { attachment, service, greeting, urgent, config, store } = session;
+        let cx = attachment.cx.clone();
         let mut link_config = LinkConfig::new(cx.features());
         link_config.heartbeat = cx.features().has(Feature::Heartbeat).then_some(config.heartbeat);
         link_config.frame_rate = (config.frame_rate, config.frame_burst);
         link_config.control_queue = config.control_queue;
         link_config.nonce = random::bits();
         let mut link = Link::new(clock::now(), cx.id().clone(), &link_config);
-        session.greeting.take().into_iter().for_each(|greeting| link.reply(greeting));
+        greeting.into_iter().for_each(|greeting| link.reply(greeting));
         Self {
             io,
-            session,
+            cx,
+            service,
+            urgent,
+            delivery: Delivery::new(attachment, store),
             config,
             link,
             calls: FuturesOrdered::new(),
             pending: VecDeque::new(),
-            staged: Staged::default(),
             credits: 0,
             held: Vec::new(),
+            heard: false,
             closing: None,
         }
     }
@@ -102,12 +111,12 @@ where
         let mut shutdown = pin!(shutdown.cancelled());
         let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
         poll_fn(|cx| {
-            self.session.cx().register(cx);
+            self.cx.register(cx);
             if self.closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
                 self.close(Close::new(Close::RESTART, "the runtime is stopping"));
             }
             for _ in 0..TURNS {
-                if !self.session.attachment.is_current() {
+                if !self.delivery.attachment.is_current() {
                     return Poll::Ready(Some(Close::new(
                         Close::TAKEN_OVER,
                         "the session was resumed elsewhere",
@@ -175,6 +184,9 @@ where
             match received {
                 Ok(Received::Frame(frame)) => {
                     self.link.heard(now);
+                    if !std::mem::replace(&mut self.heard, true) && self.cx.confirm_token() {
+                        self.delivery.confirmed();
+                    }
                     self.frame(&frame);
                 }
                 Ok(Received::Closed(Some(_))) => return Err(Some(Close::new(Close::NORMAL, ""))),
@@ -199,17 +211,17 @@ where
         let request = Refusable::of(&message);
         let outcome = self.link.handle(clock::wall(), message).and_then(|inbound| {
             match inbound {
-                Inbound::Ack(seq) => self
-                    .session
-                    .cx()
-                    .ack(seq)
-                    .map_err(|e| Error::fault("payload.last_processed_seq", &e.to_string()))?,
+                Inbound::Ack(seq) => {
+                    let ahead = |e: AckAhead| Error::fault("payload.last_processed_seq", &e.to_string());
+                    self.cx.ack(seq).map_err(ahead)?;
+                    self.delivery.acked(seq);
+                }
                 Inbound::Pong(nonce) => self.held.retain(|held| held.nonce.as_ref() != Some(&nonce)),
                 Inbound::Request(message) => {
-                    self.pending.push_back(Request::new(message, self.session.cx().clone()));
+                    self.pending.push_back(Request::new(message, self.cx.clone()));
                 }
                 Inbound::Urgent(message) => {
-                    let response = self.session.urgent.urgent(&message)?;
+                    let response = self.urgent.urgent(&message)?;
                     self.reply(response, &request);
                 }
                 Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
@@ -227,7 +239,7 @@ where
     fn poll_dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
         let mut progress = false;
         while !self.pending.is_empty() && self.calls.len() < self.config.max_in_flight {
-            match self.session.service.poll_ready(cx) {
+            match self.service.poll_ready(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(e)) => {
@@ -238,7 +250,7 @@ where
             }
             let Some(request) = self.pending.pop_front() else { break };
             let named = Some(Refusable::of(&request.message));
-            let future = self.session.service.call(request);
+            let future = self.service.call(request);
             self.calls.push_back(Call { request: named, future });
             progress = true;
         }
@@ -262,7 +274,7 @@ where
 
     fn reply(&mut self, response: Response, request: &Refusable) {
         let Response { replies, after } = response;
-        let profile = self.session.cx().profile().clone();
+        let profile = self.cx.profile().clone();
         let single = replies.len() == 1;
         let mut holds_back = false;
         for reply in replies {
@@ -276,19 +288,19 @@ where
     }
 
     fn hold(&mut self, effect: Option<After>) {
-        let heartbeat = self.session.cx().features().has(Feature::Heartbeat);
+        let heartbeat = self.cx.features().has(Feature::Heartbeat);
         let nonce = if heartbeat { self.link.ping(clock::wall()).ok() } else { None };
         let wait = std::time::Duration::from_millis(if nonce.is_some() { 250 } else { 50 });
         self.held.push(Held { nonce, until: clock::now() + wait, _effect: effect });
     }
 
     fn refuse(&mut self, error: &Error, request: &Refusable) {
-        let cx = self.session.cx().clone();
+        let cx = self.cx.clone();
         let busy = cx.is_busy() || !self.calls.is_empty() || !self.pending.is_empty();
         tracing::debug!(%error, kind = request.kind.as_ref().map_or("none", |k| k.as_str()), "refused");
         match cx.profile().refuse(&Refusal::new(error, request.clone(), busy)) {
             Refused::Frames(frames) => frames.into_iter().for_each(|frame| self.link.reply(frame)),
-            Refused::Stillborn => match self.session.urgent.stillborn(error, request) {
+            Refused::Stillborn => match self.urgent.stillborn(error, request) {
                 Ok(response) => self.reply(response, request),
                 Err(error) => tracing::warn!(%error, "a refusal could not be said"),
             },
@@ -300,11 +312,11 @@ where
         for _ in 0..TURN {
             let Poll::Ready(ready) = self.io.poll_ready(cx) else { break };
             ready?;
-            let Some(frame) = self.next_frame() else { break };
+            let Some(frame) = self.next_frame(cx) else { break };
             self.io.send(frame)?;
             progress = true;
         }
-        self.session.cx().credit(std::mem::take(&mut self.credits));
+        self.cx.credit(std::mem::take(&mut self.credits));
         if !progress {
             // While there is more to send, it is gathered; what is left goes when there is no more.
             if let Poll::Ready(flushed) = self.io.poll_flush(cx) {
@@ -315,22 +327,22 @@ where
     }
 
     /// Control frames and replies first, then events.
-    fn next_frame(&mut self) -> Option<String> {
+    fn next_frame(&mut self, cx: &mut Context<'_>) -> Option<String> {
         if let Some(reply) = self.link.next_reply() {
             let id = MessageId::from_bits(random::bits());
-            return Some(reply.encode(Some(self.session.cx().id()), &id));
+            return Some(reply.encode(Some(self.cx.id()), &id));
         }
         if self.closing.is_some() {
             return None;
         }
-        match self.session.attachment.next_event(&mut self.staged) {
-            Ok(Some((frame, credits))) => {
+        match self.delivery.poll_frame(cx) {
+            Poll::Ready(Ok(Some(Ready { frame, credits, .. }))) => {
                 self.credits += credits;
                 Some(frame)
             }
-            Ok(None) => None,
-            Err(_) => {
-                self.close(Close::new(Close::LAGGING, "too far behind; resume, or watch again"));
+            Poll::Ready(Ok(None)) | Poll::Pending => None,
+            Poll::Ready(Err(close)) => {
+                self.close(close);
                 None
             }
         }

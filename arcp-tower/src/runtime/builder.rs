@@ -1,15 +1,17 @@
 //! Building a runtime.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arcp_core::Features;
-use arcp_core::agent::{AgentRef, InvalidAgentRef, Inventory};
+use arcp_core::agent::{AgentRef, FIRST_VERSION, InvalidAgentRef, Inventory};
+use arcp_core::store::Store;
 use arcp_core::wire::session::Party;
 use tokio::runtime::Handle;
 
 use super::registry::Registry;
-use super::{FEATURES, Inner, Runtime};
+use super::{FEATURES, Inner, Journal, Runtime, Sessions};
 use crate::agent::Agent;
 use crate::config::Config;
 
@@ -17,6 +19,8 @@ use crate::config::Config;
 #[must_use = "a builder does nothing before `build`"]
 pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
+    restartable: Vec<String>,
+    store: Option<Arc<dyn Store>>,
     config: Config,
     party: Party,
 }
@@ -36,6 +40,9 @@ pub enum BuildError {
     /// An agent was registered twice.
     #[error("{0} is registered twice")]
     Twice(String),
+    /// The store cannot be used.
+    #[error("the store cannot be used: {0}")]
+    Store(String),
     /// Jobs need a tokio runtime, and there is none here.
     #[error("a runtime must be built inside a tokio runtime, where its jobs will run")]
     NoTokio,
@@ -44,7 +51,7 @@ pub enum BuildError {
 impl Default for Builder {
     fn default() -> Self {
         let party = Party::new("arcp-tower", env!("CARGO_PKG_VERSION"));
-        Self { agents: Vec::new(), config: Config::default(), party }
+        Self { agents: Vec::new(), restartable: Vec::new(), store: None, config: Config::default(), party }
     }
 }
 
@@ -53,6 +60,20 @@ impl Builder {
     /// versions, a bare name means the one registered last (§7.5).
     pub fn agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
         self.agents.push((name.into(), Arc::new(agent)));
+        self
+    }
+
+    /// Registers an agent whose jobs run again, under the same id, when a process that ran them is
+    /// gone and another opens its store. It sees the input only: what it did before, it may do twice.
+    pub fn restartable_agent(mut self, name: impl Into<String>, agent: impl Agent) -> Self {
+        let name = name.into();
+        self.restartable.push(name.clone());
+        self.agent(name, agent)
+    }
+
+    /// Keeps sessions and jobs in `store`. Such a runtime is opened with [`Builder::open`].
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = Some(store);
         self
     }
 
@@ -71,10 +92,40 @@ impl Builder {
     /// The runtime. Its jobs run on the tokio runtime that this is called in.
     ///
     /// # Errors
-    /// If a name is none, an agent is there twice, or there is no tokio runtime.
+    /// If a name is none, an agent is there twice, there is no tokio runtime, or there is a store.
     pub fn build(self) -> Result<Runtime, BuildError> {
+        if self.store.is_some() {
+            return Err(BuildError::Store("a runtime with a store is opened, not built".to_owned()));
+        }
+        self.finish(None)
+    }
+
+    /// The runtime, with what its store remembers: sessions can be resumed, and jobs of a process
+    /// that is gone have ended, or run again.
+    ///
+    /// # Errors
+    /// As [`Builder::build`], and if the store cannot be read.
+    pub async fn open(mut self) -> Result<Runtime, BuildError> {
+        let Some(store) = self.store.take() else { return self.finish(None) };
+        let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
+        let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
+        let expires_at = crate::clock::wall().plus(self.config.resume_window);
+        let owner = store.join(expires_at).await.map_err(failed)?;
+        let every = self.config.sweep;
+        let runtime = self.finish(Some(Journal::new(store, owner, handle.clone())))?;
+        super::recover::recover(&runtime).await.map_err(failed)?;
+        handle.spawn(super::sweep::sweep(Arc::downgrade(&runtime.0), every));
+        Ok(runtime)
+    }
+
+    fn finish(self, journal: Option<Arc<Journal>>) -> Result<Runtime, BuildError> {
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let mut agents = Inventory::default();
+        let mut restartable = HashSet::new();
+        for name in self.restartable {
+            let full = if name.contains('@') { name } else { format!("{name}@{FIRST_VERSION}") };
+            restartable.insert(full);
+        }
         for (name, agent) in self.agents {
             let at: AgentRef = name.parse().map_err(|rule| BuildError::Name { name, rule })?;
             agents.register(&at, agent).map_err(BuildError::Twice)?;
@@ -87,6 +138,10 @@ impl Builder {
             features: Features::of(FEATURES),
             party: self.party,
             registry: Arc::new(Registry::new(&config)),
+            sessions: Arc::new(Sessions::new(&config, handle.clone())),
+            journal,
+            restartable,
+            secret: crate::random::secret(),
             config,
             handle,
         })))

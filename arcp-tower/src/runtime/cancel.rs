@@ -4,14 +4,17 @@ use arcp_core::wire::job::{Cancel, Cancelled};
 use arcp_core::{Code, Envelope, Error, JobId, MessageType};
 
 use super::Commands;
+use super::registry::not_found;
 use crate::service::Response;
 
 pub(super) fn cancel(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
     let Cancel { job_id, reason, .. } = message.payload.decode()?;
     let job_id = named(message, job_id)?;
-    let record = runtime.0.registry.visible(session.principal(), &job_id)?;
-    if record.session.id() != session.id() {
+    // A job that runs is in memory. One that is only in the store has ended.
+    let record = runtime.0.registry.visible(session.principal(), &job_id);
+    let record = record.ok_or_else(|| not_found(&job_id))?;
+    if !record.is_controlled_by(session.id()) {
         // Watching a job gives no right over it (§7.6).
         return Err(Error::new(
             Code::PermissionDenied,
@@ -24,7 +27,8 @@ pub(super) fn cancel(commands: &Commands, message: &Envelope) -> Result<Response
     }
     let cancelled = Cancelled::new(job_id.clone(), message.id.clone(), reason);
     let reply = Envelope::new(MessageType::JobCancelled, &cancelled)?.with_job(job_id);
-    Ok(Response::one(reply.with_trace(Some(record.trace_id))).then(move || record.cancel.cancel()))
+    let trace_id = Some(record.log.trace_id());
+    Ok(Response::one(reply.with_trace(trace_id)).then(move || record.cancel.cancel()))
 }
 
 /// The job that a message names on its envelope, in its payload, or in both places alike.

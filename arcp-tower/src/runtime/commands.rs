@@ -1,14 +1,15 @@
 //! The innermost service of a session: dispatch, and nothing else.
 
 use std::fmt;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use arcp_core::{Envelope, Error, MessageType};
+use arcp_core::{Code, Envelope, Error, MessageType};
+use tokio::task::JoinHandle;
 use tower_service::Service;
 
-use super::{Runtime, cancel, stillborn, submit, subscribe};
+use super::{Runtime, cancel, list, stillborn, submit, subscribe};
 use crate::profile::Refusable;
 use crate::service::{Request, Response, SessionCtx};
 
@@ -24,12 +25,31 @@ impl Commands {
         Self { runtime, session }
     }
 
-    fn dispatch(&self, message: &Envelope) -> Result<Response, Error> {
-        match &message.kind {
-            MessageType::Submit => submit::submit(self, message),
-            MessageType::Subscribe => subscribe::subscribe(self, message),
+    /// What can be answered from memory is answered at once.
+    fn at_once(&self, message: &Envelope) -> Option<Result<Response, Error>> {
+        if self.runtime.0.journal.is_some() {
+            return match message.kind {
+                MessageType::Unsubscribe => None,
+                MessageType::Submit | MessageType::Subscribe | MessageType::ListJobs => None,
+                _ => Some(Err(Error::fault("type", "is not known here"))),
+            };
+        }
+        Some(match message.kind {
+            MessageType::Submit => submit::in_memory(self, message),
+            MessageType::Subscribe => subscribe::in_memory(self, message),
             MessageType::Unsubscribe => subscribe::unsubscribe(self, message),
-            MessageType::ListJobs => Err(Error::not_negotiated(arcp_core::Feature::ListJobs)),
+            MessageType::ListJobs => list::in_memory(self, message),
+            _ => Err(Error::fault("type", "is not known here")),
+        })
+    }
+
+    /// What a store has to be asked for.
+    async fn stored(self, message: Envelope) -> Result<Response, Error> {
+        match message.kind {
+            MessageType::Submit => submit::stored(&self, &message).await,
+            MessageType::Subscribe => subscribe::stored(&self, &message).await,
+            MessageType::Unsubscribe => subscribe::unsubscribe_stored(&self, &message).await,
+            MessageType::ListJobs => list::stored(&self, &message).await,
             _ => Err(Error::fault("type", "is not known here")),
         }
     }
@@ -61,17 +81,32 @@ impl Service<Request> for Commands {
     }
 
     fn call(&mut self, request: Request) -> CommandFuture {
-        CommandFuture(ready(self.dispatch(&request.message)))
+        if let Some(answer) = self.at_once(&request.message) {
+            return CommandFuture(Inner::Ready(Some(answer)));
+        }
+        let work = self.clone().stored(request.message);
+        CommandFuture(Inner::Task(self.runtime.0.handle.spawn(work)))
     }
 }
 
-/// The response future of [`Commands`].
+/// The response future of [`Commands`]. What asks a store runs as a task: a connection that is
+/// dropped, or a time-out of a layer, cannot stop a command half way.
 #[derive(Debug)]
-pub struct CommandFuture(Ready<Result<Response, Error>>);
+pub struct CommandFuture(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Ready(Option<Result<Response, Error>>),
+    Task(JoinHandle<Result<Response, Error>>),
+}
 
 impl Future for CommandFuture {
     type Output = Result<Response, Error>;
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.0).poll(cx)
+        let failed = || Err(Error::new(Code::InternalError, "the command failed"));
+        match &mut self.0 {
+            Inner::Ready(answer) => Poll::Ready(answer.take().unwrap_or_else(failed)),
+            Inner::Task(task) => Pin::new(task).poll(cx).map(|joined| joined.unwrap_or_else(|_| failed())),
+        }
     }
 }

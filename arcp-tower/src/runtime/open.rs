@@ -1,27 +1,67 @@
-//! `session.hello` (§6.2).
+//! `session.hello` (§6.2) and `session.resume` (§6.3).
 
 use std::sync::Arc;
 
+use arcp_core::store::{Batch, Hash, Op, SessionRow};
 use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
+use http::Extensions;
 
-use super::{Commands, Runtime};
+use super::tokens::digest;
+use super::{Commands, Journal, Runtime, Tokens, commit_patiently, recall, refused};
 use crate::auth::Principal;
+use crate::profile::{Profile, by_name};
 use crate::random;
-use crate::service::{Connect, Opening, Session, SessionCtx};
+use crate::service::{AttachError, Attachment, Connect, Opening, Session, SessionCtx};
 
-pub(super) fn open(runtime: &Runtime, connect: Connect) -> Result<Session<Commands>, Error> {
+pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<Commands>, Error> {
     let Connect { handshake, mut extensions, profile } = connect;
     // Fail closed: without an authenticating layer nobody is let in.
     let principal: Principal = extensions
         .remove()
         .ok_or_else(|| Error::new(Code::Unauthenticated, "no principal was established"))?;
-    if ResumeRequest::read(&handshake)?.is_some() {
-        // Sessions end with their connection so far; to a client that is a window that is over.
-        return Err(Error::new(Code::ResumeWindowExpired, "the session cannot be resumed"));
-    }
+    let (attachment, token) = match ResumeRequest::read(&handshake)? {
+        None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
+        Some(request) => {
+            let (session_id, from) = (request.session_id.clone(), request.last_event_seq);
+            let resumed = resume(&runtime, request, principal, extensions).await;
+            resumed.inspect_err(|error| {
+                tracing::info!(target: "arcp::audit", ?session_id, from, %error, "resume refused");
+            })?
+        }
+    };
+    let cx = attachment.cx.clone();
+    let greeting = welcome(&runtime, &cx, &handshake, token)?;
+    tracing::debug!(
+        session_id = %cx.id(),
+        principal = %cx.principal(),
+        profile = cx.profile().name(),
+        replay = attachment.replay.len(),
+        "session opened"
+    );
+    let commands = Commands::new(runtime.clone(), cx);
+    let config = Arc::clone(&runtime.0.config);
+    let store = runtime.0.journal.as_ref().map(|journal| journal.store.clone());
+    Ok(Session {
+        attachment,
+        service: commands.clone(),
+        greeting: Some(greeting),
+        urgent: commands,
+        config,
+        store,
+    })
+}
+
+async fn fresh(
+    runtime: &Runtime,
+    handshake: &Envelope,
+    principal: Principal,
+    extensions: Extensions,
+    profile: Arc<dyn Profile>,
+) -> Result<(Attachment, String), Error> {
     let hello: Hello = handshake.payload.decode()?;
     let features = runtime.0.features.intersection(hello.capabilities.features);
+    let (tokens, token) = Tokens::first();
     let opening = Opening {
         id: SessionId::from_bits(random::bits()),
         principal,
@@ -29,33 +69,128 @@ pub(super) fn open(runtime: &Runtime, connect: Connect) -> Result<Session<Comman
         profile,
         extensions,
         secret: random::secret(),
+        tokens,
     };
-    let config = &runtime.0.config;
-    let cx = SessionCtx::new(opening, config);
-    let greeting = welcome(runtime, &cx, &handshake)?;
-    tracing::debug!(
-        session_id = %cx.id(),
-        principal = %cx.principal(),
-        profile = cx.profile().name(),
-        client = hello.client.as_ref().map_or("", |client| client.name.as_str()),
-        "session opened"
-    );
-    let commands = Commands::new(runtime.clone(), cx.clone());
-    Ok(Session {
-        attachment: cx.attach(),
-        service: commands.clone(),
-        greeting: Some(greeting),
-        urgent: commands,
-        config: Arc::clone(config),
-    })
+    let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
+    runtime.0.sessions.insert(&cx)?;
+    if let Some(journal) = &runtime.0.journal {
+        let row = SessionRow { epoch: 1, ..cx.row(None) };
+        if let Err(e) = put(journal, row, 0).await {
+            runtime.0.sessions.remove(&cx);
+            return Err(e);
+        }
+        cx.stored(1);
+    }
+    match cx.attach(0, tokens, None, None) {
+        Ok(attachment) => Ok((attachment, token)),
+        Err(_) => Err(Error::new(Code::InternalError, "the session could not be opened")),
+    }
 }
 
-fn welcome(runtime: &Runtime, cx: &SessionCtx, handshake: &Envelope) -> Result<Envelope, Error> {
+/// The one refusal of a resume: whether it was the session, the token, the principal or the number
+/// is nobody's business.
+fn expired() -> Error {
+    Error::new(Code::ResumeWindowExpired, "the session cannot be resumed from there")
+}
+
+async fn resume(
+    runtime: &Runtime,
+    request: ResumeRequest,
+    principal: Principal,
+    extensions: Extensions,
+) -> Result<(Attachment, String), Error> {
+    let ResumeRequest { session_id, token, last_event_seq, .. } = request;
+    let presented = digest(&token);
+    let attach_error = |e| match e {
+        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
+        AttachError::BelowFloor => expired(),
+    };
+    let (tokens, token) = Tokens::rotate(presented);
+    let Some(journal) = &runtime.0.journal else {
+        let cx = runtime.0.sessions.find(session_id.as_ref(), &presented).ok_or_else(expired)?;
+        if *cx.principal() != principal || !cx.tokens().accept(&presented) {
+            return Err(expired());
+        }
+        let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(attach_error)?;
+        return Ok((attachment, token));
+    };
+    // What the store says is what holds: a connection before this one may have numbered what it
+    // could not keep.
+    let row = row_of(journal, session_id.as_ref(), presented).await?.ok_or_else(expired)?;
+    let stored = Tokens { current: row.token, previous: row.previous_token };
+    let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
+    if row.principal != principal.name() || !stored.accept(&presented) || over {
+        return Err(expired());
+    }
+    if last_event_seq > row.head {
+        return Err(attach_error(AttachError::Ahead));
+    }
+    let before = row.epoch;
+    let row = SessionRow {
+        epoch: before + 1,
+        token: tokens.current,
+        previous_token: tokens.previous,
+        expires_at: None,
+        ..row
+    };
+    put(journal, row.clone(), before).await?;
+    let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
+    let cx = match runtime.0.sessions.find(Some(&row.id), &presented) {
+        Some(cx) => cx,
+        None => {
+            let cx = recalled(runtime, &row, extensions.clone());
+            runtime.0.sessions.insert(&cx)?;
+            cx
+        }
+    };
+    let attachment =
+        cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(attach_error)?;
+    Ok((attachment, token))
+}
+
+/// A session that was not in memory.
+pub(super) fn recalled(runtime: &Runtime, row: &SessionRow, extensions: Extensions) -> SessionCtx {
+    let opening = Opening {
+        id: row.id.clone(),
+        principal: Principal::new(row.principal.as_str()),
+        features: row.features,
+        profile: by_name(&row.profile),
+        extensions,
+        secret: row.secret,
+        tokens: Tokens { current: row.token, previous: row.previous_token },
+    };
+    SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions))
+}
+
+async fn row_of(journal: &Journal, id: Option<&SessionId>, token: Hash) -> Result<Option<SessionRow>, Error> {
+    let row = match id {
+        Some(id) => journal.store.session(id).await,
+        None => journal.store.session_by_token(token).await,
+    };
+    row.map_err(|e| refused(&e))
+}
+
+/// Writes a session's row; a session that another connection is taking over is refused.
+async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<(), Error> {
+    let principal = row.principal.clone();
+    let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
+    match commit_patiently(journal.store.clone(), batch).await {
+        Ok(_) => Ok(()),
+        Err(arcp_core::store::StoreError::Fenced { .. }) => Err(expired()),
+        Err(e) => Err(refused(&e)),
+    }
+}
+
+fn welcome(
+    runtime: &Runtime,
+    cx: &SessionCtx,
+    handshake: &Envelope,
+    token: String,
+) -> Result<Envelope, Error> {
     let inner = &*runtime.0;
     let mut welcome = Welcome::new(inner.party.clone(), cx.features(), inner.inventory.clone());
-    welcome.resume_token = arcp_core::id::crockford(random::bits()).map(char::from).into_iter().collect();
-    welcome.resume_token.insert_str(0, "rt_");
-    welcome.resume_window_sec = 1;
+    welcome.resume_token = token;
+    welcome.resume_window_sec = inner.config.resume_window.as_secs().max(1);
     if cx.features().has(Feature::Heartbeat) {
         welcome.heartbeat_interval_sec = Some(inner.config.heartbeat.as_secs().max(1));
     }

@@ -4,25 +4,43 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Ready, ready};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
+use arcp_core::job::Status;
 use arcp_core::log::{BelowFloor, Caps, Ended, JobLog};
 use arcp_core::session::FeedId;
-use arcp_core::{Code, Error, Event, JobId};
+use arcp_core::store::StoredEvent;
+use arcp_core::{Code, Error, Event, JobId, TraceId};
 use smallvec::SmallVec;
+use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use super::journal::{Journal, Portion};
+use crate::auth::Principal;
 use crate::service::{Emit, SessionCtx};
 
 /// A job's log and those who follow it. Each event is in it once, however many do.
 pub(crate) struct JobStream {
     job_id: JobId,
+    trace_id: TraceId,
+    principal: Principal,
+    /// Where it is written to, if it is.
+    journal: Option<Arc<Journal>>,
     state: Mutex<State>,
+    broken: CancellationToken,
 }
 
 struct State {
     log: JobLog,
+    /// Events up to this number may be seen: all of them, or those that were written.
+    visible: u64,
+    /// Whether the journal knows that there is something to write.
+    queued: bool,
+    /// How the job ended, with its terminal.
+    ended: Option<Status>,
     watchers: Vec<Option<Watcher>>,
+    /// Agents that wait until more was written.
+    writers: Vec<Waker>,
 }
 
 struct Watcher {
@@ -37,34 +55,173 @@ struct Watcher {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(usize);
 
+type Untold = SmallVec<[(SessionCtx, FeedId); 2]>;
+
+impl State {
+    fn untold(&mut self) -> Untold {
+        let mut untold = Untold::new();
+        for watcher in self.watchers.iter_mut().flatten().filter(|watcher| !watcher.told) {
+            watcher.told = true;
+            untold.push((watcher.session.clone(), watcher.feed));
+        }
+        untold
+    }
+}
+
+fn tell(untold: Untold) {
+    for (session, feed) in untold {
+        session.tell(feed);
+    }
+}
+
 impl JobStream {
-    pub(crate) fn new(job_id: JobId, caps: Caps) -> Self {
-        Self { job_id, state: Mutex::new(State { log: JobLog::new(caps), watchers: Vec::new() }) }
+    /// The log of a new job.
+    pub(crate) fn new(
+        job_id: JobId,
+        trace_id: TraceId,
+        principal: Principal,
+        caps: Caps,
+        journal: Option<Arc<Journal>>,
+    ) -> Self {
+        Self::with(job_id, trace_id, principal, JobLog::new(caps), journal)
+    }
+
+    /// The log of a job whose events up to `head` are in the store.
+    pub(crate) fn restore(
+        job_id: JobId,
+        trace_id: TraceId,
+        principal: Principal,
+        log: JobLog,
+        journal: Arc<Journal>,
+    ) -> Self {
+        Self::with(job_id, trace_id, principal, log, Some(journal))
+    }
+
+    fn with(
+        job_id: JobId,
+        trace_id: TraceId,
+        principal: Principal,
+        log: JobLog,
+        journal: Option<Arc<Journal>>,
+    ) -> Self {
+        let visible = log.head();
+        let (watchers, writers) = (Vec::new(), Vec::new());
+        let state = State { log, visible, queued: false, ended: None, watchers, writers };
+        let broken = CancellationToken::new();
+        Self { job_id, trace_id, principal, journal, state: Mutex::new(state), broken }
     }
 
     pub(crate) fn job_id(&self) -> &JobId {
         &self.job_id
     }
 
+    pub(crate) fn trace_id(&self) -> TraceId {
+        self.trace_id
+    }
+
+    /// Cancelled when its events can no longer be kept.
+    pub(crate) fn broken(&self) -> &CancellationToken {
+        &self.broken
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Appends an event, and tells those who follow.
-    pub(crate) fn append(&self, event: Event) -> Result<u64, Ended> {
-        let event = Arc::new(event);
-        let mut untold: SmallVec<[(SessionCtx, FeedId); 2]> = SmallVec::new();
-        let mut state = self.state();
-        let job_seq = state.log.append(event)?;
-        for watcher in state.watchers.iter_mut().flatten().filter(|watcher| !watcher.told) {
-            watcher.told = true;
-            untold.push((watcher.session.clone(), watcher.feed));
+    /// Appends an event, and sees that it is written or told.
+    pub(crate) fn append(self: &Arc<Self>, event: Event) -> Result<u64, Ended> {
+        if self.broken.is_cancelled() {
+            return Err(Ended);
         }
-        drop(state);
-        for (session, feed) in untold {
-            session.tell(feed);
+        let mut state = self.state();
+        self.push(&mut state, event).inspect(|_| self.announce(state))
+    }
+
+    /// Appends the end of the job. It may be all that can still be written of it.
+    pub(crate) fn end(self: &Arc<Self>, terminal: Event, status: Status) -> Result<u64, Ended> {
+        let mut state = self.state();
+        state.ended = Some(status);
+        self.push(&mut state, terminal).inspect(|_| self.announce(state))
+    }
+
+    /// Whether an agent may go on; if not, `cx` is woken when it may. What is not written yet is
+    /// only here.
+    fn has_room(&self, most: usize, cx: &Context<'_>) -> bool {
+        let mut state = self.state();
+        let unwritten = usize::try_from(state.log.head() - state.visible).unwrap_or(usize::MAX);
+        if unwritten < most || self.broken.is_cancelled() {
+            return true;
+        }
+        state.writers.push(cx.waker().clone());
+        false
+    }
+
+    fn push(&self, state: &mut State, event: Event) -> Result<u64, Ended> {
+        let job_seq = state.log.append(Arc::new(event))?;
+        if self.journal.is_none() {
+            state.visible = job_seq;
         }
         Ok(job_seq)
+    }
+
+    fn announce(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let Some(journal) = &self.journal else {
+            let untold = state.untold();
+            drop(state);
+            return tell(untold);
+        };
+        let known = std::mem::replace(&mut state.queued, true);
+        drop(state);
+        if !known {
+            journal.enqueue(&self.principal, self.clone());
+        }
+    }
+
+    /// The next events to be written.
+    pub(super) fn unwritten(&self, most: usize, bytes: usize) -> Portion {
+        let state = self.state();
+        let mut events = VecDeque::new();
+        // What is not written is never dropped from the log: the submitter's credits bound it.
+        let _ = state.log.read(state.visible + 1, most, &mut events);
+        let mut room = bytes;
+        let fits = |event: &Arc<Event>| {
+            let fits = room > 0;
+            room = room.saturating_sub(event.payload.as_str().len());
+            fits
+        };
+        let events: Vec<Arc<Event>> = events.into_iter().take_while(fits).collect();
+        let ended = state.ended.filter(|_| events.last().is_some_and(|last| last.is_terminal()));
+        let events = events.iter().map(|event| StoredEvent::of(event)).collect();
+        Portion { after: state.visible, events, ended }
+    }
+
+    /// A portion was written: those who follow may see it. `true` if there is more.
+    pub(super) fn written(&self, portion: &Portion) -> bool {
+        let mut state = self.state();
+        state.visible = state.visible.max(portion.after + portion.events.len() as u64);
+        let more = state.log.head() > state.visible;
+        state.queued = more;
+        let (untold, writers) = (state.untold(), std::mem::take(&mut state.writers));
+        drop(state);
+        writers.into_iter().for_each(Waker::wake);
+        tell(untold);
+        more
+    }
+
+    /// What is not written cannot be: it is taken back, except the end of the job. `true` if that is
+    /// there and still to be written.
+    pub(super) fn break_off(&self) -> bool {
+        let mut state = self.state();
+        let visible = state.visible;
+        let end = if state.log.is_ended() { state.log.last() } else { None };
+        state.log.take_back(visible);
+        let again = end.and_then(|end| state.log.append(end).ok()).is_some();
+        state.queued = again;
+        let writers = std::mem::take(&mut state.writers);
+        drop(state);
+        self.broken.cancel();
+        writers.into_iter().for_each(Waker::wake);
+        again
     }
 
     /// Adds a follower. It counts as told, so nothing reaches it before its session is told in its
@@ -81,8 +238,7 @@ impl JobStream {
     }
 
     pub(crate) fn unwatch(&self, slot: Slot) {
-        let mut state = self.state();
-        if let Some(watcher) = state.watchers.get_mut(slot.0) {
+        if let Some(watcher) = self.state().watchers.get_mut(slot.0) {
             *watcher = None;
         }
     }
@@ -97,18 +253,36 @@ impl JobStream {
     ) -> Result<bool, BelowFloor> {
         let mut state = self.state();
         let before = into.len();
-        state.log.read(from, most, into)?;
-        let more = from + (into.len() - before) as u64 <= state.log.head();
+        let visible = usize::try_from((state.visible + 1).saturating_sub(from)).unwrap_or(usize::MAX);
+        if visible > 0 {
+            state.log.read(from, most.min(visible), into)?;
+        }
+        let more = from + ((into.len() - before) as u64) <= state.visible;
         if !more && let Some(Some(watcher)) = state.watchers.get_mut(slot.0) {
             watcher.told = false;
         }
         Ok(more)
     }
 
-    /// The number of the newest event, of the oldest that is kept, and whether the job has ended.
+    /// Events for a replay, as far as they are in memory.
+    pub(crate) fn peek(&self, from: u64, most: usize) -> Result<VecDeque<Arc<Event>>, BelowFloor> {
+        let mut events = VecDeque::new();
+        let state = self.state();
+        state.log.read(from, most, &mut events)?;
+        if events.is_empty() { Err(BelowFloor) } else { Ok(events) }
+    }
+
+    /// Whether event `from` can still be read, here or in the store.
+    pub(crate) fn reaches(&self, from: u64) -> bool {
+        self.journal.is_some() || self.state().log.floor() < from
+    }
+
+    /// The number of the newest event that may be seen, of the oldest that is kept in memory, and
+    /// whether the job has ended for those who watch.
     pub(crate) fn extent(&self) -> (u64, u64, bool) {
         let state = self.state();
-        (state.log.head(), state.log.floor() + 1, state.log.is_ended())
+        let ended = state.log.is_ended() && state.visible == state.log.head();
+        (state.visible, state.log.floor() + 1, ended)
     }
 }
 
@@ -124,6 +298,8 @@ impl fmt::Debug for JobStream {
 pub struct Publish {
     pub(super) log: Arc<JobStream>,
     pub(super) session: SessionCtx,
+    /// Events that may wait to be written.
+    pub(super) max_unwritten: usize,
 }
 
 impl Service<Emit> for Publish {
@@ -132,13 +308,21 @@ impl Service<Emit> for Publish {
     type Future = Ready<Result<(), Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.session.has_room(cx) { Poll::Ready(Ok(())) } else { Poll::Pending }
+        let room = self.log.has_room(self.max_unwritten, cx) && self.session.has_room(cx);
+        if room { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn call(&mut self, Emit(event): Emit) -> Self::Future {
         // Before the append: once the event is there, it may be sent at any moment.
         self.session.spent(event.payload.as_str().len());
         let appended = self.log.append(event).map(drop);
-        ready(appended.map_err(|Ended| Error::new(Code::Cancelled, "the job has ended")))
+        ready(appended.map_err(|Ended| {
+            if self.log.broken.is_cancelled() {
+                Error::new(Code::InternalError, "the job's events cannot be kept")
+                    .with_detail("reason", "store")
+            } else {
+                Error::new(Code::Cancelled, "the job has ended")
+            }
+        }))
     }
 }

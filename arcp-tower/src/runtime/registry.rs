@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use arcp_core::agent::AgentRef;
 use arcp_core::job::{FinalStatus, Lifecycle, Status};
 use arcp_core::lease::{Lease, LeaseConstraints};
-use arcp_core::{Code, Error, JobId, TraceId};
+use arcp_core::store::IdempotencyRow;
+use arcp_core::{Code, Error, JobId, SessionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::JobStream;
@@ -20,59 +20,63 @@ use crate::service::SessionCtx;
 #[derive(Debug)]
 pub(super) struct JobRecord {
     pub(super) id: JobId,
-    pub(super) agent: AgentRef,
-    /// The session that submitted it. Its numbers are the job's numbers (§7.6).
-    pub(super) session: SessionCtx,
+    pub(super) agent: String,
+    pub(super) principal: Principal,
+    /// The session that submitted it.
+    pub(super) session_id: SessionId,
+    /// The same, where it is in memory. Its numbers are the job's numbers (§7.6).
+    pub(super) session: Option<SessionCtx>,
     pub(super) lease: Lease,
     pub(super) lease_constraints: Option<LeaseConstraints>,
-    pub(super) trace_id: TraceId,
+    pub(super) created_at: Timestamp,
     pub(super) log: Arc<JobStream>,
     pub(super) cancel: CancellationToken,
-    life: Mutex<Lifecycle>,
+    pub(super) life: Mutex<Lifecycle>,
+    /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
+    pub(super) controllers: Mutex<Vec<SessionId>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl JobRecord {
-    #[allow(clippy::too_many_arguments)]
-    pub(super) fn new(
-        id: JobId,
-        agent: AgentRef,
-        session: SessionCtx,
-        lease: Lease,
-        lease_constraints: Option<LeaseConstraints>,
-        trace_id: TraceId,
-        log: Arc<JobStream>,
-    ) -> Self {
-        let (cancel, life) = (CancellationToken::new(), Mutex::default());
-        Self { id, agent, session, lease, lease_constraints, trace_id, log, cancel, life }
-    }
-
-    fn life(&self) -> MutexGuard<'_, Lifecycle> {
-        self.life.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn status(&self) -> Status {
-        self.life().status()
+        lock(&self.life).status()
     }
 
     pub(super) fn start(&self) {
-        self.life().start();
+        lock(&self.life).start();
     }
 
     /// Whether the job will end as cancelled.
     pub(super) fn wants_cancel(&self) -> bool {
-        self.life().cancel()
+        lock(&self.life).cancel()
     }
 
     pub(super) fn expire(&self) -> bool {
-        self.life().expire()
+        lock(&self.life).expire()
     }
 
     pub(super) fn stopping(&self) -> Option<FinalStatus> {
-        self.life().stopping()
+        lock(&self.life).stopping()
     }
 
     pub(super) fn finish(&self, by_itself: FinalStatus) -> Option<FinalStatus> {
-        self.life().finish(by_itself)
+        lock(&self.life).finish(by_itself)
+    }
+
+    /// Whether a session submitted it, or was given it.
+    pub(super) fn is_controlled_by(&self, session: &SessionId) -> bool {
+        self.session_id == *session || lock(&self.controllers).contains(session)
+    }
+
+    /// A session was given it by an idempotent repeat.
+    pub(super) fn control(&self, session: &SessionId) {
+        let mut controllers = lock(&self.controllers);
+        if self.session_id != *session && !controllers.contains(session) {
+            controllers.push(session.clone());
+        }
     }
 }
 
@@ -82,6 +86,7 @@ pub(super) struct Registry {
     jobs: Mutex<Jobs>,
     max_jobs: usize,
     max_ended: usize,
+    max_keys: usize,
     retention: Duration,
 }
 
@@ -90,22 +95,20 @@ struct Jobs {
     by_id: HashMap<JobId, Arc<JobRecord>>,
     running: HashMap<Principal, usize>,
     ended: VecDeque<(Instant, JobId)>,
+    keys: HashMap<(Principal, String), IdempotencyRow>,
+    keys_in_order: VecDeque<(Principal, String)>,
 }
 
 impl Registry {
     pub(super) fn new(config: &Config) -> Self {
         let (max_jobs, max_ended, retention) = (config.max_jobs, config.max_ended_jobs, config.retention);
-        Self { jobs: Mutex::default(), max_jobs, max_ended, retention }
-    }
-
-    fn jobs(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+        Self { jobs: Mutex::default(), max_jobs, max_ended, max_keys: config.max_keys, retention }
     }
 
     /// Takes a job in, if its principal may run one more.
     pub(super) fn insert(&self, job: &Arc<JobRecord>) -> Result<(), Error> {
-        let mut jobs = self.jobs();
-        let running = jobs.running.entry(job.session.principal().clone()).or_default();
+        let mut jobs = lock(&self.jobs);
+        let running = jobs.running.entry(job.principal.clone()).or_default();
         if *running >= self.max_jobs {
             return Err(Error::limit(format!("at most {} jobs may run at once", self.max_jobs)));
         }
@@ -115,15 +118,17 @@ impl Registry {
         Ok(())
     }
 
+    /// A job never began.
+    pub(super) fn remove(&self, job: &JobRecord) {
+        let mut jobs = lock(&self.jobs);
+        jobs.by_id.remove(&job.id);
+        jobs.done(&job.principal);
+    }
+
     /// A job has ended.
     pub(super) fn ended(&self, job: &JobRecord) {
-        let mut jobs = self.jobs();
-        if let Some(running) = jobs.running.get_mut(job.session.principal()) {
-            *running = running.saturating_sub(1);
-            if *running == 0 {
-                jobs.running.remove(job.session.principal());
-            }
-        }
+        let mut jobs = lock(&self.jobs);
+        jobs.done(&job.principal);
         jobs.ended.push_back((clock::now() + self.retention, job.id.clone()));
         self.sweep(&mut jobs);
     }
@@ -140,10 +145,58 @@ impl Registry {
         }
     }
 
-    /// A job that `principal` may know of. A job of somebody else is as unknown as none (§6.6).
-    pub(super) fn visible(&self, principal: &Principal, id: &JobId) -> Result<Arc<JobRecord>, Error> {
-        let jobs = self.jobs();
-        let job = jobs.by_id.get(id).filter(|job| job.session.principal() == principal);
-        job.cloned().ok_or_else(|| Error::new(Code::JobNotFound, format!("no job {id} is known")))
+    /// A job that `principal` may know of, if it is in memory. One of somebody else is as unknown
+    /// as none (§6.6).
+    pub(super) fn visible(&self, principal: &Principal, id: &JobId) -> Option<Arc<JobRecord>> {
+        lock(&self.jobs).by_id.get(id).filter(|job| job.principal == *principal).cloned()
     }
+
+    /// All jobs of a principal that are in memory.
+    pub(super) fn of(&self, principal: &Principal) -> Vec<Arc<JobRecord>> {
+        let jobs = lock(&self.jobs);
+        jobs.by_id.values().filter(|job| job.principal == *principal).cloned().collect()
+    }
+
+    /// Takes an idempotency key, or says who has it.
+    pub(super) fn take_key(&self, principal: &Principal, row: IdempotencyRow) -> Option<IdempotencyRow> {
+        let mut jobs = lock(&self.jobs);
+        let key = (principal.clone(), row.key.clone());
+        let now = clock::wall();
+        if let Some(held) = jobs.keys.get(&key).filter(|held| held.expires_at > now) {
+            return Some(held.clone());
+        }
+        jobs.keys.insert(key.clone(), row);
+        jobs.keys_in_order.push_back(key);
+        while let Some(oldest) = jobs.keys_in_order.front() {
+            let expired = jobs.keys.get(oldest).is_none_or(|held| held.expires_at <= now);
+            if !expired && jobs.keys_in_order.len() <= self.max_keys {
+                break;
+            }
+            if let Some(oldest) = jobs.keys_in_order.pop_front() {
+                jobs.keys.remove(&oldest);
+            }
+        }
+        None
+    }
+
+    /// Frees a key whose job never began.
+    pub(super) fn free_key(&self, principal: &Principal, key: &str) {
+        lock(&self.jobs).keys.remove(&(principal.clone(), key.to_owned()));
+    }
+}
+
+impl Jobs {
+    fn done(&mut self, principal: &Principal) {
+        if let Some(running) = self.running.get_mut(principal) {
+            *running = running.saturating_sub(1);
+            if *running == 0 {
+                self.running.remove(principal);
+            }
+        }
+    }
+}
+
+/// The answer for a job that is not there, or not to be known of.
+pub(super) fn not_found(id: &JobId) -> Error {
+    Error::new(Code::JobNotFound, format!("no job {id} is known"))
 }

@@ -1,20 +1,95 @@
-//! `job.submit` (§7.1).
+//! `job.submit` (§7.1) and its repeats (§7.2).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arcp_core::agent::AgentRef;
+use arcp_core::idempotency::fingerprint;
+use arcp_core::job::Status;
+use arcp_core::store::{Batch, FeedRow, IdempotencyRow, JobRow, Op, OpResult};
 use arcp_core::wire::job::{Accepted, Submit};
-use arcp_core::{Envelope, Error, Feature, JobId, MessageType, TraceId};
+use arcp_core::{Code, Envelope, Error, Feature, JobId, Json, MessageType, TraceId};
+use tokio_util::sync::CancellationToken;
 use tower_layer::Layer as _;
 
+use super::body::JobBody;
 use super::registry::JobRecord;
-use super::{Commands, JobStream, Publish, supervise};
-use crate::agent::{Job, JobParts};
+use super::{Commands, JobStream, Publish, commit_patiently, refused, supervise};
+use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
-use crate::service::Response;
+use crate::service::{Response, SessionCtx};
 use crate::{clock, random};
 
-pub(super) fn submit(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+/// Everything about a submit that is in order.
+struct Ready {
+    record: Arc<JobRecord>,
+    accepted: Accepted,
+    trace_id: TraceId,
+    input: Json,
+    agent_ref: AgentRef,
+    agent: Arc<dyn Agent>,
+    max_runtime: Option<Duration>,
+    key: Option<IdempotencyRow>,
+}
+
+pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    let Commands { runtime, session } = commands;
+    let ready = prepare(commands, message)?;
+    if let Some(key) = &ready.key
+        && let Some(held) = runtime.0.registry.take_key(session.principal(), key.clone())
+    {
+        return repeat(
+            commands,
+            message,
+            &held,
+            key,
+            runtime.0.registry.visible(session.principal(), &held.job),
+        );
+    }
+    let key = ready.key.clone();
+    start(commands, message, ready).inspect_err(|_| {
+        if let Some(key) = key {
+            // A submit that failed must not burn its key.
+            runtime.0.registry.free_key(session.principal(), &key.key);
+        }
+    })
+}
+
+pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    let Commands { runtime, session } = commands;
+    let ready = prepare(commands, message)?;
+    let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
+    let record = &ready.record;
+    let body = JobBody::of(record, &ready.input, ready.max_runtime);
+    let row = JobRow {
+        id: record.id.clone(),
+        principal: session.principal().name().to_owned(),
+        session: session.id().clone(),
+        agent: record.agent.clone(),
+        status: Status::Running,
+        created_at: record.created_at,
+        ended_at: None,
+        head: 0,
+        owner: journal.owner,
+        trace_id: ready.trace_id,
+        body: Json::of(&body)?,
+    };
+    let feed = FeedRow { job: record.id.clone(), principal: row.principal.clone(), next: 1, own: true };
+    let mut ops = Vec::new();
+    ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: clock::wall() }));
+    ops.push(Op::PutJob { row });
+    ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
+    let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
+    let done = commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
+    if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
+        let known = super::known(runtime, session.principal(), &held.job).await.ok();
+        return repeat(commands, message, held, key, known);
+    }
+    start(commands, message, ready)
+}
+
+/// Checks a submit, without any effect.
+fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
     let Commands { runtime, session } = commands;
     let inner = &*runtime.0;
     let submit: Submit = message.payload.decode()?;
@@ -24,51 +99,44 @@ pub(super) fn submit(commands: &Commands, message: &Envelope) -> Result<Response
 
     let id = JobId::from_bits(random::bits());
     let trace_id = message.trace_id.unwrap_or_else(|| TraceId::from_bits(random::bits()));
-    let log = Arc::new(JobStream::new(id.clone(), inner.config.log_caps()));
-    let Submit { lease_request, lease_constraints, input, .. } = submit;
-    let record = Arc::new(JobRecord::new(
-        id.clone(),
-        agent_ref.clone(),
-        session.clone(),
-        lease_request,
-        lease_constraints,
-        trace_id,
-        log.clone(),
-    ));
-    inner.registry.insert(&record)?;
-    let Some(feed) = session.follow(&log, 1, true) else {
-        inner.registry.ended(&record);
-        return Err(Error::limit("the session follows as many jobs as it may"));
-    };
-
-    let mut accepted = Accepted::new(id.clone(), agent_ref.to_string(), clock::wall());
-    accepted.request_id.clone_from(&message.id);
-    accepted.lease = record.lease.clone();
-    accepted.lease_constraints.clone_from(&record.lease_constraints);
+    let now = clock::wall();
+    let mut accepted = Accepted::new(id.clone(), agent_ref.to_string(), now);
+    accepted.lease = submit.lease_request.clone();
+    accepted.lease_constraints.clone_from(&submit.lease_constraints);
     accepted.trace_id = Some(trace_id);
-    let reply =
-        Envelope::new(MessageType::Accepted, &accepted)?.with_job(id.clone()).with_trace(Some(trace_id));
-
-    let publish = Publish { log: log.clone(), session: session.clone() };
-    let job = Job::new(JobParts {
-        id,
-        agent: agent_ref,
-        input,
+    let key = match &submit.idempotency_key {
+        Some(key) => Some(IdempotencyRow {
+            key: key.clone(),
+            fingerprint: fingerprint(&submit)?,
+            job: id.clone(),
+            accepted: Json::of(&accepted)?,
+            expires_at: now.plus(inner.config.key_lifetime),
+        }),
+        None => None,
+    };
+    let log = JobStream::new(
+        id.clone(),
         trace_id,
-        session: session.clone(),
-        events: AckGateLayer::spending(session.credits()).layer(publish),
-        log,
-        cancel: record.cancel.clone(),
-        config: inner.config.clone(),
+        session.principal().clone(),
+        inner.config.log_caps(),
+        inner.journal.clone(),
+    );
+    let record = Arc::new(JobRecord {
+        id,
+        agent: agent_ref.to_string(),
+        principal: session.principal().clone(),
+        session_id: session.id().clone(),
+        session: Some(session.clone()),
+        lease: submit.lease_request,
+        lease_constraints: submit.lease_constraints,
+        created_at: now,
+        log: Arc::new(log),
+        cancel: CancellationToken::new(),
+        life: Mutex::default(),
+        controllers: Mutex::default(),
     });
-    let run =
-        supervise::Run { record, job, agent: agent.clone(), registry: inner.registry.clone(), max_runtime };
-    let (handle, session) = (inner.handle.clone(), session.clone());
-    Ok(Response::one(reply).then(move || {
-        session.tell(feed);
-        let jobs = handle.clone();
-        handle.spawn(run.supervise(jobs));
-    }))
+    let (input, agent) = (submit.input, agent.clone());
+    Ok(Ready { record, accepted, trace_id, input, agent_ref, agent, max_runtime, key })
 }
 
 /// What can be said of a submit before its agent is known. Returns how long the job may run.
@@ -85,6 +153,11 @@ fn check(commands: &Commands, submit: &Submit) -> Result<Option<Duration>, Error
         }
         constraints.effective(clock::wall())?;
     }
+    if let Some(key) = &submit.idempotency_key
+        && (key.is_empty() || key.len() > 256 || key.contains('\0'))
+    {
+        return Err(Error::fault("payload.idempotency_key", "must have 1 to 256 bytes and no NUL"));
+    }
     let most = config.max_runtime.as_secs();
     match submit.max_runtime_sec {
         Some(seconds) if seconds == 0 || seconds > most => {
@@ -92,4 +165,80 @@ fn check(commands: &Commands, submit: &Submit) -> Result<Option<Duration>, Error
         }
         seconds => Ok(seconds.map(Duration::from_secs)),
     }
+}
+
+/// Takes the job in, and starts it once its acceptance is on its way.
+fn start(commands: &Commands, message: &Envelope, ready: Ready) -> Result<Response, Error> {
+    let Commands { runtime, session } = commands;
+    let inner = &*runtime.0;
+    let Ready { record, mut accepted, trace_id, input, agent_ref, agent, max_runtime, .. } = ready;
+    inner.registry.insert(&record)?;
+    let Some(feed) = session.follow(&record.log, 1, true) else {
+        inner.registry.remove(&record);
+        return Err(Error::limit("the session follows as many jobs as it may"));
+    };
+    accepted.request_id.clone_from(&message.id);
+    let reply = Envelope::new(MessageType::Accepted, &accepted)?;
+    let reply = reply.with_job(record.id.clone()).with_trace(Some(trace_id));
+    let job = job_of(runtime, &record, session, agent_ref, input);
+    let run = supervise::Run { record, job, agent, registry: inner.registry.clone(), max_runtime };
+    let (handle, session) = (inner.handle.clone(), session.clone());
+    Ok(Response::one(reply).then(move || {
+        session.tell(feed);
+        let jobs = handle.clone();
+        handle.spawn(run.supervise(jobs));
+    }))
+}
+
+/// What an agent gets to see of a job.
+pub(super) fn job_of(
+    runtime: &super::Runtime,
+    record: &JobRecord,
+    session: &SessionCtx,
+    agent: AgentRef,
+    input: Json,
+) -> Job {
+    let config = &runtime.0.config;
+    let max_unwritten = config.max_unwritten.min(config.log_caps().events / 2).max(1);
+    let publish = Publish { log: record.log.clone(), session: session.clone(), max_unwritten };
+    Job::new(JobParts {
+        id: record.id.clone(),
+        agent,
+        input,
+        trace_id: record.log.trace_id(),
+        session: session.clone(),
+        events: AckGateLayer::spending(session.credits()).layer(publish),
+        log: record.log.clone(),
+        cancel: record.cancel.clone(),
+        config: config.clone(),
+    })
+}
+
+/// The answer to a submit whose key was used: the same acceptance, and then what there is to come.
+fn repeat(
+    commands: &Commands,
+    message: &Envelope,
+    held: &IdempotencyRow,
+    asked: &IdempotencyRow,
+    job: Option<Arc<JobRecord>>,
+) -> Result<Response, Error> {
+    let session = &commands.session;
+    if held.fingerprint != asked.fingerprint {
+        let e = Error::new(Code::DuplicateKey, "payload.idempotency_key: was used with other parameters");
+        return Err(e.with_detail("existing_job_id", held.job.as_str()));
+    }
+    let mut accepted: Accepted = held.accepted.decode()?;
+    accepted.request_id.clone_from(&message.id);
+    let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(held.job.clone());
+    let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
+    let Some(job) = job else { return Ok(reply) };
+    job.control(session.id());
+    if session.follows(&job.id) {
+        return Ok(reply);
+    }
+    let (head, _, ended) = job.log.extent();
+    let next = if ended { head } else { head + 1 };
+    let Some(feed) = session.follow(&job.log, next, false) else { return Ok(reply) };
+    let session = session.clone();
+    Ok(reply.then(move || session.tell(feed)))
 }

@@ -1,68 +1,177 @@
 //! `job.subscribe` and `job.unsubscribe` (§7.6).
 
+use std::sync::Arc;
+
+use arcp_core::session::Outbox;
+use arcp_core::store::{Batch, FeedRow, Op};
 use arcp_core::wire::job::{Subscribe, Subscribed, Unsubscribe};
-use arcp_core::{Envelope, Error, Feature, MessageType};
+use arcp_core::{Envelope, Error, Feature, JobId, Json, MessageType};
 
-use super::Commands;
 use super::cancel::named;
+use super::registry::{JobRecord, not_found};
+use super::{Commands, body, commit_patiently, recall, refused};
 use crate::service::Response;
+use crate::{clock, random};
 
-pub(super) fn subscribe(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+/// What a subscription begins with.
+struct Wanted {
+    job_id: JobId,
+    from_event_seq: u64,
+    history: bool,
+}
+
+pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    let wanted = read(commands, message)?;
+    let record = commands.runtime.0.registry.visible(commands.session.principal(), &wanted.job_id);
+    audit(commands, &wanted.job_id, record.is_some());
+    let record = record.ok_or_else(|| not_found(&wanted.job_id))?;
+    let numbers = numbers_in_memory(&record, &wanted);
+    begin(commands, message, &record, &wanted, numbers, true)
+}
+
+pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
-    session.features().require(Feature::Subscribe)?;
-    let Subscribe { job_id, from_event_seq, history, .. } = message.payload.decode()?;
-    let job_id = named(message, job_id)?;
-    let record = runtime.0.registry.visible(session.principal(), &job_id)?;
-    tracing::info!(
-        subscriber = %session.principal(),
-        %job_id,
-        owner = %record.session.principal(),
-        decision = "allowed",
-        "job.subscribe"
-    );
-
-    let (head, oldest, ended) = record.log.extent();
-    let live = if ended { head } else { head + 1 };
-    let next = if history {
-        record.session.job_seq_after(&job_id, from_event_seq.unwrap_or(0)).max(oldest).min(live)
+    let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
+    let wanted = read(commands, message)?;
+    let record = body::known(runtime, session.principal(), &wanted.job_id).await;
+    audit(commands, &wanted.job_id, record.is_ok());
+    let record = record?;
+    let numbers = if record.session.is_some() {
+        numbers_in_memory(&record, &wanted)
     } else {
-        // The terminal of a job that has ended is always delivered: without it nobody would know.
-        live
+        let row = journal.store.session(&record.session_id).await.map_err(|e| refused(&e))?;
+        match row {
+            Some(row) => {
+                let outbox = recall::outbox(&*journal.store, &row, runtime.0.config.max_runs).await;
+                numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
+            }
+            None => Numbers { last: 0, next: 1 },
+        }
     };
+    let response = begin(commands, message, &record, &wanted, numbers, false)?;
+    // The feed and the audit are kept before the reply says so.
+    let mut ops =
+        vec![Op::Audit { at: clock::wall(), record: audit_record(commands, &wanted.job_id, true)? }];
+    if let Some(next) = session.cursor_of(&wanted.job_id) {
+        let (principal, own) = (record.principal.name().to_owned(), false);
+        let feed = FeedRow { job: record.id.clone(), principal, next, own };
+        if record.session_id != *session.id() {
+            ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
+        }
+    }
+    let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
+    if let Err(e) = commit_patiently(journal.store.clone(), batch).await {
+        session.unfollow(&wanted.job_id);
+        return Err(refused(&e));
+    }
+    Ok(response)
+}
+
+fn read(commands: &Commands, message: &Envelope) -> Result<Wanted, Error> {
+    commands.session.features().require(Feature::Subscribe)?;
+    let Subscribe { job_id, from_event_seq, history, .. } = message.payload.decode()?;
+    Ok(Wanted { job_id: named(message, job_id)?, from_event_seq: from_event_seq.unwrap_or(0), history })
+}
+
+/// Where a job stands in the numbers of the session that submitted it.
+struct Numbers {
+    /// The highest.
+    last: u64,
+    /// The event that came after what was asked for.
+    next: u64,
+}
+
+fn numbers_in_memory(record: &JobRecord, wanted: &Wanted) -> Numbers {
+    let Some(session) = &record.session else { return Numbers { last: 0, next: 1 } };
+    let next = session.job_seq_after(&record.id, wanted.from_event_seq);
+    Numbers { last: session.last_of(&record.id), next }
+}
+
+fn numbers_of(outbox: &Outbox, wanted: &Wanted) -> Numbers {
+    let next = outbox.job_seq_after(&wanted.job_id, wanted.from_event_seq);
+    Numbers { last: outbox.last_of(&wanted.job_id), next }
+}
+
+fn begin(
+    commands: &Commands,
+    message: &Envelope,
+    record: &Arc<JobRecord>,
+    wanted: &Wanted,
+    numbers: Numbers,
+    only_memory: bool,
+) -> Result<Response, Error> {
+    let session = &commands.session;
+    let (head, oldest, ended) = record.log.extent();
+    // The terminal of a job that has ended is always delivered: without it nobody would know.
+    let live = if ended { head.max(1) } else { head + 1 };
+    let oldest = if only_memory { oldest } else { 1 };
+    let next = if wanted.history { numbers.next.max(oldest).min(live) } else { live };
     // A job that the session follows already keeps its one stream.
-    let feed = if session.follows(&job_id) {
+    let feed = if session.follows(&wanted.job_id) {
         None
     } else {
         let feed = session.follow(&record.log, next, false);
         Some(feed.ok_or_else(|| Error::limit("the session follows as many jobs as it may"))?)
     };
 
-    let mut subscribed = Subscribed::new(job_id.clone(), record.agent.to_string(), record.status());
+    let mut subscribed = Subscribed::new(wanted.job_id.clone(), record.agent.clone(), record.status());
     subscribed.request_id.clone_from(&message.id);
     subscribed.lease = record.lease.clone();
     subscribed.lease_constraints.clone_from(&record.lease_constraints);
-    subscribed.trace_id = Some(record.trace_id);
-    subscribed.subscribed_from = record.session.last_of(&job_id);
-    subscribed.replayed = feed.is_some() && next <= head;
-    let reply = Envelope::new(MessageType::Subscribed, &subscribed)?.with_job(job_id);
+    subscribed.trace_id = Some(record.log.trace_id());
+    subscribed.subscribed_from = numbers.last;
+    subscribed.replayed = wanted.history && feed.is_some() && next <= head;
+    let reply = Envelope::new(MessageType::Subscribed, &subscribed)?.with_job(wanted.job_id.clone());
     let session = session.clone();
-    Ok(Response::one(reply.with_trace(Some(record.trace_id))).then(move || {
+    // The record is held until then: a job that came from the store is nobody else's.
+    let record = record.clone();
+    Ok(Response::one(reply.with_trace(Some(record.log.trace_id()))).then(move || {
         if let Some(feed) = feed {
             session.tell(feed);
         }
+        drop(record);
     }))
 }
 
+/// Every decision leaves a record (§14).
+fn audit(commands: &Commands, job_id: &JobId, allowed: bool) {
+    let subscriber = commands.session.principal();
+    tracing::info!(target: "arcp::audit", %subscriber, %job_id, allowed, "job.subscribe");
+}
+
+fn audit_record(commands: &Commands, job_id: &JobId, allowed: bool) -> Result<Json, Error> {
+    let subscriber = commands.session.principal().name();
+    Json::of(
+        &serde_json::json!({ "what": "job.subscribe", "subscriber": subscriber, "job_id": job_id, "allowed": allowed }),
+    )
+}
+
 pub(super) fn unsubscribe(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    unfollow(commands, message).map(|_| Response::default())
+}
+
+pub(super) async fn unsubscribe_stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    let Commands { runtime, session } = commands;
+    let job = unfollow(commands, message)?;
+    if let Some(journal) = &runtime.0.journal {
+        let op = Op::DropFeed { session: session.id().clone(), epoch: session.stored_epoch(), job };
+        let principal = session.principal().name().to_owned();
+        let batch = Batch { id: random::bits(), principal, ops: vec![op] };
+        commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
+    }
+    Ok(Response::default())
+}
+
+fn unfollow(commands: &Commands, message: &Envelope) -> Result<JobId, Error> {
     let Commands { runtime, session } = commands;
     session.features().require(Feature::Subscribe)?;
     let Unsubscribe { job_id, .. } = message.payload.decode()?;
     let job_id = named(message, job_id)?;
     let own = runtime.0.registry.visible(session.principal(), &job_id);
-    if own.is_ok_and(|record| record.session.id() == session.id()) {
+    if own.is_some_and(|record| record.session_id == *session.id()) {
         return Err(Error::fault("job_id", "must be a job of another session"));
     }
     // A job that was not followed is not followed afterwards either.
     session.unfollow(&job_id);
-    Ok(Response::default())
+    Ok(job_id)
 }

@@ -43,9 +43,8 @@ impl Run {
         self.record.cancel.cancel();
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
-        match terminal
-            .and_then(|event| self.record.log.append(event).map_err(|e| Error::limit(e.to_string())))
-        {
+        let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
+        match terminal.and_then(append) {
             Ok(_) => tracing::debug!(%job_id, ?end, "job ended"),
             Err(error) => tracing::error!(%job_id, %error, "a terminal message could not be written"),
         }
@@ -64,6 +63,11 @@ impl Run {
             biased;
             joined = &mut agent => return outcome(joined),
             () = self.record.cancel.cancelled() => {}
+            () = self.record.log.broken().cancelled() => {
+                agent.abort();
+                let e = Error::new(Code::InternalError, "the job's events could not be kept");
+                return Err(e.with_detail("reason", "store"));
+            }
             () = deadline => {
                 if self.record.expire() {
                     self.record.cancel.cancel();
@@ -120,7 +124,7 @@ impl Run {
             (_, Err(e)) => (MessageType::JobError, error(&e)?),
             (_, Ok(_)) => return Err(Error::new(Code::InternalError, "a job cannot fail with a result")),
         };
-        Ok(Event::terminal(kind, record.id.clone(), Some(record.trace_id), payload))
+        Ok(Event::terminal(kind, record.id.clone(), Some(record.log.trace_id()), payload))
     }
 
     fn result(&self, inline: Json) -> Result<Json, Error> {

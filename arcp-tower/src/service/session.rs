@@ -1,22 +1,23 @@
-//! A session at the runtime: what outlives a connection, and the right to be its connection.
+//! A session at the runtime: its stack of services, and what outlives its connections.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::Context;
 
 use arcp_core::event::EventIds;
-use arcp_core::session::{AckAhead, FeedId, Outbox, Placed};
-use arcp_core::{Envelope, Event, Features, JobId, SessionId};
-use futures_util::task::AtomicWaker;
+use arcp_core::session::{AckAhead, FeedId, Outbox};
+use arcp_core::store::{Hash, SessionRow, Store};
+use arcp_core::{Envelope, Features, JobId, SessionId, Timestamp};
 use http::Extensions;
 use tokio::sync::Semaphore;
 
+use super::attachment::Attachment;
+use super::window::Window;
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::profile::Profile;
-use crate::runtime::{Commands, JobStream, Slot};
+use crate::runtime::{Commands, JobStream, Sessions, Slot, Tokens};
 
 /// An open session: its stack of services, and its state.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Session<S> {
     /// Takes what no layer may delay.
     pub(crate) urgent: Commands,
     pub(crate) config: Arc<Config>,
+    /// Where numbers are kept before they leave, if they are.
+    pub(crate) store: Option<Arc<dyn Store>>,
 }
 
 impl<S> Session<S> {
@@ -38,42 +41,45 @@ impl<S> Session<S> {
 
     /// Wraps the service that takes the session's commands. This is how layers reach it.
     pub fn map_service<T>(self, f: impl FnOnce(&SessionCtx, S) -> T) -> Session<T> {
-        let Self { attachment, service, greeting, urgent, config } = self;
+        let Self { attachment, service, greeting, urgent, config, store } = self;
         let service = f(&attachment.cx, service);
-        Session { attachment, service, greeting, urgent, config }
+        Session { attachment, service, greeting, urgent, config, store }
     }
 }
 
 /// A handle to a session. It is cheap to clone, and outlives connections.
 #[derive(Clone)]
-pub struct SessionCtx(Arc<Shared>);
+pub struct SessionCtx(pub(super) Arc<Shared>);
 
-struct Shared {
+pub(super) struct Shared {
     id: SessionId,
     principal: Principal,
     features: Features,
-    profile: Arc<dyn Profile>,
-    extensions: Extensions,
-    ids: EventIds,
+    pub(super) profile: Arc<dyn Profile>,
+    extensions: Mutex<Arc<Extensions>>,
+    secret: Hash,
+    pub(super) ids: EventIds,
     max_feeds: usize,
-    window: usize,
-    backlog_cap: usize,
-    state: Mutex<State>,
-    /// Feeds with something new. A lock of its own: agents push here, and must not wait for a
-    /// connection that is numbering.
-    fresh: Mutex<VecDeque<FeedId>>,
-    waker: AtomicWaker,
-    credits: Arc<Semaphore>,
-    /// Bytes that own jobs are ahead of what was sent.
-    backlog: AtomicUsize,
-    room: Mutex<Vec<Waker>>,
-    /// Odd while a connection is attached; each attach and each detach counts it up.
-    epoch: AtomicU64,
+    max_logs: usize,
+    created_at: Timestamp,
+    pub(super) state: Mutex<State>,
+    pub(super) window: Window,
+    home: Weak<Sessions>,
 }
 
-struct State {
-    outbox: Outbox,
-    streams: HashMap<FeedId, (Arc<JobStream>, Slot)>,
+/// What the session was sent, and what it follows. One lock: numbers are given, and the session is
+/// taken over, under it.
+pub(super) struct State {
+    pub(super) outbox: Outbox,
+    pub(super) streams: HashMap<FeedId, (Arc<JobStream>, Slot)>,
+    /// The logs that remembered runs are of, for a replay; in the order they were first followed.
+    pub(super) logs: Vec<Arc<JobStream>>,
+    pub(super) tokens: Tokens,
+    /// Counted up by each connection that begins, and that ends.
+    pub(super) epoch: u64,
+    pub(super) attached: bool,
+    /// The epoch that the store has.
+    pub(super) stored_epoch: u64,
 }
 
 /// What a session is opened with.
@@ -83,48 +89,49 @@ pub(crate) struct Opening {
     pub(crate) features: Features,
     pub(crate) profile: Arc<dyn Profile>,
     pub(crate) extensions: Extensions,
-    pub(crate) secret: [u8; 32],
+    pub(crate) secret: Hash,
+    pub(crate) tokens: Tokens,
 }
 
-/// Events of one feed that were read ahead. They have no numbers yet: an event gets its number when
-/// its frame is handed to the socket.
-#[derive(Debug, Default)]
-pub(crate) struct Staged {
-    feed: Option<FeedId>,
-    events: VecDeque<Arc<Event>>,
+/// What a store remembers of a session.
+pub(crate) struct Remembered {
+    pub(crate) outbox: Outbox,
+    /// The job, its next event, and whether the session submitted it.
+    pub(crate) feeds: Vec<(Arc<JobStream>, u64, bool)>,
+    /// The logs that its runs are of.
+    pub(crate) logs: Vec<Arc<JobStream>>,
+    pub(crate) epoch: u64,
 }
 
-/// Why a session cannot be sent its events any longer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TooFarBehind;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SessionCtx {
-    pub(crate) fn new(opening: Opening, config: &Config) -> Self {
-        let Opening { id, principal, features, profile, extensions, secret } = opening;
+    pub(crate) fn new(opening: Opening, config: &Config, home: Weak<Sessions>) -> Self {
+        let Opening { id, principal, features, profile, extensions, secret, tokens } = opening;
         Self(Arc::new(Shared {
             id,
             principal,
             features,
             profile,
-            extensions,
+            extensions: Mutex::new(Arc::new(extensions)),
+            secret,
             ids: EventIds::new(&secret),
             max_feeds: config.max_feeds,
-            window: config.window,
-            backlog_cap: config.backlog_bytes,
+            max_logs: config.max_session_logs,
+            created_at: crate::clock::wall(),
             state: Mutex::new(State {
                 outbox: Outbox::new(features, config.max_runs),
                 streams: HashMap::new(),
+                logs: Vec::new(),
+                tokens,
+                epoch: 0,
+                attached: false,
+                stored_epoch: 0,
             }),
-            fresh: Mutex::default(),
-            waker: AtomicWaker::new(),
-            credits: Arc::new(Semaphore::new(config.window)),
-            backlog: AtomicUsize::new(0),
-            room: Mutex::default(),
-            epoch: AtomicU64::new(0),
+            window: Window::new(config.window, config.backlog_bytes),
+            home,
         }))
     }
 
@@ -148,18 +155,14 @@ impl SessionCtx {
         &self.0.profile
     }
 
-    /// What the transport, the host and the layers knew at the handshake.
-    pub fn extensions(&self) -> &Extensions {
-        &self.0.extensions
+    /// What the transport, the host and the layers knew at the handshake of the connection of now.
+    pub fn extensions(&self) -> Arc<Extensions> {
+        lock(&self.0.extensions).clone()
     }
 
     /// One permit for each event that the session's own jobs may still be ahead of its acks.
     pub fn credits(&self) -> Arc<Semaphore> {
-        self.0.credits.clone()
-    }
-
-    pub(crate) fn free_credits(&self) -> usize {
-        self.0.credits.available_permits()
+        self.0.window.credits()
     }
 
     /// The highest number given (§8.3), 0 if none.
@@ -175,7 +178,85 @@ impl SessionCtx {
 
     /// Whether a connection is there.
     pub fn is_attached(&self) -> bool {
-        self.0.epoch.load(Ordering::Acquire) % 2 == 1
+        self.0.window.is_attached()
+    }
+
+    /// The row that a store keeps of it.
+    pub(crate) fn row(&self, expires_at: Option<Timestamp>) -> SessionRow {
+        let state = lock(&self.0.state);
+        SessionRow {
+            id: self.0.id.clone(),
+            principal: self.0.principal.name().to_owned(),
+            epoch: state.stored_epoch,
+            features: self.0.features,
+            profile: self.0.profile.name().to_owned(),
+            secret: self.0.secret,
+            token: state.tokens.current,
+            previous_token: state.tokens.previous,
+            head: state.outbox.head(),
+            acked: state.outbox.acked(),
+            created_at: self.0.created_at,
+            expires_at,
+        }
+    }
+
+    /// The store has it under this epoch.
+    pub(crate) fn stored(&self, epoch: u64) {
+        lock(&self.0.state).stored_epoch = epoch;
+    }
+
+    /// The event of a job that it will be sent next.
+    pub(crate) fn cursor_of(&self, job_id: &JobId) -> Option<u64> {
+        let state = lock(&self.0.state);
+        state.outbox.feed_of(job_id).and_then(|feed| state.outbox.cursor(feed))
+    }
+
+    /// Takes what a store says of it, without a connection.
+    pub(crate) fn restore(&self, remembered: Remembered) {
+        let mut state = lock(&self.0.state);
+        self.replace(&mut state, remembered);
+    }
+
+    fn replace(&self, state: &mut State, remembered: Remembered) {
+        let Remembered { outbox, feeds, logs, epoch } = remembered;
+        for (stream, slot) in std::mem::take(&mut state.streams).into_values() {
+            stream.unwatch(slot);
+        }
+        state.outbox = outbox;
+        state.logs = logs;
+        state.stored_epoch = epoch;
+        for (stream, next, own) in feeds {
+            self.add_feed(state, &stream, next, own);
+        }
+    }
+
+    pub(crate) fn tokens(&self) -> Tokens {
+        lock(&self.0.state).tokens
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        lock(&self.0.state).epoch
+    }
+
+    /// The epoch that writes to the store name.
+    pub(crate) fn stored_epoch(&self) -> u64 {
+        lock(&self.0.state).stored_epoch
+    }
+
+    pub(crate) fn free_credits(&self) -> usize {
+        self.0.window.free()
+    }
+
+    pub(crate) fn credit(&self, credits: u64) {
+        self.0.window.credit(credits);
+    }
+
+    pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
+        self.0.window.has_room(cx)
+    }
+
+    pub(crate) fn spent(&self, bytes: usize) {
+        self.0.window.spent(bytes);
     }
 
     /// Whether it follows jobs that have not ended for it.
@@ -204,10 +285,24 @@ impl SessionCtx {
         if state.outbox.feeds() >= self.0.max_feeds {
             return None;
         }
+        Some(self.add_feed(&mut state, stream, next, own))
+    }
+
+    fn add_feed(&self, state: &mut State, stream: &Arc<JobStream>, next: u64, own: bool) -> FeedId {
         let feed = state.outbox.follow(stream.job_id().clone(), next, own);
         let slot = stream.watch(self, feed);
         state.streams.insert(feed, (stream.clone(), slot));
-        Some(feed)
+        if !state.logs.iter().rev().any(|log| log.job_id() == stream.job_id()) {
+            state.logs.push(stream.clone());
+        }
+        if state.logs.len() > self.0.max_logs {
+            // The oldest log goes, and with it what was numbered up to its end: a resume below is
+            // refused from now on, and never thinned.
+            let oldest = state.logs.remove(0);
+            let last = state.outbox.last_of(oldest.job_id());
+            state.outbox.forget(last);
+        }
+        feed
     }
 
     /// Follows a job no longer. `false` if it did not.
@@ -223,8 +318,7 @@ impl SessionCtx {
 
     /// There is something new in a feed.
     pub(crate) fn tell(&self, feed: FeedId) {
-        lock(&self.0.fresh).push_back(feed);
-        self.0.waker.wake();
+        self.0.window.tell(feed);
     }
 
     /// Takes `last_processed_seq` (§6.5).
@@ -234,61 +328,104 @@ impl SessionCtx {
         Ok(())
     }
 
-    /// Gives credits back, never more than there are in all.
-    pub(crate) fn credit(&self, credits: u64) {
-        let room = self.0.window.saturating_sub(self.0.credits.available_permits());
-        let credits = usize::try_from(credits).unwrap_or(usize::MAX).min(room);
-        if credits > 0 {
-            self.0.credits.add_permits(credits);
+    /// A message arrived under the newest token: the one before it is of no more use. `true` if
+    /// there was one.
+    pub(crate) fn confirm_token(&self) -> bool {
+        let mut state = lock(&self.0.state);
+        let before = state.tokens;
+        state.tokens.previous = None;
+        drop(state);
+        if before.previous.is_none() {
+            return false;
         }
-    }
-
-    /// Whether own jobs may add to what waits to be sent; if not, `cx` is woken when they may.
-    pub(crate) fn has_room(&self, cx: &Context<'_>) -> bool {
-        let room = || self.0.backlog.load(Ordering::Acquire) < self.0.backlog_cap;
-        if room() {
-            return true;
+        if let Some(home) = self.0.home.upgrade() {
+            home.rotated(self, &before);
         }
-        lock(&self.0.room).push(cx.waker().clone());
-        // Looked at again: room may have come before the waker was there.
-        room()
-    }
-
-    /// An own job appended `bytes`. Nobody waits for a session that has no connection (§6.4).
-    pub(crate) fn spent(&self, bytes: usize) {
-        if self.is_attached() {
-            self.0.backlog.fetch_add(bytes, Ordering::AcqRel);
-        } else {
-            self.credit(1);
-        }
-    }
-
-    fn sent(&self, bytes: usize) {
-        let less = |backlog: usize| Some(backlog.saturating_sub(bytes));
-        let before = self.0.backlog.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).unwrap_or(0);
-        if before >= self.0.backlog_cap {
-            self.wake_room();
-        }
-    }
-
-    fn wake_room(&self) {
-        let waiting = std::mem::take(&mut *lock(&self.0.room));
-        waiting.into_iter().for_each(Waker::wake);
+        true
     }
 
     pub(crate) fn register(&self, cx: &Context<'_>) {
-        self.0.waker.register(cx.waker());
+        self.0.window.register(cx);
     }
 
-    /// Takes the session over from whatever connection has it.
-    pub(crate) fn attach(&self) -> Attachment {
-        let state = lock(&self.0.state);
-        let epoch = (self.0.epoch.load(Ordering::Acquire) + 1) | 1;
-        self.0.epoch.store(epoch, Ordering::Release);
+    /// Begins a connection that has everything up to `last_event_seq`, whatever connection has the
+    /// session now. `remembered` replaces what is in memory by what a store says.
+    ///
+    /// # Errors
+    /// What is wrong with the number; the session is untouched.
+    pub(crate) fn attach(
+        &self,
+        last_event_seq: u64,
+        tokens: Tokens,
+        extensions: Option<Extensions>,
+        remembered: Option<Remembered>,
+    ) -> Result<Attachment, AttachError> {
+        let mut state = lock(&self.0.state);
+        let outbox = remembered.as_ref().map_or(&state.outbox, |remembered| &remembered.outbox);
+        if last_event_seq > outbox.head() {
+            return Err(AttachError::Ahead);
+        }
+        let logs = remembered.as_ref().map_or(&state.logs, |remembered| &remembered.logs);
+        let replay = outbox.replay(last_event_seq);
+        let kept = |run: &arcp_core::session::Run| {
+            let log = logs.iter().find(|log| *log.job_id() == run.job_id);
+            log.is_some_and(|log| log.reaches(run.from))
+        };
+        if last_event_seq < outbox.floor() || !replay.iter().all(kept) {
+            return Err(AttachError::BelowFloor);
+        }
+        if let Some(remembered) = remembered {
+            self.replace(&mut state, remembered);
+        }
+        state.outbox.attach(last_event_seq);
+        state.epoch += 1;
+        state.attached = true;
+        let before = std::mem::replace(&mut state.tokens, tokens);
+        let epoch = state.epoch;
+        self.0.window.attach();
+        let feeds: Vec<FeedId> = state.streams.keys().copied().collect();
+        let logs = state.logs.clone();
         drop(state);
-        self.0.waker.wake();
-        Attachment { cx: self.clone(), epoch }
+        if let Some(extensions) = extensions {
+            *lock(&self.0.extensions) = Arc::new(extensions);
+        }
+        if let Some(home) = self.0.home.upgrade() {
+            home.rotated(self, &before);
+        }
+        // Whatever was told to the connection before this one, it may not have sent.
+        feeds.into_iter().for_each(|feed| self.tell(feed));
+        let logs = logs.into_iter().filter(|log| replay.iter().any(|run| run.job_id == *log.job_id()));
+        let logs = logs.map(|log| (log.job_id().clone(), log)).collect();
+        Ok(Attachment::new(self.clone(), epoch, replay.into(), logs))
     }
+
+    /// The session is over: it follows nothing, and cannot be resumed.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.0.state);
+        let streams = std::mem::take(&mut state.streams);
+        for (feed, (stream, slot)) in streams {
+            state.outbox.unfollow(feed);
+            stream.unwatch(slot);
+        }
+        state.logs.clear();
+        state.epoch += 1;
+        state.attached = false;
+        drop(state);
+        self.0.window.detach();
+    }
+
+    pub(super) fn home(&self) -> Option<Arc<Sessions>> {
+        self.0.home.upgrade()
+    }
+}
+
+/// Why a session cannot be continued from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AttachError {
+    /// It was never sent.
+    Ahead,
+    /// What followed it is no longer kept.
+    BelowFloor,
 }
 
 impl fmt::Debug for SessionCtx {
@@ -298,102 +435,5 @@ impl fmt::Debug for SessionCtx {
             .field("principal", &self.0.principal)
             .field("features", &self.0.features)
             .finish_non_exhaustive()
-    }
-}
-
-/// The right to be a session's connection. Only its holder numbers events, and only until another
-/// connection takes the session over.
-#[derive(Debug)]
-pub struct Attachment {
-    pub(crate) cx: SessionCtx,
-    epoch: u64,
-}
-
-impl Attachment {
-    pub(crate) fn is_current(&self) -> bool {
-        self.cx.0.epoch.load(Ordering::Acquire) == self.epoch
-    }
-
-    /// The next frame of an event, and the credits that sending it frees. `Ok(None)` if there is
-    /// nothing to send. Numbers are given under the lock that a take-over needs, so a connection
-    /// that lost the session cannot number anything.
-    pub(crate) fn next_event(&self, staged: &mut Staged) -> Result<Option<(String, u64)>, TooFarBehind> {
-        let shared = &*self.cx.0;
-        let mut skipped = 0;
-        loop {
-            if staged.events.is_empty() && !self.stage(staged)? {
-                self.cx.credit(skipped);
-                return Ok(None);
-            }
-            let mut state = lock(&shared.state);
-            let (Some(feed), Some(event)) = (staged.feed, staged.events.pop_front()) else { continue };
-            let placed = if self.is_current() { state.outbox.place(feed, &event) } else { None };
-            let Some(Placed { event_seq, own, credits }) = placed else {
-                // No longer followed, or no longer ours to send.
-                staged.events.clear();
-                continue;
-            };
-            if event.is_terminal()
-                && let Some((stream, slot)) = state.streams.remove(&feed)
-            {
-                stream.unwatch(slot);
-            }
-            drop(state);
-            if own {
-                self.cx.sent(event.payload.as_str().len());
-            }
-            let Some(seq) = event_seq else {
-                skipped += credits;
-                continue;
-            };
-            let id = shared.ids.id(seq);
-            let rewritten = if event.is_terminal() { shared.profile.terminal(&event) } else { None };
-            let frame = rewritten.as_ref().unwrap_or(&event).encode(&shared.id, &id, seq);
-            return Ok(Some((frame, credits + skipped)));
-        }
-    }
-
-    /// Reads ahead in the next feed with something new.
-    fn stage(&self, staged: &mut Staged) -> Result<bool, TooFarBehind> {
-        const BATCH: usize = 64;
-        let shared = &*self.cx.0;
-        loop {
-            let Some(feed) = lock(&shared.fresh).pop_front() else { return Ok(false) };
-            let state = lock(&shared.state);
-            let (Some(next), Some((stream, slot))) = (state.outbox.cursor(feed), state.streams.get(&feed))
-            else {
-                continue;
-            };
-            let more = stream.read(*slot, next, BATCH, &mut staged.events).map_err(|_| TooFarBehind)?;
-            if more {
-                // Behind the other feeds: they take turns.
-                lock(&shared.fresh).push_back(feed);
-            }
-            if !staged.events.is_empty() {
-                staged.feed = Some(feed);
-                return Ok(true);
-            }
-        }
-    }
-}
-
-impl Drop for Attachment {
-    fn drop(&mut self) {
-        let mut state = lock(&self.cx.0.state);
-        // A connection that was taken over must not touch the session that it lost.
-        if !self.is_current() {
-            return;
-        }
-        self.cx.0.epoch.store(self.epoch + 1, Ordering::Release);
-        let streams = std::mem::take(&mut state.streams);
-        for (feed, (stream, slot)) in streams {
-            state.outbox.unfollow(feed);
-            stream.unwatch(slot);
-        }
-        drop(state);
-        // Jobs go on without a connection (§6.4): nobody waits for it.
-        self.cx.0.backlog.store(0, Ordering::Release);
-        self.cx.credit(u64::MAX);
-        self.cx.wake_room();
     }
 }

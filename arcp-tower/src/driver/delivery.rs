@@ -1,0 +1,291 @@
+//! From job logs to the socket: replay, numbering, and, where a store remembers, durability before
+//! the first byte (§6.3, §8.3).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use arcp_core::Event;
+use arcp_core::session::{FeedId, Run};
+use arcp_core::store::{Batch, Op, RunRow, Store, StoreError};
+use arcp_core::transport::Close;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
+use crate::random;
+use crate::runtime::{JobStream, commit_patiently};
+use crate::service::{Attachment, Next, Numbered, SessionCtx, Staged};
+
+/// Frames of one commit, and their bytes.
+const COMMIT_FRAMES: usize = 2048;
+const COMMIT_BYTES: usize = 1 << 20;
+/// Events that are read ahead in a replay, and bytes of them that are read from a store.
+const READ_EVENTS: usize = 64;
+const READ_BYTES: usize = 256 << 10;
+
+/// What a connection sends of its session's jobs.
+pub(super) struct Delivery {
+    pub(super) attachment: Attachment,
+    store: Option<Arc<dyn Store>>,
+    staged: Staged,
+    /// Frames whose numbers are kept: they may leave.
+    ready: VecDeque<Ready>,
+    busy: Option<Busy>,
+    /// What is to be written with the next commit.
+    ack: Option<u64>,
+    confirm: bool,
+}
+
+/// A frame that may leave, and the credits that this frees.
+pub(super) struct Ready {
+    pub(super) event_seq: u64,
+    pub(super) frame: String,
+    pub(super) credits: u64,
+}
+
+enum Busy {
+    Committing(BoxFuture<'static, Result<(), StoreError>>, VecDeque<Ready>),
+    Loading(BoxFuture<'static, Result<Vec<Event>, StoreError>>, For),
+}
+
+enum For {
+    Replay,
+    Feed(FeedId),
+}
+
+impl Delivery {
+    pub(super) fn new(attachment: Attachment, store: Option<Arc<dyn Store>>) -> Self {
+        let (staged, ready) = (Staged::default(), VecDeque::new());
+        Self { attachment, store, staged, ready, busy: None, ack: None, confirm: false }
+    }
+
+    /// The client acknowledged; a store should know.
+    pub(super) fn acked(&mut self, seq: u64) {
+        if self.store.is_some() {
+            self.ack = self.ack.max(Some(seq));
+        }
+    }
+
+    /// The client has the newest token; a store should know.
+    pub(super) fn confirmed(&mut self) {
+        self.confirm = self.store.is_some();
+    }
+
+    /// The next frame; `None` if there is nothing to send now.
+    ///
+    /// # Errors
+    /// How to close: it cannot go on.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Ready>, Close>> {
+        loop {
+            if let Some(ready) = self.ready.pop_front() {
+                self.attachment.handed(ready.event_seq);
+                return Poll::Ready(Ok(Some(ready)));
+            }
+            match self.busy.take() {
+                None => {}
+                Some(Busy::Committing(mut future, frames)) => match future.poll_unpin(cx) {
+                    Poll::Pending => {
+                        self.busy = Some(Busy::Committing(future, frames));
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Ok(())) => {
+                        self.ready = frames;
+                        continue;
+                    }
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(close_for(&e))),
+                },
+                Some(Busy::Loading(mut future, what)) => match future.poll_unpin(cx) {
+                    Poll::Pending => {
+                        self.busy = Some(Busy::Loading(future, what));
+                        return Poll::Pending;
+                    }
+                    // A store that fails closes the connection; it never makes a replay shorter.
+                    Poll::Ready(Err(e)) => return Poll::Ready(Err(close_for(&e))),
+                    Poll::Ready(Ok(events)) => self.loaded(events, &what),
+                },
+            }
+            if let Some(run) = self.attachment.replay.front().cloned() {
+                self.replay(&run)?;
+                continue;
+            }
+            if !self.advance()? {
+                return Poll::Ready(Ok(None));
+            }
+        }
+    }
+
+    /// Re-sends part of what was numbered before, under the same numbers.
+    fn replay(&mut self, run: &Run) -> Result<(), Close> {
+        let gone = || Close::new(Close::INTERNAL, "what was sent is no longer kept");
+        let log = self.attachment.logs.get(&run.job_id).cloned().ok_or_else(gone)?;
+        let most = usize::try_from(run.len).unwrap_or(usize::MAX).min(READ_EVENTS);
+        if let Ok(events) = log.peek(run.from, most) {
+            self.replayed(events);
+            return Ok(());
+        }
+        let Some(store) = self.store.clone() else { return Err(gone()) };
+        self.busy = Some(Busy::Loading(load(store, log, run.from), For::Replay));
+        Ok(())
+    }
+
+    fn replayed(&mut self, events: impl IntoIterator<Item = Arc<Event>>) {
+        for event in events {
+            let Some(run) = self.attachment.replay.front_mut() else { return };
+            let event_seq = run.first;
+            (run.first, run.from, run.len) = (run.first + 1, run.from + 1, run.len - 1);
+            let done = run.len == 0;
+            let frame = self.attachment.encode(&event, event_seq);
+            self.ready.push_back(Ready { event_seq, frame, credits: 0 });
+            if done {
+                // The next run is of another job.
+                self.attachment.replay.pop_front();
+                return;
+            }
+        }
+    }
+
+    fn loaded(&mut self, events: Vec<Event>, what: &For) {
+        match what {
+            For::Replay => {
+                self.replayed(events.into_iter().map(Arc::new));
+            }
+            For::Feed(feed) => {
+                self.staged.feed = Some(*feed);
+                self.staged.events.extend(events.into_iter().map(Arc::new));
+                self.attachment.again(*feed);
+            }
+        }
+    }
+
+    /// Numbers what is new. `false` if there is nothing.
+    fn advance(&mut self) -> Result<bool, Close> {
+        let durable = self.store.is_some();
+        let mut batch = Numbers::default();
+        loop {
+            match self.attachment.number(&mut self.staged) {
+                Next::Frame(numbered) if !durable => {
+                    let Numbered { event_seq, frame, credits, .. } = numbered;
+                    self.ready.push_back(Ready { event_seq, frame, credits });
+                    return Ok(true);
+                }
+                Next::Frame(numbered) => batch.frame(numbered),
+                Next::Skipped(..) if !durable => {}
+                Next::Skipped(job, job_seq) => batch.moved(job, job_seq + 1),
+                Next::Nothing => break,
+                Next::Behind(log, feed, next) => match self.store.clone() {
+                    Some(store) => {
+                        if batch.is_empty() {
+                            self.busy = Some(Busy::Loading(load(store, log, next), For::Feed(feed)));
+                            return Ok(true);
+                        }
+                        self.attachment.again(feed);
+                        break;
+                    }
+                    None => {
+                        return Err(Close::new(Close::LAGGING, "too far behind; resume, or watch again"));
+                    }
+                },
+            }
+            if batch.frames.len() >= COMMIT_FRAMES || batch.bytes >= COMMIT_BYTES {
+                break;
+            }
+        }
+        let Some(store) = self.store.clone() else { return Ok(false) };
+        if batch.is_empty() && self.ack.is_none() && !self.confirm {
+            return Ok(false);
+        }
+        let cx = &self.attachment.cx;
+        let mut ops = Vec::new();
+        if std::mem::take(&mut self.confirm) {
+            let (row, expect) = (cx.row(None), cx.stored_epoch());
+            ops.push(Op::PutSession { row, expect });
+        }
+        if let Some(seq) = self.ack.take() {
+            ops.push(Op::Ack { session: cx.id().clone(), epoch: cx.stored_epoch(), seq });
+        }
+        let frames = batch.finish(cx, &mut ops);
+        let batch = Batch { id: random::bits(), principal: cx.principal().name().to_owned(), ops };
+        let future = commit_patiently(store, batch).map(|done| done.map(drop)).boxed();
+        self.busy = Some(Busy::Committing(future, frames));
+        Ok(true)
+    }
+}
+
+/// Numbers on their way to the store.
+#[derive(Default)]
+struct Numbers {
+    frames: VecDeque<Ready>,
+    bytes: usize,
+    after: u64,
+    runs: Vec<RunRow>,
+    feeds: Vec<(arcp_core::JobId, u64)>,
+    ended: Vec<arcp_core::JobId>,
+}
+
+impl Numbers {
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.feeds.is_empty()
+    }
+
+    fn frame(&mut self, numbered: Numbered) {
+        let Numbered { event_seq, job_id, job_seq, terminal, frame, credits } = numbered;
+        if self.frames.is_empty() {
+            self.after = event_seq - 1;
+        }
+        match self.runs.last_mut() {
+            Some(run) if run.job == job_id && run.from + run.len == job_seq => run.len += 1,
+            _ => self.runs.push(RunRow { first: event_seq, len: 1, job: job_id.clone(), from: job_seq }),
+        }
+        if terminal {
+            self.ended.push(job_id.clone());
+        }
+        self.moved(job_id, job_seq + 1);
+        self.bytes += frame.len();
+        self.frames.push_back(Ready { event_seq, frame, credits });
+    }
+
+    fn moved(&mut self, job: arcp_core::JobId, next: u64) {
+        match self.feeds.iter_mut().rev().find(|(known, _)| *known == job) {
+            Some((_, at)) => *at = next,
+            None => self.feeds.push((job, next)),
+        }
+    }
+
+    fn finish(self, cx: &SessionCtx, ops: &mut Vec<Op>) -> VecDeque<Ready> {
+        let Self { frames, after, runs, feeds, ended, .. } = self;
+        let (session, epoch) = (cx.id(), cx.stored_epoch());
+        if !feeds.is_empty() {
+            let after = if frames.is_empty() { cx.last_event_seq() } else { after };
+            ops.push(Op::Number { session: session.clone(), epoch, after, runs, feeds });
+        }
+        for job in ended {
+            ops.push(Op::DropFeed { session: session.clone(), epoch, job });
+        }
+        frames
+    }
+}
+
+fn load(
+    store: Arc<dyn Store>,
+    log: Arc<JobStream>,
+    from: u64,
+) -> BoxFuture<'static, Result<Vec<Event>, StoreError>> {
+    async move {
+        let page = store.job_events(log.job_id(), from - 1, READ_BYTES).await?;
+        if page.floor >= from {
+            return Err(StoreError::Corrupt("events that were numbered are gone".to_owned()));
+        }
+        let event =
+            |stored: arcp_core::store::StoredEvent| stored.into_event(log.job_id().clone(), log.trace_id());
+        Ok(page.items.into_iter().map(event).collect())
+    }
+    .boxed()
+}
+
+fn close_for(e: &StoreError) -> Close {
+    tracing::warn!(error = %e, "a session's numbers could not be kept");
+    match e {
+        StoreError::Fenced { .. } => Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere"),
+        _ => Close::new(Close::INTERNAL, "the store failed; resume later"),
+    }
+}

@@ -1,0 +1,85 @@
+//! The part of a job's row that a store need not understand.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arcp_core::job::{FinalStatus, Lifecycle};
+use arcp_core::lease::{Lease, LeaseConstraints};
+use arcp_core::log::JobLog;
+use arcp_core::store::{JobRow, StoreError};
+use arcp_core::{Error, JobId, Json};
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::registry::{JobRecord, not_found};
+use super::{JobStream, Runtime, refused};
+use crate::auth::Principal;
+
+/// What is needed to describe a job, and to run it again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct JobBody {
+    pub(super) lease: Lease,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) lease_constraints: Option<LeaseConstraints>,
+    pub(super) input: Json,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) max_runtime_sec: Option<u64>,
+}
+
+impl JobBody {
+    /// The body of a job that was refused.
+    pub(super) fn empty() -> Json {
+        let (lease, input) = (Lease::default(), Json::null());
+        Json::of(&Self { lease, lease_constraints: None, input, max_runtime_sec: None }).unwrap_or_default()
+    }
+
+    pub(super) fn of(record: &JobRecord, input: &Json, max_runtime: Option<Duration>) -> Self {
+        Self {
+            lease: record.lease.clone(),
+            lease_constraints: record.lease_constraints.clone(),
+            input: input.clone(),
+            max_runtime_sec: max_runtime.map(|most| most.as_secs()),
+        }
+    }
+}
+
+/// A job as a store remembers it: its events stay there, and are read when they are asked for.
+pub(super) fn recalled(runtime: &Runtime, row: &JobRow) -> Result<JobRecord, Error> {
+    let damaged = || refused(&StoreError::Corrupt("a job without a journal".to_owned()));
+    let journal = runtime.0.journal.clone().ok_or_else(damaged)?;
+    let body: JobBody = row.body.decode()?;
+    let end = FinalStatus::try_from(row.status).ok();
+    let log = JobLog::restore(runtime.0.config.log_caps(), row.head, end.is_some());
+    let principal = Principal::new(row.principal.as_str());
+    let log = JobStream::restore(row.id.clone(), row.trace_id, principal.clone(), log, journal);
+    Ok(JobRecord {
+        id: row.id.clone(),
+        agent: row.agent.clone(),
+        principal,
+        session_id: row.session.clone(),
+        session: None,
+        lease: body.lease,
+        lease_constraints: body.lease_constraints,
+        created_at: row.created_at,
+        log: Arc::new(log),
+        cancel: CancellationToken::new(),
+        life: Mutex::new(end.map_or_else(Lifecycle::default, Lifecycle::ended)),
+        controllers: Mutex::default(),
+    })
+}
+
+/// A job that `principal` may know of: from memory, else from the store. A job that is not there
+/// and one of somebody else find the same nothing (§6.6).
+pub(super) async fn known(
+    runtime: &Runtime,
+    principal: &Principal,
+    id: &JobId,
+) -> Result<Arc<JobRecord>, Error> {
+    if let Some(record) = runtime.0.registry.visible(principal, id) {
+        return Ok(record);
+    }
+    let Some(journal) = &runtime.0.journal else { return Err(not_found(id)) };
+    let row = journal.store.job(principal.name(), id).await.map_err(|e| refused(&e))?;
+    let row = row.ok_or_else(|| not_found(id))?;
+    recalled(runtime, &row).map(Arc::new)
+}

@@ -1,0 +1,154 @@
+//! Writes the logs of jobs to a store, in groups.
+//!
+//! Agents append to memory and go on. A principal's events are gathered while the commit before
+//! them is under way, and written with one more; only then are those who follow the jobs told.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arcp_core::job::Status;
+use arcp_core::store::{Batch, Op, Store, StoreError, StoredEvent};
+use tokio::runtime::Handle;
+
+use super::{JobStream, commit_patiently};
+use crate::auth::Principal;
+use crate::{clock, random};
+
+/// The way to a store.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) store: Arc<dyn Store>,
+    /// This process, as the store knows it.
+    pub(crate) owner: u64,
+    handle: Handle,
+    queues: Mutex<HashMap<Principal, Vec<Arc<JobStream>>>>,
+}
+
+/// Events of one commit, and bytes of them.
+const EVENTS: usize = 8192;
+const BYTES: usize = 4 << 20;
+/// How long the end of a job that could not be written waits for its next try.
+const RETRY: Duration = Duration::from_secs(1);
+
+impl Journal {
+    pub(super) fn new(store: Arc<dyn Store>, owner: u64, handle: Handle) -> Arc<Self> {
+        Arc::new(Self { store, owner, handle, queues: Mutex::default() })
+    }
+
+    fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job's log has something new. Called once until it was written.
+    pub(super) fn enqueue(self: &Arc<Self>, principal: &Principal, stream: Arc<JobStream>) {
+        let mut queues = self.queues();
+        if let Some(queue) = queues.get_mut(principal) {
+            queue.push(stream);
+            return;
+        }
+        queues.insert(principal.clone(), vec![stream]);
+        drop(queues);
+        self.handle.spawn(self.clone().write(principal.clone()));
+    }
+
+    /// Writes until there is nothing new.
+    async fn write(self: Arc<Self>, principal: Principal) {
+        loop {
+            let streams = {
+                let mut queues = self.queues();
+                let queue = queues.get_mut(&principal).map(std::mem::take).unwrap_or_default();
+                if queue.is_empty() {
+                    queues.remove(&principal);
+                    return;
+                }
+                queue
+            };
+            let again = self.write_group(&principal, streams).await;
+            if let Some(queue) = self.queues().get_mut(&principal) {
+                queue.extend(again);
+            }
+        }
+    }
+
+    /// One commit for all of them; returns those that have more.
+    async fn write_group(&self, principal: &Principal, streams: Vec<Arc<JobStream>>) -> Vec<Arc<JobStream>> {
+        let (mut events, mut bytes) = (EVENTS, BYTES);
+        let mut portions = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let portion = stream.unwritten(events.max(1), bytes.max(1));
+            events = events.saturating_sub(portion.events.len());
+            bytes = bytes.saturating_sub(portion.events.iter().map(|e| e.payload.as_str().len()).sum());
+            portions.push((stream, portion));
+        }
+        let ops = portions.iter().map(|(stream, portion)| self.append(stream, portion)).collect();
+        match self.commit(principal, ops).await {
+            Ok(()) => {
+                let done =
+                    |(stream, portion): (Arc<JobStream>, Portion)| stream.written(&portion).then_some(stream);
+                portions.into_iter().filter_map(done).collect()
+            }
+            Err(_) if portions.len() > 1 => {
+                // One of them may have spoilt it for the others.
+                let mut again = Vec::new();
+                for (stream, portion) in portions {
+                    let alone = self.commit(principal, vec![self.append(&stream, &portion)]).await;
+                    again.extend(settle(stream, &portion, alone).await);
+                }
+                again
+            }
+            Err(e) => {
+                let mut again = Vec::new();
+                for (stream, portion) in portions {
+                    again.extend(settle(stream, &portion, Err(e.clone())).await);
+                }
+                again
+            }
+        }
+    }
+
+    fn append(&self, stream: &JobStream, portion: &Portion) -> Op {
+        Op::Append {
+            job: stream.job_id().clone(),
+            owner: self.owner,
+            after: portion.after,
+            events: portion.events.clone(),
+            at: clock::wall(),
+            ended: portion.ended,
+        }
+    }
+
+    async fn commit(&self, principal: &Principal, ops: Vec<Op>) -> Result<(), StoreError> {
+        let batch = Batch { id: random::bits(), principal: principal.name().to_owned(), ops };
+        commit_patiently(self.store.clone(), batch).await.map(drop)
+    }
+}
+
+/// What is to be written of one job.
+#[derive(Debug, Clone)]
+pub(super) struct Portion {
+    pub(super) after: u64,
+    pub(super) events: Vec<StoredEvent>,
+    /// With the terminal: how the job ended.
+    pub(super) ended: Option<Status>,
+}
+
+/// What follows from one job's commit; the stream, if there is more to be written.
+async fn settle(
+    stream: Arc<JobStream>,
+    portion: &Portion,
+    done: Result<(), StoreError>,
+) -> Option<Arc<JobStream>> {
+    let Err(e) = done else { return stream.written(portion).then_some(stream) };
+    let job_id = stream.job_id();
+    if matches!(e, StoreError::Fenced { .. } | StoreError::Conflict { .. }) {
+        tracing::error!(%job_id, error = %e, "the job is somebody else's now");
+        stream.break_off();
+        return None;
+    }
+    tracing::error!(%job_id, error = %e, "events could not be kept; the job ends");
+    // Nothing of it was sent. Only the end of the job is still to be written, however long it takes.
+    let again = stream.break_off();
+    tokio::time::sleep(RETRY).await;
+    again.then_some(stream)
+}

@@ -1,0 +1,36 @@
+//! Writing to a store that may fail.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcp_core::store::{Batch, Committed, Store, StoreError};
+use arcp_core::{Code, Error};
+
+/// How often a batch is tried before it counts as failed.
+const TRIES: u32 = 8;
+
+/// Commits a batch. What may pass is waited out, and a commit of which nobody knows whether it
+/// happened is repeated under the same id: the store sees to it that it happens once.
+///
+/// # Errors
+/// The last one. After [`StoreError::Unknown`] only a read can tell.
+pub(crate) async fn commit_patiently(store: Arc<dyn Store>, batch: Batch) -> Result<Committed, StoreError> {
+    let mut wait = Duration::from_millis(10);
+    for _ in 1..TRIES {
+        let failure = match store.commit(batch.clone()).await {
+            Err(e @ (StoreError::Full | StoreError::Unknown)) => (e, wait),
+            Err(e @ StoreError::Unavailable { retry_after }) => (e, retry_after.max(wait)),
+            done => return done,
+        };
+        tracing::warn!(error = %failure.0, "a commit is repeated");
+        tokio::time::sleep(failure.1).await;
+        wait = (wait * 2).min(Duration::from_secs(1));
+    }
+    store.commit(batch).await
+}
+
+/// What a client is told of a failure of the store.
+pub(crate) fn refused(e: &StoreError) -> Error {
+    tracing::warn!(error = %e, "the store refused a request");
+    Error::new(Code::InternalError, "the request could not be kept").with_detail("reason", "store")
+}

@@ -1,0 +1,85 @@
+//! Sessions as a store remembers them (§6.3).
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arcp_core::JobId;
+use arcp_core::session::{Outbox, Run};
+use arcp_core::store::{RunRow, SessionRow, Store, StoreError};
+
+use super::{JobStream, Runtime, body};
+use crate::auth::Principal;
+use crate::service::Remembered;
+
+/// Runs of one read.
+const PAGE: usize = 4096;
+
+/// The numbers of a session. Those beyond what may be remembered are forgotten, oldest first.
+pub(super) async fn outbox(
+    store: &dyn Store,
+    row: &SessionRow,
+    max_runs: usize,
+) -> Result<Outbox, StoreError> {
+    let (mut runs, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.runs(&row.id, after, PAGE).await?;
+        after = page.items.last().map_or(after, |run| run.first + run.len - 1);
+        runs.extend(page.items);
+        if !page.more {
+            break;
+        }
+    }
+    let head = runs.last().map_or(row.head, |run: &RunRow| row.head.max(run.first + run.len - 1));
+    let runs = runs.into_iter().map(|RunRow { first, len, job, from }| Run::new(first, len, job, from));
+    let skip = runs.len().saturating_sub(max_runs);
+    Ok(Outbox::restore(row.features, max_runs, head, row.acked, runs.skip(skip)))
+}
+
+/// Everything that is needed to go on with a session.
+pub(super) async fn remembered(
+    runtime: &Runtime,
+    store: &dyn Store,
+    row: &SessionRow,
+) -> Result<Remembered, StoreError> {
+    let outbox = outbox(store, row, runtime.0.config.max_runs).await?;
+    let mut logs: HashMap<JobId, Arc<JobStream>> = HashMap::new();
+    let principal = Principal::new(row.principal.as_str());
+    let mut feeds = Vec::new();
+    for feed in store.feeds(&row.id).await? {
+        let owner = Principal::new(feed.principal.as_str());
+        if let Some(log) = log(runtime, store, &owner, &feed.job, &mut logs).await? {
+            feeds.push((log, feed.next, feed.own));
+        }
+    }
+    let jobs: Vec<JobId> = outbox.runs().map(|run| run.job_id.clone()).collect();
+    for job in jobs {
+        log(runtime, store, &principal, &job, &mut logs).await?;
+    }
+    Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
+}
+
+/// The log of a job: the one that is in memory, or one that reads from the store.
+async fn log(
+    runtime: &Runtime,
+    store: &dyn Store,
+    principal: &Principal,
+    job: &JobId,
+    known: &mut HashMap<JobId, Arc<JobStream>>,
+) -> Result<Option<Arc<JobStream>>, StoreError> {
+    if let Some(log) = known.get(job) {
+        return Ok(Some(log.clone()));
+    }
+    let log = match runtime.0.registry.visible(principal, job) {
+        Some(record) => record.log.clone(),
+        None => match store.job(principal.name(), job).await? {
+            Some(row) => match body::recalled(runtime, &row) {
+                Ok(record) => record.log.clone(),
+                Err(e) => return Err(StoreError::Corrupt(e.to_string())),
+            },
+            // It was forgotten. What is left of it in the runs cannot be replayed.
+            None => return Ok(None),
+        },
+    };
+    known.insert(job.clone(), log.clone());
+    Ok(Some(log))
+}

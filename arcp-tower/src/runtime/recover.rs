@@ -1,0 +1,105 @@
+//! After a restart on the same store: jobs whose process is gone end, or run again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcp_core::agent::AgentRef;
+use arcp_core::job::{FinalStatus, Status};
+use arcp_core::store::{Batch, JobRow, Op, Store, StoreError, StoredEvent};
+use arcp_core::wire::job::JobError;
+use arcp_core::{Code, Error, Event, Json, MessageType};
+
+use super::body::JobBody;
+use super::registry::JobRecord;
+use super::{Runtime, body, commit_patiently, open, recall, submit, supervise};
+use crate::{clock, random};
+
+/// Jobs of one read.
+const PAGE: usize = 256;
+
+/// Deals with every job of a process that is gone.
+pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
+    let Some(journal) = runtime.0.journal.clone() else { return Ok(()) };
+    loop {
+        let orphans = journal.store.orphans(journal.owner, PAGE).await?;
+        if orphans.is_empty() {
+            return Ok(());
+        }
+        for row in orphans {
+            let job_id = row.id.clone();
+            let take = Op::TakeJob { job: row.id.clone(), from: row.owner, to: journal.owner };
+            let again = restartable(runtime, &row);
+            let mut ops = vec![take];
+            if again.is_none() {
+                ops.push(end(&row, journal.owner).map_err(|e| StoreError::Corrupt(e.to_string()))?);
+            }
+            let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
+            commit_patiently(journal.store.clone(), batch).await?;
+            match again {
+                None => tracing::info!(%job_id, "the job ended with the process that ran it"),
+                Some(agent) => {
+                    tracing::info!(%job_id, "the job runs again");
+                    if let Err(error) = run_again(runtime, &*journal.store, &row, agent).await {
+                        tracing::error!(%job_id, %error, "the job could not be run again");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The agent that takes a job up again, if it said that it can.
+fn restartable(runtime: &Runtime, row: &JobRow) -> Option<AgentRef> {
+    let agent: AgentRef = row.agent.parse().ok()?;
+    runtime.0.restartable.contains(&row.agent).then_some(agent)
+}
+
+fn end(row: &JobRow, owner: u64) -> Result<Op, Error> {
+    let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
+    let error = error.with_detail("reason", "runtime_restarted");
+    let payload = Json::of(&JobError::new(FinalStatus::Error, &error, clock::wall()))?;
+    let event = Event::terminal(MessageType::JobError, row.id.clone(), Some(row.trace_id), payload);
+    Ok(Op::Append {
+        job: row.id.clone(),
+        owner,
+        after: row.head,
+        events: vec![StoredEvent::of(&event)],
+        at: clock::wall(),
+        ended: Some(Status::Error),
+    })
+}
+
+async fn run_again(
+    runtime: &Runtime,
+    store: &dyn Store,
+    row: &JobRow,
+    agent_ref: AgentRef,
+) -> Result<(), Error> {
+    let failed = |e: StoreError| super::refused(&e);
+    let (_, agent) = runtime.0.agents.resolve(&agent_ref)?;
+    let JobBody { input, max_runtime_sec, .. } = row.body.decode()?;
+    // Its session has no connection yet; a resume finds it here.
+    let session = store.session(&row.session).await.map_err(failed)?;
+    let session = session.ok_or_else(|| Error::new(Code::InternalError, "the session of the job is gone"))?;
+    let cx = match runtime.0.sessions.find(Some(&session.id), &session.token) {
+        Some(cx) => cx,
+        None => {
+            let cx = open::recalled(runtime, &session, http::Extensions::new());
+            runtime.0.sessions.insert(&cx)?;
+            let remembered = recall::remembered(runtime, store, &session).await.map_err(failed)?;
+            cx.restore(remembered);
+            runtime.0.sessions.detached(&cx, cx.epoch());
+            cx
+        }
+    };
+    let record = body::recalled(runtime, row)?;
+    let record = Arc::new(JobRecord { session: Some(cx.clone()), ..record });
+    runtime.0.registry.insert(&record)?;
+    let job = submit::job_of(runtime, &record, &cx, agent_ref, input);
+    let max_runtime = max_runtime_sec.map(Duration::from_secs);
+    let registry = runtime.0.registry.clone();
+    let run = supervise::Run { record, job, agent: agent.clone(), registry, max_runtime };
+    let jobs = runtime.0.handle.clone();
+    runtime.0.handle.spawn(run.supervise(jobs));
+    Ok(())
+}

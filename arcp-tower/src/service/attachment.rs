@@ -1,0 +1,180 @@
+//! The right to be a session's connection.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+use arcp_core::event::EventId;
+use arcp_core::session::{FeedId, Placed, Run};
+use arcp_core::{Event, JobId};
+
+use super::SessionCtx;
+use super::session::lock;
+use crate::runtime::JobStream;
+
+/// The right to be a session's connection. Only its holder numbers events, and only until another
+/// connection takes the session over.
+pub(crate) struct Attachment {
+    pub(crate) cx: SessionCtx,
+    epoch: u64,
+    /// What was numbered for connections before this one, and did not arrive.
+    pub(crate) replay: VecDeque<Run>,
+    pub(crate) logs: HashMap<JobId, Arc<JobStream>>,
+}
+
+/// Events of one feed that were read ahead. They have no numbers yet.
+#[derive(Debug, Default)]
+pub(crate) struct Staged {
+    pub(crate) feed: Option<FeedId>,
+    pub(crate) events: VecDeque<Arc<Event>>,
+}
+
+/// What there is to number.
+pub(crate) enum Next {
+    /// An event got its number.
+    Frame(Numbered),
+    /// An event takes no number: the session did not negotiate it.
+    Skipped(JobId, u64),
+    /// Nothing.
+    Nothing,
+    /// The next event is not in memory any more: read the job's log from here on.
+    Behind(Arc<JobStream>, FeedId, u64),
+}
+
+/// An event with its number.
+#[derive(Debug)]
+pub(crate) struct Numbered {
+    pub(crate) event_seq: u64,
+    pub(crate) job_id: JobId,
+    pub(crate) job_seq: u64,
+    pub(crate) terminal: bool,
+    pub(crate) frame: String,
+    pub(crate) credits: u64,
+}
+
+enum Stage {
+    Ready,
+    Nothing,
+    Behind(Arc<JobStream>, FeedId, u64),
+}
+
+impl Attachment {
+    pub(super) fn new(
+        cx: SessionCtx,
+        epoch: u64,
+        replay: VecDeque<Run>,
+        logs: HashMap<JobId, Arc<JobStream>>,
+    ) -> Self {
+        Self { cx, epoch, replay, logs }
+    }
+
+    pub(crate) fn is_current(&self) -> bool {
+        lock(&self.cx.0.state).epoch == self.epoch
+    }
+
+    /// Renders an event under its number.
+    pub(crate) fn encode(&self, event: &Event, event_seq: u64) -> String {
+        let shared = &*self.cx.0;
+        let id: EventId = shared.ids.id(event_seq);
+        let rewritten = if event.is_terminal() { shared.profile.terminal(event) } else { None };
+        rewritten.as_ref().unwrap_or(event).encode(self.cx.id(), &id, event_seq)
+    }
+
+    /// Events of a feed were read from a store; it may have more.
+    pub(crate) fn again(&self, feed: FeedId) {
+        self.cx.0.window.again(feed);
+    }
+
+    /// Frames up to `event_seq` were handed to the transport.
+    pub(crate) fn handed(&self, event_seq: u64) {
+        lock(&self.cx.0.state).outbox.handed(event_seq);
+    }
+
+    /// Numbers the next event. Numbers are given under the lock that a take-over needs, so a
+    /// connection that lost the session cannot number anything.
+    pub(crate) fn number(&self, staged: &mut Staged) -> Next {
+        let shared = &*self.cx.0;
+        loop {
+            if staged.events.is_empty() {
+                match self.stage(staged) {
+                    Stage::Ready => {}
+                    Stage::Nothing => return Next::Nothing,
+                    Stage::Behind(log, feed, next) => return Next::Behind(log, feed, next),
+                }
+            }
+            let mut state = lock(&shared.state);
+            let (Some(feed), Some(event)) = (staged.feed, staged.events.pop_front()) else { continue };
+            let job_seq = state.outbox.cursor(feed).unwrap_or_default();
+            let placed = if state.epoch == self.epoch { state.outbox.place(feed, &event) } else { None };
+            let Some(Placed { event_seq, own, credits }) = placed else {
+                // No longer followed, or no longer ours to send.
+                staged.events.clear();
+                continue;
+            };
+            let terminal = event.is_terminal();
+            if terminal && let Some((stream, slot)) = state.streams.remove(&feed) {
+                stream.unwatch(slot);
+            }
+            drop(state);
+            if own {
+                shared.window.sent(event.payload.as_str().len());
+            }
+            let job_id = event.job_id.clone();
+            let Some(event_seq) = event_seq else {
+                self.cx.credit(credits);
+                return Next::Skipped(job_id, job_seq);
+            };
+            let frame = self.encode(&event, event_seq);
+            return Next::Frame(Numbered { event_seq, job_id, job_seq, terminal, frame, credits });
+        }
+    }
+
+    /// Reads ahead in the next feed with something new.
+    fn stage(&self, staged: &mut Staged) -> Stage {
+        const BATCH: usize = 64;
+        let shared = &*self.cx.0;
+        loop {
+            let Some(feed) = shared.window.next_fresh() else { return Stage::Nothing };
+            let state = lock(&shared.state);
+            let (Some(next), Some((stream, slot))) = (state.outbox.cursor(feed), state.streams.get(&feed))
+            else {
+                continue;
+            };
+            let Ok(more) = stream.read(*slot, next, BATCH, &mut staged.events) else {
+                return Stage::Behind(stream.clone(), feed, next);
+            };
+            if more {
+                shared.window.again(feed);
+            }
+            if !staged.events.is_empty() {
+                staged.feed = Some(feed);
+                return Stage::Ready;
+            }
+        }
+    }
+}
+
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        let mut state = lock(&self.cx.0.state);
+        // A connection that was taken over must not touch the session that it lost.
+        if state.epoch != self.epoch {
+            return;
+        }
+        state.epoch += 1;
+        state.attached = false;
+        let epoch = state.epoch;
+        drop(state);
+        // Jobs go on (§6.4), and the session can be resumed for a while.
+        self.cx.0.window.detach();
+        if let Some(home) = self.cx.home() {
+            home.detached(&self.cx, epoch);
+        }
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").field("cx", &self.cx).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}

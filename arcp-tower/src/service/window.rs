@@ -1,0 +1,133 @@
+//! How far a session's jobs may be ahead of it (§6.5), and how its connection is woken.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Waker};
+
+use arcp_core::session::FeedId;
+use futures_util::task::AtomicWaker;
+use tokio::sync::Semaphore;
+
+use super::session::lock;
+
+/// Credits, room, and news.
+pub(super) struct Window {
+    size: usize,
+    credits: Arc<Semaphore>,
+    /// Bytes that own jobs are ahead of what was sent.
+    backlog: AtomicUsize,
+    backlog_cap: usize,
+    room: Mutex<Vec<Waker>>,
+    /// Feeds with something new. A lock of its own: agents push here, and must not wait for a
+    /// connection that is numbering.
+    fresh: Mutex<VecDeque<FeedId>>,
+    waker: AtomicWaker,
+    attached: AtomicBool,
+}
+
+impl Window {
+    pub(super) fn new(size: usize, backlog_cap: usize) -> Self {
+        Self {
+            size,
+            credits: Arc::new(Semaphore::new(size)),
+            backlog: AtomicUsize::new(0),
+            backlog_cap,
+            room: Mutex::default(),
+            fresh: Mutex::default(),
+            waker: AtomicWaker::new(),
+            attached: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn credits(&self) -> Arc<Semaphore> {
+        self.credits.clone()
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.credits.available_permits()
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.attached.load(Ordering::Acquire)
+    }
+
+    /// Gives credits back, never more than there are in all.
+    pub(super) fn credit(&self, credits: u64) {
+        let missing = self.size.saturating_sub(self.credits.available_permits());
+        let credits = usize::try_from(credits).unwrap_or(usize::MAX).min(missing);
+        if credits > 0 {
+            self.credits.add_permits(credits);
+        }
+    }
+
+    /// Whether own jobs may add to what waits to be sent; if not, `cx` is woken when they may.
+    pub(super) fn has_room(&self, cx: &Context<'_>) -> bool {
+        let room = || self.backlog.load(Ordering::Acquire) < self.backlog_cap;
+        if room() {
+            return true;
+        }
+        lock(&self.room).push(cx.waker().clone());
+        // Looked at again: room may have come before the waker was there.
+        room()
+    }
+
+    /// An own job appended `bytes`. Nobody waits for a session that has no connection (§6.4).
+    pub(super) fn spent(&self, bytes: usize) {
+        if self.is_attached() {
+            self.backlog.fetch_add(bytes, Ordering::AcqRel);
+        } else {
+            self.credit(1);
+        }
+    }
+
+    /// `bytes` of an own job are on their way.
+    pub(super) fn sent(&self, bytes: usize) {
+        let less = |backlog: usize| Some(backlog.saturating_sub(bytes));
+        let before = self.backlog.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).unwrap_or(0);
+        if before >= self.backlog_cap {
+            self.wake_room();
+        }
+    }
+
+    fn wake_room(&self) {
+        let waiting = std::mem::take(&mut *lock(&self.room));
+        waiting.into_iter().for_each(Waker::wake);
+    }
+
+    /// There is something new in a feed.
+    pub(super) fn tell(&self, feed: FeedId) {
+        lock(&self.fresh).push_back(feed);
+        self.waker.wake();
+    }
+
+    /// The next feed with something new.
+    pub(super) fn next_fresh(&self) -> Option<FeedId> {
+        lock(&self.fresh).pop_front()
+    }
+
+    /// A feed has more; the others come first.
+    pub(super) fn again(&self, feed: FeedId) {
+        lock(&self.fresh).push_back(feed);
+    }
+
+    pub(super) fn register(&self, cx: &Context<'_>) {
+        self.waker.register(cx.waker());
+    }
+
+    /// A connection begins; what was told to the one before is told again.
+    pub(super) fn attach(&self) {
+        lock(&self.fresh).clear();
+        self.backlog.store(0, Ordering::Release);
+        self.attached.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// The connection is gone: jobs go on without waiting for one.
+    pub(super) fn detach(&self) {
+        self.attached.store(false, Ordering::Release);
+        self.backlog.store(0, Ordering::Release);
+        self.credit(u64::MAX);
+        self.wake_room();
+    }
+}
