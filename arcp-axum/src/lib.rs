@@ -8,6 +8,11 @@ use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount};
 use axum::routing::{MethodRouter, any_service};
 
+/// The programs of the README are compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// A route that serves ARCP over WebSocket, with the default bounds. It goes wherever a
 /// `MethodRouter` goes: below nesting, state and layers. What middleware puts into the request's
 /// extensions reaches the authenticator and the agents.

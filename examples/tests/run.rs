@@ -1,0 +1,29 @@
+//! The examples run to their end, and say what they are to show.
+#![allow(clippy::unwrap_used)]
+
+use std::process::Command;
+
+/// Runs an example, and returns what it printed.
+fn run(program: &str) -> String {
+    let output = Command::new(program).output().unwrap();
+    let (said, failed) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{}\n{said}\n{failed}", output.status);
+    said
+}
+
+#[test]
+fn submit_and_stream_follows_a_job_to_its_result() {
+    let said = run(env!("CARGO_BIN_EXE_submit_and_stream"));
+    let told: Vec<_> = said.lines().collect();
+    assert!(told.contains(&"accepted as count-words@1.0.0"), "{said}");
+    assert_eq!(told.iter().filter(|line| line.starts_with("progress: ")).count(), 4, "{said}");
+    assert_eq!(told.last(), Some(&"result: 4 words"), "{said}");
+}
+
+#[test]
+fn custom_layer_counts_commands_and_refuses_one_agent() {
+    let said = run(env!("CARGO_BIN_EXE_custom_layer"));
+    for line in ["upper: ONE", "upper: TWO", "shred: refused with PERMISSION_DENIED", "commands: 3"] {
+        assert!(said.lines().any(|told| told == line), "{line} is missing:\n{said}");
+    }
+}
