@@ -15,6 +15,10 @@
 //! * A read that could not look is an error, never an empty page.
 
 mod batch;
+#[cfg(feature = "testkit")]
+pub mod flaky;
+#[cfg(feature = "testkit")]
+pub mod kit;
 mod memory;
 mod row;
 
