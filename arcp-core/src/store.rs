@@ -15,19 +15,30 @@
 //! * A read that could not look is an error, never an empty page.
 
 mod batch;
+#[cfg(feature = "testkit")]
+pub mod flaky;
+#[cfg(feature = "testkit")]
+pub mod kit;
+mod memory;
 mod row;
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_core::future::BoxFuture;
 
 pub use batch::{Batch, Committed, Op, OpResult};
+pub use memory::MemoryStore;
 pub use row::{
     FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, Position, RunRow, SessionRow, StoredEvent, Trim,
 };
 
 use crate::{JobId, SessionId, Timestamp};
+
+/// How long a store remembers the ids of batches, counted from the first [`Store::trim`] after them.
+/// It may forget sooner all but the newest 65,536.
+pub const BATCH_IDS_KEPT: Duration = Duration::from_secs(3600);
 
 /// What an `Ok` from [`Store::commit`] survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,7 +82,8 @@ pub enum StoreError {
         /// The epoch in force.
         current: u64,
     },
-    /// Operation `op` of the batch does not fit what is there. Nothing was changed.
+    /// Operation `op` of the batch does not fit what is there, or is the first one too many for
+    /// [`Caps`]. Nothing was changed.
     #[error("operation {op} does not fit what is there")]
     Conflict {
         /// Its place in the batch.
@@ -119,10 +131,11 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The session that one of whose tokens has this digest.
     fn session_by_token(&self, token: Hash) -> StoreFuture<'_, Option<SessionRow>>;
 
-    /// What a session follows.
+    /// What a session follows, in no particular order.
     fn feeds<'a>(&'a self, session: &'a SessionId) -> StoreFuture<'a, Vec<FeedRow>>;
 
-    /// A session's runs that reach above number `after`, oldest first, at most `limit`.
+    /// A session's runs that reach above number `after`, oldest first, at most `limit`. Below
+    /// [`Page::floor`] they are gone.
     fn runs<'a>(&'a self, session: &'a SessionId, after: u64, limit: usize) -> StoreFuture<'a, Page<RunRow>>;
 
     /// A job of a principal. A job of somebody else is the same query, and finds nothing (§6.6).
@@ -145,10 +158,73 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     -> StoreFuture<'a, Option<IdempotencyRow>>;
 
     /// Jobs that have not ended and whose owner is older than `owner`: those of a process that is
-    /// gone. At most `limit`.
+    /// gone. At most `limit`, in no particular order.
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>>;
 
     /// Forgets what may be forgotten (§6.3, §6.5), and gives its room back. Returns how many rows
     /// went.
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64>;
+}
+
+impl<S: Store + ?Sized> Store for Arc<S> {
+    fn caps(&self) -> &Caps {
+        (**self).caps()
+    }
+
+    fn join(&self) -> StoreFuture<'_, u64> {
+        (**self).join()
+    }
+
+    fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {
+        (**self).commit(batch)
+    }
+
+    fn session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, Option<SessionRow>> {
+        (**self).session(id)
+    }
+
+    fn session_by_token(&self, token: Hash) -> StoreFuture<'_, Option<SessionRow>> {
+        (**self).session_by_token(token)
+    }
+
+    fn feeds<'a>(&'a self, session: &'a SessionId) -> StoreFuture<'a, Vec<FeedRow>> {
+        (**self).feeds(session)
+    }
+
+    fn runs<'a>(&'a self, session: &'a SessionId, after: u64, limit: usize) -> StoreFuture<'a, Page<RunRow>> {
+        (**self).runs(session, after, limit)
+    }
+
+    fn job<'a>(&'a self, principal: &'a str, id: &'a JobId) -> StoreFuture<'a, Option<JobRow>> {
+        (**self).job(principal, id)
+    }
+
+    fn job_events<'a>(
+        &'a self,
+        job: &'a JobId,
+        after: u64,
+        max_bytes: usize,
+    ) -> StoreFuture<'a, Page<StoredEvent>> {
+        (**self).job_events(job, after, max_bytes)
+    }
+
+    fn list_jobs<'a>(&'a self, principal: &'a str, query: JobQuery) -> StoreFuture<'a, Page<JobRow>> {
+        (**self).list_jobs(principal, query)
+    }
+
+    fn idempotency<'a>(
+        &'a self,
+        principal: &'a str,
+        key: &'a str,
+    ) -> StoreFuture<'a, Option<IdempotencyRow>> {
+        (**self).idempotency(principal, key)
+    }
+
+    fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
+        (**self).orphans(owner, limit)
+    }
+
+    fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {
+        (**self).trim(now, trim)
+    }
 }

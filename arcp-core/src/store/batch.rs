@@ -14,14 +14,14 @@ pub struct Batch {
     pub ops: Vec<Op>,
 }
 
-/// One write.
+/// One write. A session or job that is not there, or is another principal's, is fenced with epoch 0.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum Op {
     /// Writes a session's row. `expect` is the epoch that is there, 0 if there is no such session;
-    /// the row's own epoch is what is there afterwards. `head` and `acked` of the row are written
-    /// only when it is new; [`Op::Number`] and [`Op::Ack`] move them. Fenced if the epoch there is
-    /// another one.
+    /// the row's own epoch, which is not below `expect` and not 0, is what is there afterwards.
+    /// `head` and `acked` of the row are written only when it is new; [`Op::Number`] and [`Op::Ack`]
+    /// move them. Fenced if the epoch there is another one.
     PutSession {
         /// The row.
         row: SessionRow,
@@ -30,8 +30,9 @@ pub enum Op {
     },
     /// Adds runs to a session, and moves its feeds. Fenced unless `epoch` is the session's, a
     /// conflict unless its head is `after`. The runs are contiguous: the first begins at
-    /// `after + 1`. The head becomes the last number of the last run. A feed whose job has ended
-    /// for the session is dropped with [`Op::DropFeed`].
+    /// `after + 1`. The head becomes the last number of the last run. A run that goes on where the
+    /// last one ends, in the same job, may come back as one with it. A feed whose job has ended for
+    /// the session is dropped with [`Op::DropFeed`]; one that is not followed does not move.
     Number {
         /// The session.
         session: SessionId,
@@ -45,7 +46,8 @@ pub enum Op {
         feeds: Vec<(JobId, u64)>,
     },
     /// Everything up to `seq` was acknowledged: runs that end there or below may go. Fenced unless
-    /// `epoch` is the session's. An ack below an earlier one changes nothing.
+    /// `epoch` is the session's, a conflict if `seq` is above its head. An ack below an earlier one
+    /// changes nothing.
     Ack {
         /// The session.
         session: SessionId,
@@ -54,7 +56,8 @@ pub enum Op {
         /// The number.
         seq: u64,
     },
-    /// A session follows a job, from event `next` on. Fenced unless `epoch` is the session's.
+    /// A session follows a job, from event `next` on; if it did already, this is how it does now.
+    /// Fenced unless `epoch` is the session's.
     PutFeed {
         /// The session.
         session: SessionId,
@@ -72,12 +75,13 @@ pub enum Op {
         /// The job.
         job: JobId,
     },
-    /// A new job. A conflict if it is there.
+    /// A new job, without events: its `head` is 0. A conflict if it is there.
     PutJob {
         /// The row.
         row: JobRow,
     },
-    /// Takes a job over from an owner that is gone. Fenced unless its owner is `from`.
+    /// Takes a job over from an owner that is gone. Fenced unless its owner is `from`, a conflict
+    /// if it has ended.
     TakeJob {
         /// The job.
         job: JobId,
@@ -87,8 +91,9 @@ pub enum Op {
         to: u64,
     },
     /// Appends events to a job's log. Fenced unless `owner` is the job's, a conflict unless its
-    /// head is `after` and it has not ended. A terminal event is the last one, and ends the job:
-    /// its row gets `ended` and the status.
+    /// head is `after` and it has not ended. A pending job runs from its first append on. A terminal
+    /// event is the last one, comes with `ended` and ends the job: its row gets the status, and `at`
+    /// as its end.
     Append {
         /// The job.
         job: JobId,

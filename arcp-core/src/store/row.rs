@@ -145,7 +145,7 @@ pub struct IdempotencyRow {
 pub struct Page<T> {
     /// The rows.
     pub items: Vec<T>,
-    /// What was asked for is gone up to this number; 0 if nothing is.
+    /// What was asked for is gone up to this number; 0 if nothing is. Listings have none.
     pub floor: u64,
     /// Whether there is more.
     pub more: bool,
@@ -166,7 +166,7 @@ pub struct JobQuery {
     pub limit: usize,
 }
 
-/// The place of a job in a listing, newest first: by time, then by id.
+/// The place of a job in a listing, newest first: by time, then by id, both downwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// When it was accepted.
@@ -178,10 +178,10 @@ pub struct Position {
 /// What may be forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Trim {
-    /// Jobs that ended, and events that were appended, before this; but no event that a session
-    /// which is kept was sent and has not acknowledged, or has yet to be sent. Sessions, keys and
-    /// operations go by their own times.
+    /// Jobs that ended, and events and audit records that were written, before this; but no event
+    /// that a session which is kept was sent and has not acknowledged, or has yet to be sent.
+    /// Sessions and keys go by their own times, batch ids by [`BATCH_IDS_KEPT`](super::BATCH_IDS_KEPT).
     pub before: Timestamp,
-    /// Rows that one call may take.
+    /// Rows that one call may take, roughly. Call again while as many went.
     pub limit: usize,
 }

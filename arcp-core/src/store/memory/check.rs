@@ -1,0 +1,212 @@
+//! Whether a batch fits what is there. Nothing is changed here.
+
+use std::collections::HashMap;
+
+use super::{State, cost};
+use crate::store::{Batch, Caps, IdempotencyRow, Op, RunRow, SessionRow, StoreError, StoredEvent};
+use crate::{JobId, MessageType, SessionId};
+
+/// `Ok(None)` if the whole batch fits, the row if one of its idempotency keys is there.
+pub(super) fn check(
+    state: &State,
+    batch: &Batch,
+    caps: &Caps,
+    room: usize,
+) -> Result<Option<IdempotencyRow>, StoreError> {
+    let mut view = View {
+        state,
+        principal: &batch.principal,
+        sessions: HashMap::new(),
+        jobs: HashMap::new(),
+        keys: HashMap::new(),
+    };
+    let mut bytes = 0usize;
+    for (op, write) in batch.ops.iter().enumerate() {
+        bytes = bytes.saturating_add(payload(write));
+        if op >= caps.max_ops || bytes > caps.max_bytes {
+            return Err(StoreError::Conflict { op });
+        }
+        if let Some(existing) = view.step(write).map_err(|refused| refused.at(op))? {
+            return Ok(Some(existing.clone()));
+        }
+    }
+    let bytes: usize = batch.ops.iter().map(taken).sum();
+    if state.bytes.saturating_add(bytes) > room { Err(StoreError::Full) } else { Ok(None) }
+}
+
+/// Bytes of payload, as [`Caps::max_bytes`] counts them.
+fn payload(op: &Op) -> usize {
+    match op {
+        Op::PutJob { row } => row.body.as_str().len(),
+        Op::Append { events, .. } => events.iter().map(|event| event.payload.as_str().len()).sum(),
+        Op::Idempotency { row, .. } => row.accepted.as_str().len(),
+        Op::Audit { record, .. } => record.as_str().len(),
+        _ => 0,
+    }
+}
+
+/// What an operation will take of the room.
+fn taken(op: &Op) -> usize {
+    match op {
+        Op::PutJob { row } => cost(&row.body),
+        Op::Append { events, .. } => events.iter().map(|event| cost(&event.payload)).sum(),
+        Op::Audit { record, .. } => cost(record),
+        _ => 0,
+    }
+}
+
+enum Refused {
+    Fenced(u64),
+    Conflict,
+}
+
+impl Refused {
+    fn at(self, op: usize) -> StoreError {
+        match self {
+            Self::Fenced(current) => StoreError::Fenced { current },
+            Self::Conflict => StoreError::Conflict { op },
+        }
+    }
+}
+
+fn conflict_if(bad: bool) -> Result<(), Refused> {
+    if bad { Err(Refused::Conflict) } else { Ok(()) }
+}
+
+fn fenced_unless(current: u64, named: u64) -> Result<(), Refused> {
+    if current == named && current != 0 { Ok(()) } else { Err(Refused::Fenced(current)) }
+}
+
+/// What is there, as the operations before this one leave it.
+struct View<'a> {
+    state: &'a State,
+    principal: &'a str,
+    sessions: HashMap<&'a SessionId, SessionHead>,
+    jobs: HashMap<&'a JobId, JobHead>,
+    keys: HashMap<&'a str, Option<&'a IdempotencyRow>>,
+}
+
+#[derive(Default, Clone, Copy)]
+struct SessionHead {
+    epoch: u64,
+    head: u64,
+}
+
+#[derive(Default, Clone, Copy)]
+struct JobHead {
+    owner: u64,
+    head: u64,
+    ended: bool,
+}
+
+impl<'a> View<'a> {
+    fn step(&mut self, op: &'a Op) -> Result<Option<&'a IdempotencyRow>, Refused> {
+        match op {
+            Op::PutSession { row, expect } => self.put_session(row, *expect)?,
+            Op::Number { session, epoch, after, runs, feeds: _ } => {
+                let head = self.session(session, *epoch)?;
+                conflict_if(head.head != *after)?;
+                head.head = end_of(*after, runs).ok_or(Refused::Conflict)?;
+            }
+            Op::Ack { session, epoch, seq } => {
+                let head = self.session(session, *epoch)?;
+                conflict_if(*seq > head.head)?;
+            }
+            Op::PutFeed { session, epoch, .. } | Op::DropFeed { session, epoch, .. } => {
+                self.session(session, *epoch)?;
+            }
+            Op::PutJob { row } => {
+                let there = self.state.jobs.contains_key(&row.id) || self.jobs.contains_key(&row.id);
+                conflict_if(there || row.principal != self.principal || row.head != 0 || row.owner == 0)?;
+                let head = JobHead { owner: row.owner, head: 0, ended: row.status.is_terminal() };
+                self.jobs.insert(&row.id, head);
+            }
+            Op::TakeJob { job, from, to } => {
+                let head = self.job(job, *from)?;
+                conflict_if(head.ended || *to == 0)?;
+                head.owner = *to;
+            }
+            Op::Append { job, owner, after, events, at: _, ended } => {
+                let head = self.job(job, *owner)?;
+                conflict_if(head.ended || head.head != *after)?;
+                conflict_if(ends(events)? != ended.is_some_and(crate::job::Status::is_terminal))?;
+                conflict_if(ended.is_some_and(|status| !status.is_terminal()))?;
+                head.head += events.len() as u64;
+                head.ended = ended.is_some();
+            }
+            Op::Idempotency { row, now } => {
+                let key = (self.principal.to_owned(), row.key.clone());
+                let stored = self.state.keys.get(&key);
+                let there = self.keys.get(row.key.as_str()).copied().unwrap_or(stored);
+                if let Some(existing) = there.filter(|existing| existing.expires_at > *now) {
+                    return Ok(Some(existing));
+                }
+                self.keys.insert(&row.key, Some(row));
+            }
+            Op::DropIdempotency { key } => _ = self.keys.insert(key, None),
+            Op::Audit { .. } => {}
+        }
+        Ok(None)
+    }
+
+    fn put_session(&mut self, row: &'a SessionRow, expect: u64) -> Result<(), Refused> {
+        conflict_if(row.principal != self.principal || row.epoch == 0 || row.epoch < expect)?;
+        let stored = self.state.sessions.get(&row.id).map(|session| &session.row);
+        conflict_if(stored.is_some_and(|stored| stored.principal != row.principal))?;
+        let there = stored.map(|stored| SessionHead { epoch: stored.epoch, head: stored.head });
+        let head = self.sessions.entry(&row.id).or_insert(there.unwrap_or_default());
+        if head.epoch != expect {
+            return Err(Refused::Fenced(head.epoch));
+        }
+        if expect == 0 {
+            conflict_if(row.acked > row.head)?;
+            head.head = row.head;
+        }
+        head.epoch = row.epoch;
+        Ok(())
+    }
+
+    fn session(&mut self, id: &'a SessionId, epoch: u64) -> Result<&mut SessionHead, Refused> {
+        let stored = self.state.sessions.get(id).map(|session| &session.row);
+        let mine = stored.filter(|row| row.principal == self.principal);
+        let there = mine.map(|row| SessionHead { epoch: row.epoch, head: row.head });
+        let head = self.sessions.entry(id).or_insert(there.unwrap_or_default());
+        fenced_unless(head.epoch, epoch)?;
+        Ok(head)
+    }
+
+    fn job(&mut self, id: &'a JobId, owner: u64) -> Result<&mut JobHead, Refused> {
+        let stored = self.state.jobs.get(id).map(|job| &job.row);
+        let mine = stored.filter(|row| row.principal == self.principal);
+        let there =
+            mine.map(|row| JobHead { owner: row.owner, head: row.head, ended: row.status.is_terminal() });
+        // Not `entry`: a job that is not there must not look as if it were, to a `PutJob` behind it.
+        if let (false, Some(there)) = (self.jobs.contains_key(id), there) {
+            self.jobs.insert(id, there);
+        }
+        let head = self.jobs.get_mut(id).ok_or(Refused::Fenced(0))?;
+        fenced_unless(head.owner, owner)?;
+        Ok(head)
+    }
+}
+
+/// The head after `runs`, if they are contiguous from `after` on.
+fn end_of(after: u64, runs: &[RunRow]) -> Option<u64> {
+    runs.iter().try_fold(after, |head, run| {
+        let fits = run.len > 0 && run.from > 0 && head.checked_add(1) == Some(run.first);
+        // What ends beyond every number is not contiguous with anything.
+        run.from.checked_add(run.len)?;
+        if fits { head.checked_add(run.len) } else { None }
+    })
+}
+
+/// Whether the last event is a terminal one; no other may be.
+fn ends(events: &[StoredEvent]) -> Result<bool, Refused> {
+    let terminal = |event: &StoredEvent| event.kind != MessageType::Event;
+    let (last, before) = match events.split_last() {
+        Some((last, before)) => (terminal(last), before),
+        None => (false, events),
+    };
+    conflict_if(before.iter().any(terminal))?;
+    Ok(last)
+}
