@@ -171,8 +171,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).caps()
     }
 
-    fn join(&self) -> StoreFuture<'_, u64> {
-        (**self).join()
+    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
+        (**self).join(expires_at)
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

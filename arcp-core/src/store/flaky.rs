@@ -187,9 +187,9 @@ impl<S: Store> Store for FlakyStore<S> {
         self.inner.caps()
     }
 
-    fn join(&self) -> StoreFuture<'_, u64> {
+    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
         self.lock().calls.joins += 1;
-        self.inner.join()
+        self.inner.join(expires_at)
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

@@ -145,9 +145,12 @@ impl Store for MemoryStore {
         &self.caps
     }
 
-    fn join(&self) -> StoreFuture<'_, u64> {
+    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
         let mut state = self.lock();
         state.owners += 1;
+        for session in state.sessions.values_mut() {
+            session.row.expires_at.get_or_insert(expires_at);
+        }
         Box::pin(ready(Ok(state.owners)))
     }
 

@@ -91,7 +91,7 @@ pub async fn a_batch_beyond_the_caps_is_refused(bed: &dyn Bed) {
 /// Every process that joins is newer than those before it.
 pub async fn an_owner_is_newer_than_any_before(bed: &dyn Bed) {
     let lab = Lab::new(bed).await;
-    let first = lab.store.join().await.unwrap();
-    let second = lab.store.join().await.unwrap();
+    let first = lab.store.join(super::lab::at(100)).await.unwrap();
+    let second = lab.store.join(super::lab::at(100)).await.unwrap();
     assert!(0 < first && first < second);
 }
