@@ -241,3 +241,41 @@ async fn an_event_larger_than_a_frame_is_refused_to_the_agent_and_the_job_goes_o
     assert_eq!(frames.len(), 1 + 3 + 1);
     assert!(peer.during(Duration::from_secs(1)).await.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn words_of_an_agent_that_are_too_long_still_end_its_job_in_one_frame() {
+    let config = Config::default();
+    let runtime = Runtime::builder()
+        .agent(
+            "wordy",
+            agent_fn(|bytes: usize, _: Job| async move { Err::<(), _>("w".repeat(bytes).into()) }),
+        )
+        .agent(
+            "detailed",
+            agent_fn(|bytes: usize, _: Job| async move {
+                let error = arcp_core::Error::new(arcp_core::Code::BudgetExhausted, "too much");
+                Err::<(), _>(error.with_detail("why", &"d".repeat(bytes)).into())
+            }),
+        )
+        .agent(
+            "summing",
+            agent_fn(|bytes: usize, job: Job| async move {
+                let mut result = job.result_stream(Encoding::Utf8)?;
+                result.summary("s".repeat(bytes));
+                result.finish().await?;
+                Ok(())
+            }),
+        )
+        .build()
+        .unwrap();
+    let memories = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+    let mut peer = memories.open(ALICE, &ALL).await;
+    for (agent, code) in [
+        ("wordy", json!("INTERNAL_ERROR")),
+        ("detailed", json!("BUDGET_EXHAUSTED")),
+        ("summing", Value::Null),
+    ] {
+        let frames = run(&mut peer, agent, json!(3 * MIB)).await;
+        assert_eq!(frames.last().unwrap()["payload"]["code"], code, "{agent}");
+    }
+}
