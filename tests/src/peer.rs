@@ -32,13 +32,22 @@ pub struct Peer<T> {
     patience: Duration,
     /// Frames that were read while another one was waited for.
     early: VecDeque<Value>,
-    closed: Option<Option<Close>>,
+    ended: bool,
+    closed: Option<Close>,
 }
 
 impl<T: Transport> Peer<T> {
     /// A client that waits for each frame for `patience`.
     pub fn new(io: T, patience: Duration) -> Self {
-        Self { io, session: None, next_id: 1 << 64, patience, early: VecDeque::new(), closed: None }
+        Self {
+            io,
+            session: None,
+            next_id: 1 << 64,
+            patience,
+            early: VecDeque::new(),
+            ended: false,
+            closed: None,
+        }
     }
 
     /// The session, once there is one.
@@ -80,18 +89,18 @@ impl<T: Transport> Peer<T> {
     }
 
     async fn frame(&mut self) -> Option<ByteString> {
-        if self.closed.is_some() {
+        if self.ended {
             return None;
         }
         let received = timeout(self.patience, poll_fn(|cx| self.io.poll_recv(cx)));
         match received.await.expect("something arrives in time") {
             Ok(Received::Frame(frame)) => Some(frame),
             Ok(Received::Closed(close)) => {
-                self.closed = Some(close);
+                (self.ended, self.closed) = (true, close);
                 None
             }
             Err(error) => {
-                self.closed = Some(Some(Close::new(0, error.to_string())));
+                (self.ended, self.closed) = (true, Some(Close::new(0, error.to_string())));
                 None
             }
         }
@@ -177,7 +186,7 @@ impl<T: Transport> Peer<T> {
         while let Some(frame) = self.fresh().await {
             self.early.push_back(frame);
         }
-        self.closed.clone().flatten().expect("the runtime says why")
+        self.closed.clone().expect("the runtime says why")
     }
 
     /// Says hello, and returns the answer.

@@ -87,7 +87,8 @@ proptest! {
                 prop_assert_eq!(&end["payload"]["result"], &json!(emitters * each));
             }
             let phases = frames.iter().filter(|f| f["payload"]["body"]["phase"] == "back_pressure").count();
-            prop_assert_eq!(numbers(&frames).len(), jobs * (emitters * each + 1) as usize + phases);
+            let lines = usize::try_from(emitters * each).unwrap();
+            prop_assert_eq!(numbers(&frames).len(), jobs * (lines + 1) + phases);
             Ok(())
         })?;
     }
