@@ -21,11 +21,12 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Chunks of at most `encoded` bytes of data, `cap` decoded bytes in all.
+    /// Chunks whose data have at most `encoded` bytes as they are on the wire, quoted inside JSON;
+    /// `cap` decoded bytes in all.
     pub fn new(id: ResultId, encoding: Encoding, encoded: usize, cap: u64) -> Self {
         let most = match encoding {
-            // A character has at most 4 bytes, and a chunk holds whole ones.
-            Encoding::Utf8 => encoded.max(4),
+            // A character has at most 4 bytes, or 6 once it is escaped, and a chunk holds whole ones.
+            Encoding::Utf8 => encoded.max(6),
             Encoding::Base64 => (encoded / 4 * 3).max(3),
         };
         Self { id, encoding, pending: Vec::new(), most, next: 0, size: 0, cap }
@@ -60,10 +61,28 @@ impl Splitter {
             ready.push(self.cut(self.pending.len(), true)?);
         }
         self.pending.extend_from_slice(piece);
-        while self.pending.len() > self.most {
-            ready.push(self.cut(self.most, true)?);
+        while let Some(at) = self.overfull() {
+            ready.push(self.cut(at, true)?);
         }
         Ok(ready)
+    }
+
+    /// Where a chunk has to end, if what is pending does not fit into one.
+    fn overfull(&self) -> Option<usize> {
+        let weight = |byte: u8| match (self.encoding, byte) {
+            (Encoding::Base64, _) => 1,
+            (_, b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 0x08 | 0x0c) => 2,
+            (_, ..0x20) => r"\u0000".len(),
+            _ => 1,
+        };
+        let mut room = self.most;
+        self.pending.iter().position(|byte| match room.checked_sub(weight(*byte)) {
+            Some(left) => {
+                room = left;
+                false
+            }
+            None => true,
+        })
     }
 
     /// The last chunk.
@@ -200,6 +219,22 @@ mod tests {
             let chunks = stream(&pieces, Encoding::Utf8, 8).unwrap();
             prop_assert!(chunks.iter().all(|c| c.data.len() <= 8));
             prop_assert_eq!(assemble(&chunks).unwrap().unwrap(), bytes);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunk_keeps_its_bound_as_it_is_on_the_wire(
+            text in prop::collection::vec(prop::sample::select(vec!['a', 'é', '𝄞', '"', '\\', '\n', '\u{1}', '\u{7f}']), 0..80),
+            encoded in 6usize..32,
+        ) {
+            let text: String = text.into_iter().collect();
+            let chunks = stream(&[text.clone().into_bytes()], Encoding::Utf8, encoded).unwrap();
+            for chunk in &chunks {
+                let quoted = serde_json::to_string(&chunk.data).unwrap();
+                prop_assert!(quoted.len() <= encoded + 2, "{}", quoted);
+            }
+            prop_assert_eq!(assemble(&chunks).unwrap().unwrap(), text.as_bytes());
         }
     }
 

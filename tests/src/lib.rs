@@ -1,1 +1,16 @@
-//! Helpers.
+//! What the tests share: servers on loopback, clients that speak frames, and agents.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
+
+pub mod agents;
+pub mod peer;
+pub mod server;
+pub mod wire;
+
+pub use peer::{ALL, Peer, features};
+pub use server::{Memories, Server, guarded, runtime, tokens};
+pub use wire::Wire;
+
+/// The token of a principal called `alice`.
+pub const ALICE: &str = "alice-token";
+/// The token of a principal called `bob`.
+pub const BOB: &str = "bob-token";

@@ -330,7 +330,9 @@ impl Job {
     pub(super) fn begin_stream(&self) -> bool {
         let mut stream = self.0.stream.lock().unwrap_or_else(PoisonError::into_inner);
         let first = *stream == StreamState::None;
-        *stream = StreamState::Begun;
+        if first {
+            *stream = StreamState::Begun;
+        }
         first
     }
 

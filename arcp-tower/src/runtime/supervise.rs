@@ -26,6 +26,11 @@ pub(super) struct Run {
 
 type Outcome = Result<Json, Error>;
 
+/// Bytes of an agent's words in a terminal message: escaped, they are still well below a frame.
+const MOST_WORDS: usize = 64 << 10;
+/// Bytes of the details of an agent's error.
+const MOST_DETAILS: usize = 256 << 10;
+
 impl Run {
     /// Runs the agent to its end. It has a task of its own, so that a panic in it, or a loop that
     /// never yields, costs the job and nothing else.
@@ -121,7 +126,7 @@ impl Run {
                 let e = Error::new(Code::Timeout, "the job passed its max_runtime_sec");
                 (MessageType::JobError, error(&e)?)
             }
-            (_, Err(e)) => (MessageType::JobError, error(&e)?),
+            (_, Err(e)) => (MessageType::JobError, error(&in_a_frame(e))?),
             (_, Ok(_)) => return Err(Error::new(Code::InternalError, "a job cannot fail with a result")),
         };
         Ok(Event::terminal(kind, record.id.clone(), Some(record.log.trace_id()), payload))
@@ -135,12 +140,35 @@ impl Run {
                 if !inline.is_null() {
                     tracing::warn!(job_id = %self.record.id, "a returned result is dropped: one was streamed");
                 }
+                let summary = summary.map(|summary| within(&summary, MOST_WORDS).to_owned());
                 (result.result_id, result.result_size, result.summary) = (Some(id), Some(size), summary);
             }
             _ => result.result = Some(inline),
         }
         Json::of(&result)
     }
+}
+
+/// An agent's error, cut so that its terminal message fits into a frame.
+fn in_a_frame(e: Error) -> Error {
+    let large = |details: &Json| details.as_str().len() > MOST_DETAILS;
+    if e.message().len() <= MOST_WORDS && !e.details().is_some_and(large) {
+        return e;
+    }
+    let cut = Error::new(e.code(), within(e.message(), MOST_WORDS).to_owned()).with_retryable(e.retryable());
+    match e.details().filter(|details| !large(details)) {
+        Some(details) => cut.with_details(details.clone()),
+        None => cut,
+    }
+}
+
+/// At most `most` bytes of `text`, whole characters.
+fn within(text: &str, most: usize) -> &str {
+    let mut end = text.len().min(most);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 fn outcome(joined: Result<Result<Json, AgentError>, tokio::task::JoinError>) -> Outcome {

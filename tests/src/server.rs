@@ -1,0 +1,166 @@
+//! Runtimes that can be connected to, over loopback and in memory.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use arcp_axum::handler_with;
+use arcp_core::transport::{Close, Memory, WebSocket, WsLimits, memory};
+use arcp_tower::layer::Auth;
+use arcp_tower::{AuthLayer, BearerTokens, Config, Mount, Runtime, serve};
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::{ALICE, BOB, Peer, Wire, agents};
+
+/// A runtime with every agent of [`agents`].
+pub fn runtime(config: &Config) -> Runtime {
+    agents::all(Runtime::builder().config(config.clone())).build().unwrap()
+}
+
+/// The tokens of [`ALICE`] and [`BOB`].
+pub fn tokens() -> BearerTokens {
+    BearerTokens::new([(ALICE, "alice"), (BOB, "bob")])
+}
+
+/// A runtime with every agent of [`agents`], that lets [`ALICE`] and [`BOB`] in.
+pub fn guarded(config: &Config) -> Auth<BearerTokens, Runtime> {
+    runtime(config).layer(AuthLayer::new(tokens()))
+}
+
+/// An axum server on a free port of loopback.
+#[derive(Debug)]
+pub struct Server {
+    address: SocketAddr,
+    config: Config,
+    served: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `mount` at `/arcp`.
+    pub async fn of<M: Mount + Sync>(mount: M, config: &Config) -> Self {
+        Self::start(Router::new().route("/arcp", handler_with(mount, config.clone())), config).await
+    }
+
+    /// Serves every agent to [`ALICE`] and [`BOB`].
+    pub async fn guarded(config: &Config) -> Self {
+        Self::of(guarded(config), config).await
+    }
+
+    /// Serves `app`; its runtimes must have been mounted with `config`.
+    pub async fn start(app: Router, config: &Config) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = config.shutdown.clone();
+        let served = tokio::spawn(async move {
+            axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.unwrap();
+        });
+        Self { address, config: config.clone(), served }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of its runtime, for a client.
+    pub fn url(&self) -> String {
+        format!("ws://{}/arcp", self.address)
+    }
+
+    /// The connections that it serves.
+    pub fn connections(&self) -> usize {
+        self.config.tracker.len()
+    }
+
+    /// Waits until it serves no more than `most` connections.
+    pub async fn settles_to(&self, most: usize) {
+        for _ in 0..500 {
+            if self.connections() <= most {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} connections are left", self.connections());
+    }
+
+    /// A TCP connection.
+    pub async fn tcp(&self) -> TcpStream {
+        let tcp = TcpStream::connect(self.address).await.unwrap();
+        tcp.set_nodelay(true).unwrap();
+        tcp
+    }
+
+    /// A WebSocket, as bytes.
+    pub async fn wire(&self) -> Wire {
+        Wire::upgrade(self.tcp().await, "/arcp", "").await
+    }
+
+    /// A WebSocket at `path` that was asked for with more header lines, such as `"X-A: b\r\n"`.
+    pub async fn connect_at(&self, path: &str, headers: &str) -> Peer<WebSocket<TcpStream>> {
+        let tcp = Wire::upgrade(self.tcp().await, path, headers).await.into_inner();
+        Peer::new(WebSocket::client(tcp, WsLimits::default()).await, Duration::from_secs(20))
+    }
+
+    /// A WebSocket on which nothing was said.
+    pub async fn connect(&self) -> Peer<WebSocket<TcpStream>> {
+        self.connect_at("/arcp", "").await
+    }
+
+    /// A session of `token` with `features`.
+    pub async fn open(&self, token: &str, features: &[&str]) -> Peer<WebSocket<TcpStream>> {
+        let mut peer = self.connect().await;
+        peer.hello(token, features).await;
+        peer
+    }
+
+    /// Stops it, and waits until it has.
+    pub async fn stop(self) {
+        self.config.shutdown.cancel();
+        self.config.tracker.close();
+        let stopped = async {
+            self.config.tracker.wait().await;
+            self.served.await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(10), stopped).await.expect("it stops");
+    }
+}
+
+/// A runtime that is connected to in memory.
+#[derive(Debug, Clone)]
+pub struct Memories<M> {
+    mount: M,
+    config: Config,
+}
+
+impl<M: Mount> Memories<M> {
+    /// Connections to `mount`.
+    pub fn of(mount: M, config: &Config) -> Self {
+        Self { mount, config: config.clone() }
+    }
+
+    /// A transport that holds about `capacity` frames each way, and the end of its connection.
+    pub fn transport(&self, capacity: usize) -> (Memory, JoinHandle<Option<Close>>) {
+        let (ours, theirs) = memory(capacity);
+        let served = serve(theirs, self.mount.clone(), http::Extensions::new(), self.config.clone());
+        (ours, tokio::spawn(served))
+    }
+
+    /// A connection on which nothing was said.
+    pub fn connect(&self) -> Peer<Memory> {
+        self.narrow(64)
+    }
+
+    /// A connection that holds about `capacity` frames each way.
+    pub fn narrow(&self, capacity: usize) -> Peer<Memory> {
+        // Virtual time: a wait for nothing ends at once, so it may be a long one.
+        Peer::new(self.transport(capacity).0, Duration::from_secs(86_400))
+    }
+
+    /// A session of `token` with `features`.
+    pub async fn open(&self, token: &str, features: &[&str]) -> Peer<Memory> {
+        let mut peer = self.connect();
+        peer.hello(token, features).await;
+        peer
+    }
+}

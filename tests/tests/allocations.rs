@@ -1,0 +1,91 @@
+//! What an event costs in allocations, counted.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::alloc::System;
+use std::sync::{Mutex, PoisonError};
+
+use arcp_core::event::EventIds;
+use arcp_core::{Event, JobId, Json, SessionId, TraceId};
+use arcp_tests::peer::is_terminal;
+use arcp_tests::{ALICE, Memories, Peer, tokens};
+use arcp_tower::{AuthLayer, Config, Job, Level, Runtime, agent_fn};
+use serde_json::{Value, json};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Counts are the process's: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// The fewest allocations that `f` was seen to make: the test harness allocates now and then.
+fn fewest<T>(mut f: impl FnMut() -> T) -> usize {
+    let count = |f: &mut dyn FnMut() -> T| {
+        let region = Region::new(ALLOCATOR);
+        let kept = f();
+        let change = region.change();
+        drop(kept);
+        change.allocations + change.reallocations
+    };
+    (0..7).map(|_| count(&mut f)).min().unwrap()
+}
+
+#[test]
+fn a_frame_of_an_event_is_one_allocation() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let (ids, session) = (EventIds::new(&[7; 32]), SessionId::from_bits(1));
+    for bytes in [0, 100, 100_000] {
+        let body = json!({ "kind": "log", "body": { "level": "info", "message": "x".repeat(bytes) } });
+        let payload = Json::of(&body).unwrap();
+        for trace in [None, Some(TraceId::from_bits(1))] {
+            let event = Event::new("log", JobId::from_bits(2), trace, payload.clone());
+            for seq in [1, 1000, u64::MAX] {
+                assert_eq!(fewest(|| event.encode(&session, &ids.id(seq), seq)), 1, "{bytes} {seq}");
+            }
+        }
+    }
+}
+
+/// Runs a job of `count` lines, and drops what it sends.
+async fn stream(peer: &mut Peer<arcp_core::transport::Memory>, count: u64) {
+    peer.send("job.submit", json!({ "agent": "lines", "input": count })).await;
+    loop {
+        let frame = peer.text().await.unwrap();
+        if !frame.contains("\"type\":\"job.event\"") {
+            let frame: Value = serde_json::from_str(&frame).unwrap();
+            if is_terminal(&frame) {
+                return;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_steady_stream_makes_few_allocations_for_each_event() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.unwrap();
+    let mut peer = runtime.block_on(async {
+        let lines = agent_fn(|count: u64, job: Job| async move {
+            for _ in 0..count {
+                job.log(Level::Info, "a line of a log").await?;
+            }
+            Ok(())
+        });
+        let config = Config::default();
+        let served = Runtime::builder().agent("lines", lines).build().unwrap();
+        Memories::of(served.layer(AuthLayer::new(tokens())), &config).open(ALICE, &["ack"]).await
+    });
+    let mut cost = |count| fewest(|| runtime.block_on(stream(&mut peer, count)));
+    // Everything grows to its size once.
+    cost(20_000);
+    let (few, many) = (cost(1000), cost(11_000));
+    #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+    let each = (many - few) as f64 / 10_000.0;
+    println!("{each} allocations for each event");
+    assert!(each <= MEASURED + 0.5, "{each} allocations for each event");
+}
+
+/// What was measured for a line of a log, from the agent's call to the frame in the client's hands,
+/// the memory transport's own included.
+const MEASURED: f64 = 6.0;

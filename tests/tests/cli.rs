@@ -1,0 +1,233 @@
+//! The `arcp` command, as a shell sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant, SystemTime};
+
+use serde_json::{Value, json};
+
+fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// The newest change of a source below `dir`.
+fn newest(dir: &Path) -> SystemTime {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let time = |path: PathBuf| {
+        if path.is_dir() { newest(&path) } else { path.metadata().unwrap().modified().unwrap() }
+    };
+    entries.map(time).max().unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// The binary, beside this test's; built if it is not there, or older than what it is made of.
+fn binary() -> &'static Path {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    BINARY.get_or_init(|| {
+        let test = std::env::current_exe().unwrap();
+        let profile = test.ancestors().nth(2).unwrap().to_owned();
+        let binary = profile.join(format!("arcp{}", std::env::consts::EXE_SUFFIX));
+        let crates = ["arcp-core", "arcp-tower", "arcp-client", "arcp-axum", "arcp-cli"];
+        let changed = crates.map(|name| newest(&workspace().join(name).join("src"))).into_iter().max();
+        let built = binary.metadata().and_then(|meta| meta.modified()).ok();
+        if built < changed {
+            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+            build
+                .args(["build", "--locked", "-p", "arcp-cli", "--target-dir"])
+                .arg(profile.parent().unwrap());
+            if profile.ends_with("release") {
+                build.arg("--release");
+            }
+            assert!(build.current_dir(workspace()).status().unwrap().success());
+            // Cargo leaves a file alone that is as it was.
+            let file = std::fs::File::options().append(true).open(&binary).unwrap();
+            file.set_modified(SystemTime::now()).unwrap();
+        }
+        binary
+    })
+}
+
+fn arcp(args: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(args);
+    for name in ["ARCP_URL", "ARCP_TOKEN", "ARCP_TOKEN_FILE", "RUST_LOG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    arcp(args).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+/// `arcp serve`, ended when it is dropped.
+struct Serving {
+    child: Child,
+    url: String,
+    token: Option<String>,
+}
+
+impl Serving {
+    fn start(args: &[&str]) -> Self {
+        let mut child = arcp(&["serve", "--port", "0"]).args(args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let first = lines.next().unwrap().unwrap();
+        let url = first.strip_prefix("listening on ").unwrap().to_owned();
+        let token = if args.contains(&"--token") { None } else { lines.next().map(Result::unwrap) };
+        let token = token.map(|line| line.strip_prefix("token: ").unwrap().to_owned());
+        Self { child, url, token }
+    }
+
+    fn submit(&self, args: &[&str]) -> Output {
+        let mut command = arcp(&["submit", "--url", &self.url]);
+        command.args(args).env("ARCP_TOKEN", "secret").stdin(Stdio::null()).output().unwrap()
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn demo_agents() -> Serving {
+    Serving::start(&["--demo-agents", "--token", "secret=me@example.com"])
+}
+
+#[test]
+fn the_demo_shows_a_job_and_prints_its_result_in_ten_seconds() {
+    binary();
+    let began = Instant::now();
+    let output = run(&["demo"]);
+    assert!(began.elapsed() < Duration::from_secs(10));
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap(), json!({ "refactored": 20 }));
+    assert!(text(&output.stderr).contains("progress"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn serving_others_than_loopback_needs_a_token() {
+    for address in [&["--bind", "0.0.0.0:0"][..], &["--host", "0.0.0.0", "--port", "0"]] {
+        let output = run(&[&["serve"], address].concat());
+        assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+        assert!(text(&output.stderr).contains("--token"), "{}", text(&output.stderr));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn port_0_prints_the_port_and_a_token_is_made_up_and_works() {
+    let serving = Serving::start(&[]);
+    let address = serving.url.strip_prefix("ws://127.0.0.1:").unwrap();
+    let port: u16 = address.strip_suffix("/arcp").unwrap().parse().unwrap();
+    assert_ne!(port, 0);
+    let token = serving.token.as_deref().unwrap();
+    let args =
+        ["submit", "--url", &serving.url, "--token", token, "--agent", "echo", "--input", "{\"a\":1.0}"];
+    let output = run(&args);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "{\"a\":1.0}\n");
+    // Without --demo-agents there is `echo`, and nothing else.
+    let output = run(&["submit", "--url", &serving.url, "--token", token, "--agent", "chatty"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_that_is_asked_to_end_ends_in_an_orderly_way() {
+    let mut serving = demo_agents();
+    let id = serving.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn submit_says_how_the_job_ended_with_its_exit_code() {
+    let serving = demo_agents();
+    let cases: [(&[&str], i32); 11] = [
+        (&["--agent", "echo", "--input", "1"], 0),
+        (&["--agent", "chunker", "--input", "{}"], 0),
+        (&["--agent", "nobody"], 1),
+        (&["--agent", "chatty", "--input", "{}"], 1),
+        (&["--agent", "echo", "--input", "{"], 2),
+        (&["--agent", "echo", "--token", "wrong"], 4),
+        (&["--agent", "slow", "--input", "{}", "--timeout", "1"], 5),
+        (&["--agent", "fails", "--input", "{}"], 10),
+        (&["--agent", "fails", "--input", "{\"code\":\"BUDGET_EXHAUSTED\"}"], 10),
+        (&["--agent", "slow", "--input", "{}", "--max-runtime", "1"], 12),
+        (&["--agent", "fails", "--input", "{}", "--exit-zero"], 0),
+    ];
+    for (args, code) in cases {
+        let output = serving.submit(args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {}", text(&output.stderr));
+        assert!(!output.stderr.is_empty(), "people are told something: {args:?}");
+    }
+}
+
+#[test]
+fn submit_says_when_nobody_is_there_and_when_it_has_no_token() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = format!("ws://127.0.0.1:{port}/arcp");
+    let output = run(&["submit", "--url", &url, "--token", "t", "--agent", "echo"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    let output = run(&["submit", "--url", &url, "--agent", "echo"]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output.stderr));
+}
+
+#[test]
+fn json_is_one_line_for_the_end_and_with_stream_one_for_each_event() {
+    let serving = demo_agents();
+    let lines = |args: &[&str]| -> Vec<Value> {
+        let output = serving.submit(args);
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let end = lines(&["--agent", "progress", "--input", "{\"total\":3}", "--json"]);
+    assert_eq!(end.len(), 1);
+    assert_eq!(end[0]["final_status"], "success");
+    assert_eq!(end[0]["result"], json!({ "done": 3 }));
+    assert!(end[0]["job_id"].as_str().unwrap().starts_with("job_"));
+
+    let all = lines(&["--agent", "progress", "--input", "{\"total\":3}", "--output", "json", "--stream"]);
+    assert_eq!(all.len(), 4);
+    for (i, event) in all[..3].iter().enumerate() {
+        assert_eq!(event["event_seq"], i + 1);
+        assert_eq!(event["kind"], "progress");
+        assert_eq!(event["body"], json!({ "current": i + 1, "total": 3, "units": "items" }));
+    }
+    assert_eq!(all[3]["final_status"], "success");
+
+    let failed = lines(&["--agent", "fails", "--input", "{\"message\":\"no\"}", "--json"]);
+    assert_eq!(failed[0]["final_status"], "error");
+    assert_eq!(failed[0]["error"]["code"], "INTERNAL_ERROR");
+    assert_eq!(failed[0]["error"]["message"], "no");
+    assert_eq!(failed[0]["error"]["retryable"], true);
+    let refused = lines(&["--agent", "nobody", "--json"]);
+    assert_eq!(refused[0]["error"]["code"], "AGENT_NOT_AVAILABLE");
+    let streamed = lines(&["--agent", "chunker", "--input", "{\"size\":30}", "--json"]);
+    assert_eq!(streamed[0]["result_text"], "abcdefghijklmnopqrstuvwxyzabcd");
+    assert_eq!(streamed[0]["result_size"], 30);
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_cancels_the_job_and_the_exit_code_says_so() {
+    let serving = demo_agents();
+    let mut submit = arcp(&["submit", "--url", &serving.url, "--agent", "slow", "--input", "{}"]);
+    submit.env("ARCP_TOKEN", "secret").args(["--json", "--stream"]).stdout(Stdio::piped());
+    let mut child = submit.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.next().unwrap().unwrap().contains("working"));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(11));
+    let end: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(end["final_status"], "cancelled");
+}
