@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use arcp_client::{Client, ConnectError, JobError, JobHandle, JobOutcome, RequestError};
 use arcp_tower::core::{Code, Json, job::FinalStatus};
 use futures_util::StreamExt as _;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Submit;
 use crate::exit::{Exit, Failure};
@@ -102,6 +103,8 @@ pub(crate) async fn follow(
         }
     };
     tokio::pin!(deadline);
+    // Listened to all the time: an interrupt that comes between two events must not be lost.
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for interrupts")?;
     let mut interrupts = 0;
     loop {
         tokio::select! {
@@ -114,7 +117,7 @@ pub(crate) async fn follow(
                 let message = format!("{job_id} has not ended in time; it goes on");
                 return Err(Failure::new(Exit::TimedOut, message).into());
             }
-            _ = tokio::signal::ctrl_c() => {
+            _ = interrupt.recv() => {
                 interrupts += 1;
                 if interrupts > 1 {
                     return Err(Failure::new(Exit::Interrupted, format!("left {job_id}; it may go on")).into());

@@ -70,6 +70,7 @@ pub(crate) struct JobParts {
     pub(crate) input: Json,
     pub(crate) trace_id: TraceId,
     pub(crate) session: SessionCtx,
+    pub(crate) extensions: Arc<http::Extensions>,
     pub(crate) events: AckGate<Publish>,
     pub(crate) log: Arc<JobStream>,
     pub(crate) cancel: CancellationToken,
@@ -124,8 +125,8 @@ impl Job {
     }
 
     /// What the host's middleware and the layers knew of the submitting session.
-    pub fn extensions(&self) -> Arc<http::Extensions> {
-        self.0.parts.session.extensions()
+    pub fn extensions(&self) -> &http::Extensions {
+        &self.0.parts.extensions
     }
 
     /// The input, decoded.

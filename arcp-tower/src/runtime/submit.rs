@@ -207,6 +207,7 @@ pub(super) fn job_of(
         input,
         trace_id: record.log.trace_id(),
         session: session.clone(),
+        extensions: session.extensions(),
         events: AckGateLayer::spending(session.credits()).layer(publish),
         log: record.log.clone(),
         cancel: record.cancel.clone(),
