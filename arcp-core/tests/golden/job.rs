@@ -74,7 +74,7 @@ fn submit_with_nothing_but_an_agent() {
 
 #[test]
 fn accepted_with_and_without_authority() {
-    let mut accepted = Accepted::new(job_id(), &"echo@1.0.0".parse().unwrap(), now());
+    let mut accepted = Accepted::new(job_id(), "echo@1.0.0", now());
     accepted.request_id = Some(request_id());
     accepted.trace_id = Some(trace_id());
     let bare = accepted.clone();

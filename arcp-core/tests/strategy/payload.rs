@@ -245,7 +245,7 @@ fn accepted() -> impl Strategy<Value = job::Accepted> {
     let fields = (maybe(text()), maybe(message_id()), maybe(trace_id()));
     let authority = (lease(), maybe(constraints()), maybe(budget()));
     (job_id(), agent(), time(), fields, authority).prop_map(|(job, agent, at, fields, authority)| {
-        let mut accepted = job::Accepted::new(job, &agent, at);
+        let mut accepted = job::Accepted::new(job, agent.to_string(), at);
         (accepted.agent, accepted.request_id, accepted.trace_id) = fields;
         (accepted.lease, accepted.lease_constraints, accepted.budget) = authority;
         accepted
