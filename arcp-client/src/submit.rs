@@ -125,7 +125,7 @@ impl Submission {
             info.require(feature)?;
         }
         // Its caps are the runtime's to set; its form is known here.
-        let caps = Caps { patterns: usize::MAX, pattern_bytes: usize::MAX };
+        let caps = Caps { patterns: usize::MAX, pattern_bytes: usize::MAX, bytes: usize::MAX };
         self.lease.validate(info.features, caps).map_err(RequestError::Invalid)?;
         let mut submit = Submit::new(agent, self.input);
         submit.lease_request = self.lease;

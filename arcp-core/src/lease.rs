@@ -118,6 +118,8 @@ pub struct Caps {
     pub patterns: usize,
     /// Bytes of one pattern.
     pub pattern_bytes: usize,
+    /// Bytes of the whole lease as JSON: it is part of what observers are sent.
+    pub bytes: usize,
 }
 
 impl Lease {
@@ -130,6 +132,10 @@ impl Lease {
         let total: usize = self.0.values().map(Vec::len).sum();
         if total > caps.patterns {
             let rule = format!("must have at most {} patterns", caps.patterns);
+            return Err(Error::fault("payload.lease_request", &rule));
+        }
+        if crate::Json::of(self)?.as_str().len() > caps.bytes {
+            let rule = format!("must have at most {} bytes", caps.bytes);
             return Err(Error::fault("payload.lease_request", &rule));
         }
         for (namespace, patterns) in &self.0 {
@@ -170,7 +176,7 @@ impl Lease {
 mod tests {
     use super::*;
 
-    const CAPS: Caps = Caps { patterns: 4, pattern_bytes: 16 };
+    const CAPS: Caps = Caps { patterns: 4, pattern_bytes: 16, bytes: 200 };
 
     fn lease(json: &str) -> Result<Lease, serde_json::Error> {
         serde_json::from_str(json)

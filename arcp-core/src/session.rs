@@ -10,7 +10,7 @@ mod peer;
 mod rate;
 
 pub use heartbeat::Heartbeat;
-pub use link::{Inbound, Link, LinkConfig};
+pub use link::{Inbound, Link, LinkConfig, MAX_TEXT};
 pub use outbox::{AckAhead, FeedId, Outbox, Placed, Run};
 pub use peer::{Arrival, Peer, PeerConfig};
 pub use rate::FrameRate;

@@ -91,6 +91,8 @@ pub struct Config {
     pub lease_patterns: usize,
     /// Bytes of one pattern. 1 KiB.
     pub lease_pattern_bytes: usize,
+    /// Bytes of a whole lease. 256 KiB.
+    pub lease_bytes: usize,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
     /// Ends every connection when it is cancelled: an upgraded connection escapes a host's own
@@ -139,6 +141,7 @@ impl Default for Config {
             max_runtime: Duration::from_secs(86_400),
             lease_patterns: 1024,
             lease_pattern_bytes: 1024,
+            lease_bytes: 256 << 10,
             profile: Choice::default(),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
@@ -175,6 +178,10 @@ impl Config {
     }
 
     pub(crate) fn lease_caps(&self) -> arcp_core::lease::Caps {
-        arcp_core::lease::Caps { patterns: self.lease_patterns, pattern_bytes: self.lease_pattern_bytes }
+        arcp_core::lease::Caps {
+            patterns: self.lease_patterns,
+            pattern_bytes: self.lease_pattern_bytes,
+            bytes: self.lease_bytes,
+        }
     }
 }

@@ -54,6 +54,11 @@ pub async fn serve<T: Transport, M: MakeSession>(
         }
         Err(NotOpened::Gone) => None,
         Err(NotOpened::Unreadable(close)) => Some(close),
+        Err(NotOpened::Binary) => {
+            let error = Error::fault("message", "must be a text frame");
+            refuse::handshake(&mut io, &config, &error, None).await;
+            RecvError::Binary.close()
+        }
         Err(NotOpened::Refused(refusal)) => {
             let (error, first) = &*refusal;
             tracing::debug!(%error, "handshake refused");
@@ -74,6 +79,8 @@ enum NotOpened {
     Gone,
     /// The first frame could not be read; the close code says why.
     Unreadable(Close),
+    /// The first frame was binary.
+    Binary,
     /// The first frame, if there was one that could be read, was refused.
     Refused(Box<(Error, Option<Envelope>)>),
 }
@@ -93,6 +100,7 @@ async fn open<T: Transport, M: MakeSession>(
     let frame = match poll_fn(|cx| io.poll_recv(cx)).await {
         Ok(Received::Frame(frame)) => frame,
         Ok(Received::Closed(_)) | Err(RecvError::Io(_)) => return Err(NotOpened::Gone),
+        Err(RecvError::Binary) => return Err(NotOpened::Binary),
         Err(e) => return Err(e.close().map_or(NotOpened::Gone, NotOpened::Unreadable)),
     };
     if frame.len() > config.first_frame {

@@ -30,6 +30,9 @@ impl LinkConfig {
     }
 }
 
+/// The longest text of a peer's own that is sent back to it, in bytes.
+pub const MAX_TEXT: usize = 4096;
+
 /// What the driver has to do with a frame.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -98,6 +101,10 @@ impl Link {
         match message.kind {
             MessageType::Ping => {
                 let Ping { nonce, .. } = message.payload.decode()?;
+                // It comes back in the pong, which must fit into a frame.
+                if nonce.len() > MAX_TEXT {
+                    return Err(Error::fault("payload.nonce", "must have at most 4096 bytes"));
+                }
                 let pong = Pong { ping_nonce: nonce, received_at: Some(wall.to_string()) };
                 self.control.push_back(Envelope::new(MessageType::Pong, &pong)?);
                 Ok(Inbound::Handled)
@@ -109,6 +116,7 @@ impl Link {
             }
             MessageType::Close | MessageType::Bye => {
                 let Close { reason } = message.payload.decode()?;
+                let reason = reason.filter(|reason| reason.len() <= MAX_TEXT);
                 let closed = Envelope::new(MessageType::Closed, &Close { reason })?;
                 self.control.push_back(closed.with_id(None));
                 Ok(Inbound::Close)

@@ -87,7 +87,9 @@ where
         link_config.control_queue = config.control_queue;
         link_config.nonce = random::bits();
         let mut link = Link::new(clock::now(), cx.id().clone(), &link_config);
-        greeting.into_iter().for_each(|greeting| link.reply(greeting));
+        if let Some(greeting) = greeting {
+            link.reply(greeting);
+        }
         Self {
             io,
             cx,

@@ -1,5 +1,6 @@
 //! `job.cancel` (§7.4).
 
+use arcp_core::session::MAX_TEXT;
 use arcp_core::wire::job::{Cancel, Cancelled};
 use arcp_core::{Code, Envelope, Error, JobId, MessageType};
 
@@ -11,6 +12,9 @@ pub(super) fn cancel(commands: &Commands, message: &Envelope) -> Result<Response
     let Commands { runtime, session } = commands;
     let Cancel { job_id, reason, .. } = message.payload.decode()?;
     let job_id = named(message, job_id)?;
+    if reason.as_ref().is_some_and(|reason| reason.len() > MAX_TEXT) {
+        return Err(Error::fault("payload.reason", "must have at most 4096 bytes"));
+    }
     // A job that runs is in memory. One that is only in the store has ended.
     let record = runtime.0.registry.visible(session.principal(), &job_id);
     let record = record.ok_or_else(|| not_found(&job_id))?;

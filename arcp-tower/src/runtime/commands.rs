@@ -29,8 +29,10 @@ impl Commands {
     fn at_once(&self, message: &Envelope) -> Option<Result<Response, Error>> {
         if self.runtime.0.journal.is_some() {
             return match message.kind {
-                MessageType::Unsubscribe => None,
-                MessageType::Submit | MessageType::Subscribe | MessageType::ListJobs => None,
+                MessageType::Submit
+                | MessageType::Subscribe
+                | MessageType::Unsubscribe
+                | MessageType::ListJobs => None,
                 _ => Some(Err(Error::fault("type", "is not known here"))),
             };
         }
@@ -95,6 +97,7 @@ impl Service<Request> for Commands {
 pub struct CommandFuture(Inner);
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // A box for each command would cost more than the room.
 enum Inner {
     Ready(Option<Result<Response, Error>>),
     Task(JoinHandle<Result<Response, Error>>),

@@ -135,13 +135,12 @@ async fn resume(
     };
     put(journal, row.clone(), before).await?;
     let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
-    let cx = match runtime.0.sessions.find(Some(&row.id), &presented) {
-        Some(cx) => cx,
-        None => {
-            let cx = recalled(runtime, &row, extensions.clone());
-            runtime.0.sessions.insert(&cx)?;
-            cx
-        }
+    let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
+        cx
+    } else {
+        let cx = recalled(runtime, &row, extensions.clone());
+        runtime.0.sessions.insert(&cx)?;
+        cx
     };
     let attachment =
         cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(attach_error)?;

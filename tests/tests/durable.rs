@@ -1,0 +1,160 @@
+//! What a store remembers: resume in memory and across restarts, with nothing lost (§6.3, §7.2, §8.3).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arcp_core::store::flaky::FlakyStore;
+use arcp_core::store::{MemoryStore, Store};
+use arcp_core::transport::Memory;
+use arcp_tests::peer::numbers;
+use arcp_tests::{ALICE, BOB, Memories, Peer, agents, features, tokens};
+use arcp_tower::layer::Auth;
+use arcp_tower::{AuthLayer, BearerTokens, Config, Runtime};
+use serde_json::{Value, json};
+
+type Stack = Auth<BearerTokens, Runtime>;
+
+const FEATURES: [&str; 6] = ["ack", "subscribe", "list_jobs", "progress", "result_chunk", "agent_versions"];
+
+/// A runtime on a store. Dropping it and starting another one is a restart.
+async fn start(store: &Arc<dyn Store>) -> Memories<Stack> {
+    let config = Config::default();
+    let builder = agents::all(Runtime::builder()).config(config.clone()).store(store.clone());
+    let runtime = builder.open().await.unwrap();
+    Memories::of(runtime.layer(AuthLayer::new(tokens())), &config)
+}
+
+fn stores() -> Vec<Arc<dyn Store>> {
+    let memory = Arc::new(MemoryStore::default());
+    vec![memory.clone(), Arc::new(FlakyStore::new(memory))]
+}
+
+fn resume(welcome: &Value, last_event_seq: u64) -> Value {
+    let mut hello = features(ALICE, &FEATURES);
+    hello["resume"] = json!({
+        "session_id": welcome["session_id"],
+        "resume_token": welcome["payload"]["resume_token"],
+        "last_event_seq": last_event_seq,
+    });
+    hello
+}
+
+/// Opens a session and keeps its welcome.
+async fn open(server: &Memories<Stack>) -> (Peer<Memory>, Value) {
+    let mut peer = server.connect();
+    let welcome = peer.say_hello(features(ALICE, &FEATURES)).await;
+    let kept = welcome.clone();
+    peer.welcomed(welcome);
+    (peer, kept)
+}
+
+async fn resumed(server: &Memories<Stack>, welcome: &Value, last_event_seq: u64) -> (Peer<Memory>, Value) {
+    let mut peer = server.connect();
+    let again = peer.say_hello(resume(welcome, last_event_seq)).await;
+    assert_eq!(again["type"], "session.welcome", "{again}");
+    let kept = again.clone();
+    peer.welcomed(again);
+    (peer, kept)
+}
+
+/// Failing on thousands of numbers should not print them.
+fn contiguous_from(first: u64, frames: &[Value]) -> bool {
+    numbers(frames).into_iter().eq(first..first + frames.len() as u64)
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_are_contiguous_with_a_store_too() {
+    for store in stores() {
+        let server = start(&store).await;
+        let (mut peer, _) = open(&server).await;
+        let job = peer.submit("chatty", json!({ "count": 5000 })).await;
+        let frames = peer.job(&job).await;
+        let lines = frames.iter().filter(|frame| frame["payload"]["kind"] == "log").count();
+        assert_eq!(lines, 5000);
+        assert!(contiguous_from(1, &frames));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_session_goes_on_where_it_was() {
+    for store in stores() {
+        let server = start(&store).await;
+        let (mut peer, welcome) = open(&server).await;
+        let job = peer.submit("chatty", json!({ "count": 100, "delay_ms": 10 })).await;
+        let mut first = Vec::new();
+        while first.len() < 20 {
+            first.push(peer.kind("job.event").await);
+        }
+        drop(peer);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let (mut peer, _) = resumed(&server, &welcome, 15).await;
+        let frames = peer.job(&job).await;
+        assert_eq!(numbers(&frames), (16..=101).collect::<Vec<_>>());
+        for (a, b) in first[15..].iter().zip(&frames) {
+            assert_eq!(a, b, "a replay is the same to the byte");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_the_session_is_there_and_its_job_has_ended() {
+    for store in stores() {
+        let server = start(&store).await;
+        let (mut peer, welcome) = open(&server).await;
+        let done = peer.submit("chatty", json!({ "count": 3 })).await;
+        let before = peer.job(&done).await;
+        let job = peer.submit("chatty", json!({ "count": 100_000, "delay_ms": 10 })).await;
+        let mut last = 0;
+        while last < 10 {
+            last = peer.kind("job.event").await["event_seq"].as_u64().unwrap();
+        }
+        drop((peer, server));
+
+        let server = start(&store).await;
+        let (mut peer, again) = resumed(&server, &welcome, 0).await;
+        assert_ne!(again["payload"]["resume_token"], welcome["payload"]["resume_token"]);
+        assert_eq!(peer.job(&done).await, before);
+        let frames = peer.job(&job).await;
+        let end = frames.last().unwrap();
+        assert_eq!(end["type"], "job.error");
+        assert_eq!(end["payload"]["details"]["reason"], "runtime_restarted");
+        assert_eq!(end["payload"]["retryable"], true);
+        let numbers = numbers(&frames);
+        assert_eq!(numbers, (5..=*numbers.last().unwrap()).collect::<Vec<_>>());
+        // And it is an ordinary session again.
+        let more = peer.submit("echo", json!(1)).await;
+        assert_eq!(peer.job(&more).await.len(), 1);
+        // Another one can watch what ended, from the store.
+        let mut other = server.connect();
+        let welcome = other.say_hello(features(ALICE, &FEATURES)).await;
+        other.welcomed(welcome);
+        let subscribed = other.subscribe(&done, true).await;
+        assert_eq!(subscribed["payload"]["current_status"], "success");
+        assert_eq!(subscribed["payload"]["subscribed_from"], 4);
+        assert_eq!(other.job(&done).await.len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stranger_cannot_resume() {
+    for store in stores() {
+        let server = start(&store).await;
+        let (peer, welcome) = open(&server).await;
+        drop(peer);
+        let mut refusals = Vec::new();
+        for change in ["token", "session", "principal"] {
+            let mut hello = resume(&welcome, 0);
+            match change {
+                "token" => hello["resume"]["resume_token"] = json!("rt_wrong"),
+                "session" => hello["resume"]["session_id"] = json!("sess_00000000000000000000000000"),
+                _ => hello["auth"]["token"] = json!(BOB),
+            }
+            let mut peer = server.connect();
+            let refused = peer.say_hello(hello).await;
+            refusals.push((refused["payload"]["code"].clone(), refused["payload"]["message"].clone()));
+        }
+        assert_eq!(refusals[0].0, "RESUME_WINDOW_EXPIRED");
+        assert!(refusals.windows(2).all(|pair| pair[0] == pair[1]), "{refusals:?}");
+        resumed(&server, &welcome, 0).await;
+    }
+}
