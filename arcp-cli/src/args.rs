@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -21,7 +22,7 @@ impl Args {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
             Command::Submit(submit) => submit.format() == Format::Json,
-            Command::Serve(_) | Command::Demo(_) => false,
+            Command::Serve(_) | Command::Demo(_) | Command::Replay(_) => false,
         }
     }
 }
@@ -38,6 +39,10 @@ pub(crate) enum Command {
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'
   ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --json")]
     Submit(Submit),
+    /// Print what a session was sent, frame by frame, from the file that a runtime kept it in.
+    #[command(after_help = "Example:
+  arcp replay --db arcp.db --session sess_01J... --after-seq 0")]
+    Replay(Replay),
     /// Start a runtime on loopback, submit a job to it over a real WebSocket, and show what happens.
     Demo(Demo),
 }
@@ -60,9 +65,15 @@ pub(crate) struct Serve {
     /// Whom the tokens stand for that do not say so themselves.
     #[arg(long)]
     pub(crate) principal: Option<String>,
-    /// Where sessions and jobs are kept.
-    #[arg(long, value_enum, default_value_t = Store::Memory)]
-    pub(crate) store: Store,
+    /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`.
+    #[arg(long, env = "ARCP_STORE", default_value = "sqlite:arcp.db")]
+    pub(crate) store: StoreArg,
+    /// How long a session can be resumed after its connection was lost.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) resume_window: u64,
+    /// How long ended jobs and their events are kept.
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) retention: u64,
     /// The heartbeat interval.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
@@ -71,10 +82,37 @@ pub(crate) struct Serve {
     pub(crate) demo_agents: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum Store {
+/// Where sessions and jobs are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreArg {
     /// In memory; nothing outlives the process.
     Memory,
+    /// In a file.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for StoreArg {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Self::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err("must be memory, or sqlite:FILE"),
+        }
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Replay {
+    /// The file that a runtime kept its sessions in. No runtime may have it open.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// The session.
+    #[arg(long, value_name = "ID")]
+    pub(crate) session: String,
+    /// Only what came after this number.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) after_seq: u64,
 }
 
 #[derive(Debug, clap::Args)]

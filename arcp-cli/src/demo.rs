@@ -45,7 +45,8 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let config = Config::default();
     let token = TokenArg::made_up()?;
     let tokens = BearerTokens::new([(token.token(), token.principal(None))]);
-    let app = app(&config, tokens, |builder| builder.agent("code-refactor@2.0.0", agent_fn(refactor)))?;
+    let app = app(&config, tokens, None, |builder| builder.agent("code-refactor@2.0.0", agent_fn(refactor)))
+        .await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/arcp", listener.local_addr()?);
     let served = tokio::spawn(async move { axum::serve(listener, app).await });

@@ -5,6 +5,7 @@ mod demo;
 mod demo_agents;
 mod exit;
 mod output;
+mod replay;
 mod serve;
 mod submit;
 mod token;
@@ -31,6 +32,7 @@ async fn main() -> ExitCode {
         Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
         Command::Submit(submit) => submit::run(submit).await,
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Replay(replay) => replay::run(replay).await.map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {
         output::failure(&failure, json);

@@ -1,24 +1,26 @@
 //! `arcp serve`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arcp_store_sqlite::{SqliteConfig, SqliteStore};
+use arcp_tower::core::store::Store;
 use arcp_tower::{AuthLayer, BearerTokens, Builder, Config, Runtime, TraceLayer, each_session};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 
-use crate::args::{Serve, Store};
+use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
 use crate::token::TokenArg;
 
 /// Serves until it is interrupted.
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
-    let Serve { bind, host, port, mut tokens, principal, store: Store::Memory, heartbeat, demo_agents } =
-        args;
+    let Serve { bind, host, port, mut tokens, principal, store, heartbeat, demo_agents, .. } = args;
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
     let made_up = tokens.is_empty();
     if made_up {
@@ -30,10 +32,14 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let config = Config::default().with(|config| config.heartbeat = Duration::from_secs(heartbeat));
+    let config = Config::default().with(|config| {
+        config.heartbeat = Duration::from_secs(heartbeat);
+        config.resume_window = Duration::from_secs(args.resume_window);
+        config.retention = Duration::from_secs(args.retention);
+    });
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
-    let app = app(&config, BearerTokens::new(principals), agents)?;
+    let app = app(&config, BearerTokens::new(principals), open(&store)?, agents).await?;
 
     println!("listening on ws://{bound}/arcp");
     if made_up {
@@ -56,17 +62,34 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
 }
 
 /// The routes: one.
-pub(crate) fn app(
+pub(crate) async fn app(
     config: &Config,
     tokens: BearerTokens,
+    store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
 ) -> anyhow::Result<Router> {
     let builder = Runtime::builder().name("arcp", env!("CARGO_PKG_VERSION")).config(config.clone());
+    let builder = match store {
+        Some(store) => builder.store(store),
+        None => builder,
+    };
     let runtime = ServiceBuilder::new()
         .layer(AuthLayer::new(tokens))
         .layer(each_session(TraceLayer::new()))
-        .service(agents(builder).build()?);
+        .service(agents(builder).open().await?);
     Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+}
+
+/// Opens the store that was asked for.
+fn open(store: &StoreArg) -> anyhow::Result<Option<Arc<dyn Store>>> {
+    match store {
+        StoreArg::Memory => Ok(None),
+        StoreArg::Sqlite(path) => {
+            let opened = SqliteStore::open(path, SqliteConfig::default());
+            let opened = opened.with_context(|| format!("cannot keep sessions in {}", path.display()))?;
+            Ok(Some(Arc::new(opened)))
+        }
+    }
 }
 
 /// Resolves when the process is asked to end.

@@ -17,6 +17,7 @@
 mod batch;
 #[cfg(feature = "testkit")]
 pub mod flaky;
+mod form;
 #[cfg(feature = "testkit")]
 pub mod kit;
 mod memory;

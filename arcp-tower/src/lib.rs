@@ -39,6 +39,7 @@ pub mod driver;
 pub mod layer;
 pub mod profile;
 mod random;
+mod replay;
 pub mod runtime;
 pub mod service;
 pub mod upgrade;
@@ -48,6 +49,7 @@ pub use auth::{BearerTokens, Credentials, Principal};
 pub use config::Config;
 pub use driver::serve;
 pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
+pub use replay::replay;
 pub use runtime::{Builder, Runtime};
 pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response, Session, SessionCtx};
 

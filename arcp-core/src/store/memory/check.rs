@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use super::{State, cost};
-use crate::store::{Batch, Caps, IdempotencyRow, Op, RunRow, SessionRow, StoreError, StoredEvent};
-use crate::{JobId, MessageType, SessionId};
+use crate::store::{Batch, Caps, IdempotencyRow, Op, SessionRow, StoreError};
+use crate::{JobId, SessionId};
 
 /// `Ok(None)` if the whole batch fits, the row if one of its idempotency keys is there.
 pub(super) fn check(
@@ -20,29 +20,14 @@ pub(super) fn check(
         jobs: HashMap::new(),
         keys: HashMap::new(),
     };
-    let mut bytes = 0usize;
+    batch.check(caps)?;
     for (op, write) in batch.ops.iter().enumerate() {
-        bytes = bytes.saturating_add(payload(write));
-        if op >= caps.max_ops || bytes > caps.max_bytes {
-            return Err(StoreError::Conflict { op });
-        }
         if let Some(existing) = view.step(write).map_err(|refused| refused.at(op))? {
             return Ok(Some(existing.clone()));
         }
     }
     let bytes: usize = batch.ops.iter().map(taken).sum();
     if state.bytes.saturating_add(bytes) > room { Err(StoreError::Full) } else { Ok(None) }
-}
-
-/// Bytes of payload, as [`Caps::max_bytes`] counts them.
-fn payload(op: &Op) -> usize {
-    match op {
-        Op::PutJob { row } => row.body.as_str().len(),
-        Op::Append { events, .. } => events.iter().map(|event| event.payload.as_str().len()).sum(),
-        Op::Idempotency { row, .. } => row.accepted.as_str().len(),
-        Op::Audit { record, .. } => record.as_str().len(),
-        _ => 0,
-    }
 }
 
 /// What an operation will take of the room.
@@ -106,7 +91,7 @@ impl<'a> View<'a> {
             Op::Number { session, epoch, after, runs, feeds: _ } => {
                 let head = self.session(session, *epoch)?;
                 conflict_if(head.head != *after)?;
-                head.head = end_of(*after, runs).ok_or(Refused::Conflict)?;
+                head.head += runs.iter().map(|run| run.len).sum::<u64>();
             }
             Op::Ack { session, epoch, seq } => {
                 let head = self.session(session, *epoch)?;
@@ -117,20 +102,18 @@ impl<'a> View<'a> {
             }
             Op::PutJob { row } => {
                 let there = self.state.jobs.contains_key(&row.id) || self.jobs.contains_key(&row.id);
-                conflict_if(there || row.principal != self.principal || row.head != 0 || row.owner == 0)?;
+                conflict_if(there)?;
                 let head = JobHead { owner: row.owner, head: 0, ended: row.status.is_terminal() };
                 self.jobs.insert(&row.id, head);
             }
             Op::TakeJob { job, from, to } => {
                 let head = self.job(job, *from)?;
-                conflict_if(head.ended || *to == 0)?;
+                conflict_if(head.ended)?;
                 head.owner = *to;
             }
             Op::Append { job, owner, after, events, at: _, ended } => {
                 let head = self.job(job, *owner)?;
                 conflict_if(head.ended || head.head != *after)?;
-                conflict_if(ends(events)? != ended.is_some_and(crate::job::Status::is_terminal))?;
-                conflict_if(ended.is_some_and(|status| !status.is_terminal()))?;
                 head.head += events.len() as u64;
                 head.ended = ended.is_some();
             }
@@ -150,7 +133,6 @@ impl<'a> View<'a> {
     }
 
     fn put_session(&mut self, row: &'a SessionRow, expect: u64) -> Result<(), Refused> {
-        conflict_if(row.principal != self.principal || row.epoch == 0 || row.epoch < expect)?;
         let stored = self.state.sessions.get(&row.id).map(|session| &session.row);
         conflict_if(stored.is_some_and(|stored| stored.principal != row.principal))?;
         let there = stored.map(|stored| SessionHead { epoch: stored.epoch, head: stored.head });
@@ -159,7 +141,6 @@ impl<'a> View<'a> {
             return Err(Refused::Fenced(head.epoch));
         }
         if expect == 0 {
-            conflict_if(row.acked > row.head)?;
             head.head = row.head;
         }
         head.epoch = row.epoch;
@@ -188,25 +169,4 @@ impl<'a> View<'a> {
         fenced_unless(head.owner, owner)?;
         Ok(head)
     }
-}
-
-/// The head after `runs`, if they are contiguous from `after` on.
-fn end_of(after: u64, runs: &[RunRow]) -> Option<u64> {
-    runs.iter().try_fold(after, |head, run| {
-        let fits = run.len > 0 && run.from > 0 && head.checked_add(1) == Some(run.first);
-        // What ends beyond every number is not contiguous with anything.
-        run.from.checked_add(run.len)?;
-        if fits { head.checked_add(run.len) } else { None }
-    })
-}
-
-/// Whether the last event is a terminal one; no other may be.
-fn ends(events: &[StoredEvent]) -> Result<bool, Refused> {
-    let terminal = |event: &StoredEvent| event.kind != MessageType::Event;
-    let (last, before) = match events.split_last() {
-        Some((last, before)) => (terminal(last), before),
-        None => (false, events),
-    };
-    conflict_if(before.iter().any(terminal))?;
-    Ok(last)
 }

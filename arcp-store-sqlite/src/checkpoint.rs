@@ -1,0 +1,121 @@
+//! Copies the write-ahead log into the file, beside the commits.
+//!
+//! A passive checkpoint copies ahead and waits for nobody, but a busy writer never lets the log
+//! begin anew; when it has become large the writer itself is asked to restart it, with little left
+//! to copy.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::stats::{Counters, count};
+use crate::{OpenError, SqliteConfig, open, schema};
+
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The thread that makes checkpoints.
+#[derive(Debug)]
+pub(crate) struct Checkpointer {
+    signal: Arc<Signal>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What the writer and the checkpoints tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Signal {
+    state: Mutex<State>,
+    changed: Condvar,
+    restart: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    written: bool,
+    closed: bool,
+}
+
+impl Signal {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// There is something to copy.
+    pub(crate) fn written(&self) {
+        let mut state = self.lock();
+        if !state.written {
+            state.written = true;
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether the writer should restart the log; `true` once.
+    pub(crate) fn wants_restart(&self) -> bool {
+        self.restart.swap(false, Ordering::Relaxed)
+    }
+
+    /// Waits until there is something to copy, and then a little, so that it is worth it. `false`
+    /// if the store is closed.
+    fn wait(&self) -> bool {
+        let state = self.lock();
+        let idle = |state: &mut State| !state.written && !state.closed;
+        let state = self.changed.wait_while(state, idle).unwrap_or_else(PoisonError::into_inner);
+        let paused = self.changed.wait_timeout_while(state, PAUSE, |state| !state.closed);
+        let (mut state, _) = paused.unwrap_or_else(PoisonError::into_inner);
+        state.written = false;
+        !state.closed
+    }
+}
+
+/// Pages in the log and pages of it that are copied.
+pub(crate) fn checkpoint(conn: &Connection, how: &str) -> rusqlite::Result<(u64, u64)> {
+    let sql = format!("PRAGMA wal_checkpoint({how})");
+    conn.query_row(&sql, [], |row| {
+        let pages = |n: i64| u64::try_from(n).unwrap_or(0);
+        Ok((pages(row.get(1)?), pages(row.get(2)?)))
+    })
+}
+
+impl Checkpointer {
+    pub(crate) fn start(
+        path: &Path,
+        config: &SqliteConfig,
+        counters: Arc<Counters>,
+    ) -> Result<Self, OpenError> {
+        let conn = open::reopen(path, config)?;
+        let signal = Arc::new(Signal::default());
+        let most = (config.wal_bytes / schema::PAGE).max(1);
+        let shared = Arc::clone(&signal);
+        let work = move || {
+            while shared.wait() {
+                match checkpoint(&conn, "PASSIVE") {
+                    Ok((log, _)) if log > most => shared.restart.store(true, Ordering::Relaxed),
+                    Ok(_) => {}
+                    // It stays in the log, and the next one copies it.
+                    Err(e) => tracing::warn!(error = %e, "a checkpoint failed"),
+                }
+                count(&counters.checkpoints, 1);
+            }
+        };
+        let thread = Builder::new().name("arcp-store-checkpoint".into()).spawn(work)?;
+        Ok(Self { signal, thread: Some(thread) })
+    }
+
+    pub(crate) fn signal(&self) -> Arc<Signal> {
+        Arc::clone(&self.signal)
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.signal.lock().closed = true;
+        self.signal.changed.notify_all();
+        if let Some(thread) = self.thread.take() {
+            // It ended either way.
+            let _ = thread.join();
+        }
+    }
+}

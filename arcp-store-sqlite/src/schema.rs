@@ -1,0 +1,128 @@
+//! The tables, and how a connection is set up.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::OpenError;
+
+/// `ARCP`, so that the file of another application is not taken for ours.
+pub(crate) const APPLICATION: i64 = 0x4152_4350;
+/// Bytes of a page.
+pub(crate) const PAGE: u64 = 4096;
+
+/// What brings schema `n` to `n + 1`; never changed once it was released.
+const MIGRATIONS: &[&str] = &["
+    CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('owners', 0);
+
+    -- The batches of one transaction each, so that knowing them costs one row a group.
+    CREATE TABLE batch_ids(pos INTEGER PRIMARY KEY, ids BLOB NOT NULL);
+    CREATE TABLE batch_mark(at INTEGER NOT NULL, pos INTEGER NOT NULL);
+
+    CREATE TABLE session(
+        id TEXT PRIMARY KEY, principal TEXT NOT NULL, epoch INTEGER NOT NULL, features TEXT NOT NULL,
+        profile TEXT NOT NULL, secret BLOB NOT NULL, token BLOB NOT NULL, previous_token BLOB,
+        head INTEGER NOT NULL, acked INTEGER NOT NULL, created_at INTEGER NOT NULL, expires_at INTEGER
+    ) WITHOUT ROWID;
+    CREATE INDEX session_token ON session(token);
+    CREATE INDEX session_previous ON session(previous_token) WHERE previous_token IS NOT NULL;
+    CREATE INDEX session_expiry ON session(expires_at) WHERE expires_at IS NOT NULL;
+
+    CREATE TABLE feed(
+        session TEXT NOT NULL, job TEXT NOT NULL, principal TEXT NOT NULL, next INTEGER NOT NULL,
+        own INTEGER NOT NULL, PRIMARY KEY(session, job)
+    ) WITHOUT ROWID;
+    CREATE INDEX feed_job ON feed(job);
+
+    CREATE TABLE run(
+        session TEXT NOT NULL, first INTEGER NOT NULL, len INTEGER NOT NULL, job TEXT NOT NULL,
+        from_seq INTEGER NOT NULL, PRIMARY KEY(session, first)
+    ) WITHOUT ROWID;
+    CREATE INDEX run_job ON run(job);
+
+    CREATE TABLE job(
+        id TEXT PRIMARY KEY, principal TEXT NOT NULL, session TEXT NOT NULL, agent TEXT NOT NULL,
+        agent_name TEXT NOT NULL, status INTEGER NOT NULL, created_at INTEGER NOT NULL, ended_at INTEGER,
+        head INTEGER NOT NULL, floor INTEGER NOT NULL, owner INTEGER NOT NULL, trace TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX job_listing ON job(principal, created_at, id);
+    CREATE INDEX job_end ON job(ended_at) WHERE ended_at IS NOT NULL;
+    CREATE INDEX job_owner ON job(owner) WHERE status < 2;
+    -- Apart, because a row that is updated is written whole, and a body may be large.
+    CREATE TABLE job_body(id TEXT PRIMARY KEY, body TEXT NOT NULL);
+
+    -- Events, packed: an append is one row. A log with indexes; clustered it is half as fast.
+    CREATE TABLE segment(
+        pos INTEGER PRIMARY KEY, job TEXT NOT NULL, first INTEGER NOT NULL, n INTEGER NOT NULL,
+        at INTEGER NOT NULL, events BLOB NOT NULL
+    );
+    CREATE UNIQUE INDEX segment_job ON segment(job, first);
+    CREATE INDEX segment_age ON segment(at, job, first, n);
+
+    CREATE TABLE idempotency(
+        principal TEXT NOT NULL, key TEXT NOT NULL, fingerprint BLOB NOT NULL, job TEXT NOT NULL,
+        accepted TEXT NOT NULL, expires_at INTEGER NOT NULL, PRIMARY KEY(principal, key)
+    ) WITHOUT ROWID;
+    CREATE INDEX idempotency_expiry ON idempotency(expires_at);
+
+    CREATE TABLE audit(
+        pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT NOT NULL, record TEXT NOT NULL
+    );
+    CREATE INDEX audit_age ON audit(at);
+"];
+
+/// The newest schema that is known.
+pub(crate) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Brings the file to [`VERSION`]. What is not ours is left as it is.
+pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if application != APPLICATION && (tables > 0 || found != 0 || application != 0) {
+        return Err(OpenError::Foreign);
+    }
+    if found > VERSION {
+        return Err(OpenError::Newer { found, known: VERSION });
+    }
+    if tables == 0 {
+        // Both only take effect while the file is empty.
+        conn.pragma_update(None, "page_size", PAGE.cast_signed())?;
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    let mode: String = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+    if mode != "wal" {
+        let why = "the file system cannot share memory between connections";
+        return Err(OpenError::Io(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    for step in MIGRATIONS.iter().skip(done) {
+        tx.execute_batch(step)?;
+    }
+    if found != VERSION || application != APPLICATION {
+        tx.pragma_update(None, "application_id", APPLICATION)?;
+        tx.pragma_update(None, "user_version", VERSION)?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+/// What every connection has.
+pub(crate) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(96);
+    conn.pragma_update(None, "trusted_schema", false)
+}
+
+/// What the connections that write have beside.
+pub(crate) fn set_up_writer(conn: &Connection, wal_bytes: u64) -> rusqlite::Result<()> {
+    set_up(conn)?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    // Payloads may hold what must not be found in the file later (§14).
+    conn.pragma_update(None, "secure_delete", true)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    conn.pragma_update(None, "journal_size_limit", i64::try_from(wal_bytes).unwrap_or(i64::MAX))
+}

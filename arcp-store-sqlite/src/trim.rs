@@ -1,0 +1,110 @@
+//! Forgets what may be forgotten (§6.3, §6.5), inside a transaction.
+
+use std::collections::HashMap;
+
+use arcp_core::Timestamp;
+use arcp_core::store::Trim;
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+/// Deletes rows; returns how many, roughly.
+pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::Result<u64> {
+    let limit = trim.limit as u64;
+    let mut gone = sessions(conn, now, limit)?;
+    let sql = "DELETE FROM idempotency WHERE (principal, key) IN
+        (SELECT principal, key FROM idempotency WHERE expires_at <= ?1 LIMIT ?2)";
+    gone += rows(conn, sql, now, limit.saturating_sub(gone))?;
+    let sql = "DELETE FROM audit WHERE pos IN (SELECT pos FROM audit WHERE at < ?1 LIMIT ?2)";
+    gone += rows(conn, sql, trim.before, limit.saturating_sub(gone))?;
+    gone += segments(conn, trim.before, limit.saturating_sub(gone))?;
+    Ok(gone + jobs(conn, trim.before, limit.saturating_sub(gone))?)
+}
+
+fn rows(conn: &Connection, sql: &str, at: Timestamp, limit: u64) -> rusqlite::Result<u64> {
+    Ok(conn.prepare_cached(sql)?.execute(params![at.as_millis(), limit.cast_signed()])? as u64)
+}
+
+fn ids(conn: &Connection, sql: &str, at: Timestamp, limit: u64) -> rusqlite::Result<Vec<String>> {
+    let mut sql = conn.prepare_cached(sql)?;
+    sql.query_map(params![at.as_millis(), limit.cast_signed()], |row| row.get(0))?.collect()
+}
+
+fn sessions(conn: &Connection, now: Timestamp, limit: u64) -> rusqlite::Result<u64> {
+    let mut gone = 0;
+    for id in ids(conn, "SELECT id FROM session WHERE expires_at <= ?1 LIMIT ?2", now, limit)? {
+        if gone >= limit {
+            break;
+        }
+        for sql in [
+            "DELETE FROM feed WHERE session = ?1",
+            "DELETE FROM run WHERE session = ?1",
+            "DELETE FROM session WHERE id = ?1",
+        ] {
+            gone += conn.prepare_cached(sql)?.execute([&id])? as u64;
+        }
+    }
+    Ok(gone)
+}
+
+/// A job, while its log is trimmed.
+struct Log {
+    /// The newest event that is gone.
+    floor: i64,
+    /// The first event that a session needs: it was sent and not acknowledged, or is yet to be sent.
+    needed: i64,
+}
+
+fn log(conn: &Connection, job: &str) -> rusqlite::Result<Log> {
+    let sql = "SELECT floor FROM job WHERE id = ?1";
+    let floor = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
+    // The ack may lie in the middle of a run.
+    let sql = "SELECT min(needed) FROM (
+            SELECT min(next) AS needed FROM feed WHERE job = ?1
+            UNION ALL SELECT min(run.from_seq + max(session.acked + 1 - run.first, 0))
+                FROM run JOIN session ON session.id = run.session WHERE run.job = ?1)";
+    let needed: Option<i64> = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0))?;
+    Ok(Log { floor: floor.unwrap_or(0), needed: needed.unwrap_or(i64::MAX) })
+}
+
+fn segments(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
+    let mut logs: HashMap<String, Log> = HashMap::new();
+    let mut doomed: Vec<(String, i64)> = Vec::new();
+    let sql = "SELECT job, first, n FROM segment WHERE at < ?1 ORDER BY at, job, first";
+    let mut sql = conn.prepare_cached(sql)?;
+    let mut old = sql.query([before.as_millis()])?;
+    while let Some(row) = old.next()? {
+        if doomed.len() as u64 >= limit {
+            break;
+        }
+        let (job, first, n): (&str, i64, i64) = (row.get_ref(0)?.as_str()?, row.get(1)?, row.get(2)?);
+        if !logs.contains_key(job) {
+            logs.insert(job.to_owned(), log(conn, job)?);
+        }
+        let Some(log) = logs.get_mut(job) else { continue };
+        // In order, so that what is left has no hole.
+        if first == log.floor + 1 && first + n <= log.needed {
+            log.floor += n;
+            doomed.push((job.to_owned(), first));
+        }
+    }
+    drop(old);
+    let mut delete = conn.prepare_cached("DELETE FROM segment WHERE job = ?1 AND first = ?2")?;
+    for (job, first) in &doomed {
+        delete.execute(params![job, first])?;
+    }
+    let mut lift = conn.prepare_cached("UPDATE job SET floor = ?2 WHERE id = ?1 AND floor < ?2")?;
+    for (job, log) in &logs {
+        lift.execute(params![job, log.floor])?;
+    }
+    Ok(doomed.len() as u64)
+}
+
+/// Ended jobs of whose log nothing is left.
+fn jobs(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
+    let sql = "SELECT id FROM job WHERE ended_at < ?1 AND floor = head LIMIT ?2";
+    let mut gone = 0;
+    for id in ids(conn, sql, before, limit)? {
+        conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
+        gone += conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([&id])? as u64;
+    }
+    Ok(gone)
+}

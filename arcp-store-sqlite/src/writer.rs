@@ -1,0 +1,392 @@
+//! The thread that writes.
+//!
+//! What a failing COMMIT means. Busy and full are definite: nothing was done, and the connection
+//! goes on. After anything else, a failing fsync above all, the transaction may be in the log or
+//! not, so the connection is replaced and the ids of the batches are looked up. Those that are
+//! there are `Ok` once a checkpoint has written them to the file and synced that, for what a failed
+//! fsync was asked for it may never write. The others are `Unknown`, not refused: until the log is
+//! written on, the loss of power may still bring the transaction back. Repeating the batch is right
+//! in both cases.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use arcp_core::Timestamp;
+use arcp_core::store::{Batch, Committed, OpResult, StoreError, Trim};
+use futures_channel::oneshot;
+use rusqlite::Connection;
+
+use crate::apply::{Stop, apply};
+use crate::checkpoint::{Signal, checkpoint};
+use crate::error::{RETRY, is_definite, without_effect};
+use crate::ids::BatchIds;
+use crate::open::{Held, reopen};
+use crate::stats::{Counters, count};
+use crate::{SqliteConfig, trim};
+
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+type Outcome = Result<Committed, StoreError>;
+
+pub(crate) enum Command {
+    Commit(Commit),
+    Join(Timestamp, Answer<u64>),
+    Trim(Timestamp, Trim, Answer<u64>),
+}
+
+pub(crate) struct Commit {
+    pub(crate) batch: Batch,
+    pub(crate) bytes: usize,
+    pub(crate) answer: Answer<Committed>,
+}
+
+pub(crate) struct Writer {
+    /// `None` after a fault, until the file can be opened again.
+    conn: Option<Connection>,
+    held: Held,
+    config: SqliteConfig,
+    ids: BatchIds,
+    counters: Arc<Counters>,
+    signal: Arc<Signal>,
+    commands: Receiver<Command>,
+    queued: Arc<AtomicUsize>,
+    vacuum: Vec<(Answer<u64>, u64)>,
+    packed: Vec<u8>,
+    #[cfg(test)]
+    pub(crate) fault: Arc<std::sync::Mutex<Option<Fault>>>,
+}
+
+/// What a test does to the next COMMIT.
+#[cfg(test)]
+#[derive(Debug)]
+pub(crate) enum Fault {
+    Undone,
+    Done,
+}
+
+/// Free pages that are kept for what comes next.
+const SLACK: i64 = 64;
+/// Free pages that are given back at a time, between commits.
+const STEP: i64 = 512;
+
+/// A transaction that awaits its COMMIT.
+struct Written {
+    outcomes: Vec<Outcome>,
+    applied: Vec<u128>,
+    pos: i64,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        (held, conn): (Held, Connection),
+        config: SqliteConfig,
+        (counters, signal): (Arc<Counters>, Arc<Signal>),
+        (commands, queued): (Receiver<Command>, Arc<AtomicUsize>),
+    ) -> rusqlite::Result<Self> {
+        Ok(Self {
+            ids: BatchIds::load(&conn)?,
+            conn: Some(conn),
+            held,
+            config,
+            counters,
+            signal,
+            commands,
+            queued,
+            vacuum: Vec::new(),
+            packed: Vec::new(),
+            #[cfg(test)]
+            fault: Arc::default(),
+        })
+    }
+
+    /// Writes until the store is closed and everything is written.
+    pub(crate) fn run(mut self) {
+        let mut next = None;
+        while let Some(command) = next.take().or_else(|| self.wait()) {
+            match command {
+                Command::Commit(first) => next = self.commit(first),
+                Command::Join(expires_at, answer) => {
+                    let joined = self.join(expires_at);
+                    // Nobody waits if this fails, here and below.
+                    let _ = answer.send(joined);
+                }
+                Command::Trim(now, what, answer) => match self.trim(now, what) {
+                    Ok(gone) => self.vacuum.push((answer, gone)),
+                    Err(e) => _ = answer.send(Err(e)),
+                },
+            }
+            self.signal.written();
+            self.vacuum_step();
+            if self.signal.wants_restart() {
+                self.restart_log();
+            }
+        }
+        self.close();
+    }
+
+    /// The next command; gives pages back while there is none. `None` if the store is closed.
+    fn wait(&mut self) -> Option<Command> {
+        while !self.vacuum.is_empty() {
+            if let Ok(command) = self.commands.try_recv() {
+                return Some(command);
+            }
+            self.vacuum_step();
+        }
+        self.commands.recv().ok()
+    }
+
+    /// Commits what is queued as one group; returns the command that came behind it.
+    fn commit(&mut self, first: Commit) -> Option<Command> {
+        let (mut bytes, mut group, mut behind) = (first.bytes, vec![first], None);
+        while group.len() < self.config.group && bytes < self.config.group_bytes {
+            match self.commands.try_recv() {
+                Ok(Command::Commit(commit)) => {
+                    bytes += commit.bytes;
+                    group.push(commit);
+                }
+                Ok(other) => {
+                    behind = Some(other);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        let (batches, answers): (Vec<_>, Vec<_>) =
+            group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
+        let outcomes = self.group(&batches);
+        count(&self.counters.batches, batches.len());
+        for (answer, outcome) in answers.into_iter().zip(outcomes) {
+            let _ = answer.send(outcome);
+        }
+        behind
+    }
+
+    fn group(&mut self, batches: &[Batch]) -> Vec<Outcome> {
+        let all = |e: &StoreError| vec![Err(e.clone()); batches.len()];
+        if let Err(e) = self.connect() {
+            return all(&e);
+        }
+        let Some(conn) = &self.conn else { return all(&RETRY) };
+        let written = match write(conn, &self.ids, batches, &mut self.packed) {
+            Ok(written) if written.applied.is_empty() => {
+                self.undo();
+                return written.outcomes;
+            }
+            Ok(written) => written,
+            Err(e) => return self.failed(&e, batches),
+        };
+        match self.commit_now() {
+            Ok(()) => {
+                count(&self.counters.transactions, 1);
+                self.ids.remember(written.pos, written.applied);
+                written.outcomes
+            }
+            Err(e) if is_definite(&e) => self.failed(&e, batches),
+            Err(e) => {
+                tracing::error!(error = %e, batches = batches.len(), "a commit failed, looking what came of it");
+                self.conn = None;
+                self.resolve(batches)
+            }
+        }
+    }
+
+    fn commit_now(&mut self) -> rusqlite::Result<()> {
+        let Some(conn) = &self.conn else { return Err(rusqlite::Error::InvalidQuery) };
+        #[cfg(test)]
+        if let Some(fault) = self.fault.lock().unwrap().take() {
+            conn.execute_batch(match fault {
+                Fault::Undone => "ROLLBACK",
+                Fault::Done => "COMMIT",
+            })?;
+            let io = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
+            return Err(rusqlite::Error::SqliteFailure(io, None));
+        }
+        conn.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+
+    /// Nothing was committed. A batch too large for the room that is left takes no neighbour along.
+    fn failed(&mut self, e: &rusqlite::Error, batches: &[Batch]) -> Vec<Outcome> {
+        self.undo();
+        let error = without_effect(e);
+        tracing::warn!(error = %e, batches = batches.len(), "batches could not be written");
+        if error == StoreError::Full && batches.len() > 1 {
+            return batches.iter().flat_map(|one| self.group(std::slice::from_ref(one))).collect();
+        }
+        if !is_definite(e) {
+            self.conn = None;
+        }
+        vec![Err(error); batches.len()]
+    }
+
+    /// Undoes an open transaction; SQLite may have done it already.
+    fn undo(&mut self) {
+        if let Some(conn) = &self.conn
+            && !conn.is_autocommit()
+            && let Err(e) = conn.execute_batch("ROLLBACK")
+        {
+            tracing::error!(error = %e, "a transaction could not be undone");
+            self.conn = None;
+        }
+    }
+
+    /// Looks up what came of batches whose COMMIT failed.
+    fn resolve(&mut self, batches: &[Batch]) -> Vec<Outcome> {
+        let there = self.connect().is_ok() && batches.iter().any(|batch| self.ids.has(batch.id));
+        let synced = there && self.conn.as_ref().is_some_and(|conn| checkpoint(conn, "FULL").is_ok());
+        let outcome = |batch: &Batch| match synced && self.ids.has(batch.id) {
+            true => Ok(Committed::default()),
+            false => Err(StoreError::Unknown),
+        };
+        batches.iter().map(outcome).collect()
+    }
+
+    /// Opens the file again after a fault, and learns anew what was applied.
+    fn connect(&mut self) -> Result<(), StoreError> {
+        if self.conn.is_none() {
+            let open = || {
+                let conn = reopen(&self.held.path, &self.config)?;
+                Ok((BatchIds::load(&conn)?, conn))
+            };
+            let (ids, conn) = open().map_err(|e: rusqlite::Error| without_effect(&e))?;
+            count(&self.counters.reopened, 1);
+            (self.ids, self.conn) = (ids, Some(conn));
+        }
+        Ok(())
+    }
+
+    fn join(&mut self, expires_at: Timestamp) -> Result<u64, StoreError> {
+        self.connect()?;
+        let expiry = "UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL";
+        let sql = "UPDATE meta SET value = value + 1 WHERE key = 'owners' RETURNING value";
+        // A number that nobody got is no harm, so a repeat is always right.
+        self.one(|conn| {
+            conn.execute(expiry, [expires_at.as_millis()])?;
+            conn.query_row(sql, [], |row| crate::row::number(row, 0))
+        })
+    }
+
+    fn trim(&mut self, now: Timestamp, what: Trim) -> Result<u64, StoreError> {
+        self.connect()?;
+        let ids = std::mem::take(&mut self.ids);
+        let trimmed = self.one(|conn| Ok((ids.trim(conn, now)?, trim::trim(conn, now, what)?)));
+        self.ids = ids;
+        let (through, gone) = trimmed?;
+        Ok(gone + self.ids.forget(through))
+    }
+
+    /// A transaction of its own.
+    fn one<T>(&mut self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let Some(conn) = &mut self.conn else { return Err(RETRY) };
+        let done = (|| {
+            let tx = conn.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+            let value = work(&tx)?;
+            tx.commit()?;
+            Ok(value)
+        })();
+        done.map_err(|e| {
+            tracing::warn!(error = %e, "a transaction failed");
+            if !is_definite(&e) {
+                self.conn = None;
+            }
+            without_effect(&e)
+        })
+    }
+
+    /// Gives some free pages back, and answers those who trimmed when none is left.
+    fn vacuum_step(&mut self) {
+        if self.vacuum.is_empty() {
+            return;
+        }
+        let more = self.conn.as_ref().map_or(Ok(false), give_back).unwrap_or_else(|e| {
+            tracing::warn!(error = %e, "free pages could not be given back");
+            false
+        });
+        if !more {
+            for (answer, gone) in self.vacuum.drain(..) {
+                let _ = answer.send(Ok(gone));
+            }
+        }
+        self.signal.written();
+    }
+
+    fn restart_log(&self) {
+        let Some(conn) = &self.conn else { return };
+        let restart = || {
+            // It is not worth a long wait for a reader: the log is only longer for it.
+            conn.busy_timeout(Duration::from_millis(20))?;
+            let restarted = checkpoint(conn, "RESTART");
+            conn.busy_timeout(Duration::from_secs(5))?;
+            restarted
+        };
+        if let Err(e) = restart() {
+            tracing::debug!(error = %e, "the log could not be restarted");
+        }
+        count(&self.counters.checkpoints, 1);
+    }
+
+    fn close(&mut self) {
+        self.vacuum_step();
+        let Some(conn) = self.conn.take() else { return };
+        if let Err(e) = checkpoint(&conn, "TRUNCATE") {
+            tracing::warn!(error = %e, "the log stays beside the file");
+        }
+        if let Err((_, e)) = conn.close() {
+            tracing::warn!(error = %e, "the file could not be closed");
+        }
+    }
+}
+
+/// Everything but the COMMIT.
+fn write(
+    conn: &Connection,
+    ids: &BatchIds,
+    batches: &[Batch],
+    packed: &mut Vec<u8>,
+) -> rusqlite::Result<Written> {
+    let run = |sql| conn.prepare_cached(sql)?.execute([]).map(drop);
+    run("BEGIN IMMEDIATE")?;
+    let (mut outcomes, mut applied): (Vec<Outcome>, _) = (Vec::with_capacity(batches.len()), Vec::new());
+    for batch in batches {
+        if ids.has(batch.id) || applied.contains(&batch.id) {
+            outcomes.push(Ok(Committed::default()));
+            continue;
+        }
+        run("SAVEPOINT batch")?;
+        outcomes.push(match apply(conn, batch, packed) {
+            Ok(()) => {
+                applied.push(batch.id);
+                run("RELEASE batch")?;
+                Ok(Committed::default())
+            }
+            Err(Stop::Engine(e)) => return Err(e),
+            Err(stop) => {
+                run("ROLLBACK TO batch")?;
+                run("RELEASE batch")?;
+                match stop {
+                    Stop::Existing(row) => Ok(Committed { results: vec![OpResult::Existing(row)] }),
+                    Stop::Refused(e) => Err(e),
+                    Stop::Engine(e) => return Err(e),
+                }
+            }
+        });
+    }
+    let pos = if applied.is_empty() { 0 } else { ids.write(conn, &applied)? };
+    Ok(Written { outcomes, applied, pos })
+}
+
+/// Gives a step of free pages back; returns whether there is more.
+fn give_back(conn: &Connection) -> rusqlite::Result<bool> {
+    let free = |conn: &Connection| conn.pragma_query_value(None, "freelist_count", |row| row.get(0));
+    let before: i64 = free(conn)?;
+    let surplus = before - SLACK;
+    if surplus <= 0 {
+        return Ok(false);
+    }
+    let mut vacuum = conn.prepare(&format!("PRAGMA incremental_vacuum({})", surplus.min(STEP)))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    let after: i64 = free(conn)?;
+    Ok(after < before && after > SLACK)
+}
