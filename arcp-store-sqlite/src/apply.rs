@@ -207,16 +207,22 @@ impl Apply<'_> {
         at: Timestamp,
         ended: Option<Status>,
     ) -> Applied {
-        let (status, ended_at) = match ended {
-            Some(status) => (row::status_code(status).ok_or_else(|| self.conflict())?, Some(at.as_millis())),
-            None => (1, None),
-        };
         let head = after + events.len() as u64;
-        let sql = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7
-            WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status < 2";
-        let params = params![job.as_str(), self.principal, n(owner), n(after), n(head), status, ended_at];
-        if self.run(sql, params)? != 1 {
-            return Err(self.why_job(job, owner));
+        let running = || {
+            // Most appends: no index has a part in it.
+            let sql = "UPDATE job SET head = ?5
+                WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status = 1";
+            self.run(sql, params![job.as_str(), self.principal, n(owner), n(after), n(head)])
+        };
+        if ended.is_some() || running()? != 1 {
+            let status = row::status_code(ended.unwrap_or(Status::Running)).ok_or_else(|| self.conflict())?;
+            let ended_at = ended.map(|_| at.as_millis());
+            let sql = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7
+                WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status < 2";
+            let params = params![job.as_str(), self.principal, n(owner), n(after), n(head), status, ended_at];
+            if self.run(sql, params)? != 1 {
+                return Err(self.why_job(job, owner));
+            }
         }
         let (sql, mut first) = ("INSERT INTO segment VALUES (NULL, ?1, ?2, ?3, ?4, ?5)", after + 1);
         while !events.is_empty() {

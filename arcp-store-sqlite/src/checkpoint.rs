@@ -1,8 +1,7 @@
 //! Copies the write-ahead log into the file, beside the commits.
 //!
 //! A passive checkpoint copies ahead and waits for nobody, but a busy writer never lets the log
-//! begin anew; when it has become large the writer itself is asked to restart it, with little left
-//! to copy.
+//! begin anew; when it has become large the writer itself restarts it, with little left to copy.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -70,12 +69,13 @@ impl Signal {
     }
 }
 
-/// Pages in the log and pages of it that are copied.
-pub(crate) fn checkpoint(conn: &Connection, how: &str) -> rusqlite::Result<(u64, u64)> {
+/// Makes a checkpoint; returns how many pages are in the log, `None` if somebody was in the way and
+/// some were not copied.
+pub(crate) fn checkpoint(conn: &Connection, how: &str) -> rusqlite::Result<Option<u64>> {
     let sql = format!("PRAGMA wal_checkpoint({how})");
     conn.query_row(&sql, [], |row| {
-        let pages = |n: i64| u64::try_from(n).unwrap_or(0);
-        Ok((pages(row.get(1)?), pages(row.get(2)?)))
+        let (busy, log): (bool, i64) = (row.get(0)?, row.get(1)?);
+        Ok(if busy { None } else { u64::try_from(log).ok() })
     })
 }
 
@@ -92,7 +92,7 @@ impl Checkpointer {
         let work = move || {
             while shared.wait() {
                 match checkpoint(&conn, "PASSIVE") {
-                    Ok((log, _)) if log > most => shared.restart.store(true, Ordering::Relaxed),
+                    Ok(Some(log)) if log > most => shared.restart.store(true, Ordering::Relaxed),
                     Ok(_) => {}
                     // It stays in the log, and the next one copies it.
                     Err(e) => tracing::warn!(error = %e, "a checkpoint failed"),

@@ -22,6 +22,7 @@ mod apply;
 mod checkpoint;
 mod config;
 mod error;
+mod group;
 mod ids;
 mod open;
 mod read;
@@ -32,6 +33,7 @@ mod segment;
 mod stats;
 mod store;
 mod trim;
+mod vacuum;
 mod writer;
 
 pub use config::SqliteConfig;

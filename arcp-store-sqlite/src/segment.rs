@@ -48,13 +48,12 @@ pub(crate) fn pack(events: &[StoredEvent], into: &mut Vec<u8>) -> usize {
 }
 
 fn put_name(into: &mut Vec<u8>, known: &[&str], name: &str) {
-    match known.iter().position(|k| *k == name).and_then(|at| u8::try_from(at).ok()) {
-        Some(code) => into.push(code),
-        None => {
-            into.push(INLINE);
-            into.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
-            into.extend(name.as_bytes());
-        }
+    if let Some(Ok(code)) = known.iter().position(|k| *k == name).map(u8::try_from) {
+        into.push(code);
+    } else {
+        into.push(INLINE);
+        into.extend(u16::try_from(name.len()).unwrap_or(u16::MAX).to_le_bytes());
+        into.extend(name.as_bytes());
     }
 }
 

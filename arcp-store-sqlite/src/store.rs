@@ -217,3 +217,48 @@ impl Store for SqliteStore {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::Fault;
+    use arcp_core::Json;
+    use arcp_core::store::Op;
+    use arcp_core::store::kit::block_on;
+
+    fn audit(id: u128) -> Batch {
+        let op = Op::Audit { at: Timestamp::from_millis(1), record: Json::null() };
+        Batch { id, principal: "ada".into(), ops: vec![op] }
+    }
+
+    fn records(path: &Path) -> i64 {
+        let conn = Connection::open(path).unwrap();
+        conn.query_row("SELECT count(*) FROM audit", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn a_commit_that_failed_and_was_not_done_is_unknown_and_its_repeat_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();
+        block_on(store.commit(audit(1))).unwrap();
+        *store.fault.lock().unwrap() = Some(Fault::Undone);
+        assert_eq!(block_on(store.commit(audit(2))), Err(StoreError::Unknown));
+        assert_eq!(records(&path), 1);
+        for id in [2, 2, 1] {
+            block_on(store.commit(audit(id))).unwrap();
+        }
+        assert_eq!((records(&path), store.stats().reopened), (2, 1));
+    }
+
+    #[test]
+    fn a_commit_that_failed_and_was_done_all_the_same_is_done() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();
+        *store.fault.lock().unwrap() = Some(Fault::Done);
+        block_on(store.commit(audit(1))).unwrap();
+        block_on(store.commit(audit(1))).unwrap();
+        assert_eq!((records(&path), store.stats().reopened), (1, 1));
+    }
+}

@@ -14,20 +14,20 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use arcp_core::Timestamp;
-use arcp_core::store::{Batch, Committed, OpResult, StoreError, Trim};
+use arcp_core::store::{Batch, Committed, StoreError, Trim};
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
-use crate::apply::{Stop, apply};
 use crate::checkpoint::{Signal, checkpoint};
 use crate::error::{RETRY, is_definite, without_effect};
+use crate::group::{Outcome, write};
 use crate::ids::BatchIds;
 use crate::open::{Held, reopen};
 use crate::stats::{Counters, count};
+use crate::vacuum::give_back;
 use crate::{SqliteConfig, trim};
 
 pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
-type Outcome = Result<Committed, StoreError>;
 
 pub(crate) enum Command {
     Commit(Commit),
@@ -53,6 +53,8 @@ pub(crate) struct Writer {
     queued: Arc<AtomicUsize>,
     vacuum: Vec<(Answer<u64>, u64)>,
     packed: Vec<u8>,
+    /// What went into the log since it began anew, in bytes, roughly.
+    logged: u64,
     #[cfg(test)]
     pub(crate) fault: Arc<std::sync::Mutex<Option<Fault>>>,
 }
@@ -65,17 +67,8 @@ pub(crate) enum Fault {
     Done,
 }
 
-/// Free pages that are kept for what comes next.
-const SLACK: i64 = 64;
-/// Free pages that are given back at a time, between commits.
-const STEP: i64 = 512;
-
-/// A transaction that awaits its COMMIT.
-struct Written {
-    outcomes: Vec<Outcome>,
-    applied: Vec<u128>,
-    pos: i64,
-}
+/// Bytes of pages that a transaction writes beside its payload, roughly.
+const TOUCHED: u64 = 8 * crate::schema::PAGE;
 
 impl Writer {
     pub(crate) fn new(
@@ -95,6 +88,7 @@ impl Writer {
             queued,
             vacuum: Vec::new(),
             packed: Vec::new(),
+            logged: 0,
             #[cfg(test)]
             fault: Arc::default(),
         })
@@ -118,7 +112,7 @@ impl Writer {
             }
             self.signal.written();
             self.vacuum_step();
-            if self.signal.wants_restart() {
+            if self.signal.wants_restart() || self.logged > self.config.wal_bytes {
                 self.restart_log();
             }
         }
@@ -153,6 +147,7 @@ impl Writer {
             }
         }
         self.queued.fetch_sub(bytes, Ordering::Relaxed);
+        self.logged += bytes as u64 + TOUCHED;
         let (batches, answers): (Vec<_>, Vec<_>) =
             group.into_iter().map(|commit| (commit.batch, commit.answer)).unzip();
         let outcomes = self.group(&batches);
@@ -234,10 +229,11 @@ impl Writer {
     /// Looks up what came of batches whose COMMIT failed.
     fn resolve(&mut self, batches: &[Batch]) -> Vec<Outcome> {
         let there = self.connect().is_ok() && batches.iter().any(|batch| self.ids.has(batch.id));
-        let synced = there && self.conn.as_ref().is_some_and(|conn| checkpoint(conn, "FULL").is_ok());
-        let outcome = |batch: &Batch| match synced && self.ids.has(batch.id) {
-            true => Ok(Committed::default()),
-            false => Err(StoreError::Unknown),
+        let synced =
+            there && self.conn.as_ref().is_some_and(|conn| matches!(checkpoint(conn, "FULL"), Ok(Some(_))));
+        let outcome = |batch: &Batch| {
+            let done = synced && self.ids.has(batch.id);
+            if done { Ok(Committed::default()) } else { Err(StoreError::Unknown) }
         };
         batches.iter().map(outcome).collect()
     }
@@ -311,7 +307,7 @@ impl Writer {
         self.signal.written();
     }
 
-    fn restart_log(&self) {
+    fn restart_log(&mut self) {
         let Some(conn) = &self.conn else { return };
         let restart = || {
             // It is not worth a long wait for a reader: the log is only longer for it.
@@ -320,9 +316,15 @@ impl Writer {
             conn.busy_timeout(Duration::from_secs(5))?;
             restarted
         };
-        if let Err(e) = restart() {
-            tracing::debug!(error = %e, "the log could not be restarted");
-        }
+        self.logged = match restart() {
+            Ok(Some(_)) => 0,
+            // Soon again, and not at once.
+            Ok(None) => self.config.wal_bytes / 8 * 7,
+            Err(e) => {
+                tracing::warn!(error = %e, "the log could not be restarted");
+                self.config.wal_bytes / 8 * 7
+            }
+        };
         count(&self.counters.checkpoints, 1);
     }
 
@@ -336,57 +338,4 @@ impl Writer {
             tracing::warn!(error = %e, "the file could not be closed");
         }
     }
-}
-
-/// Everything but the COMMIT.
-fn write(
-    conn: &Connection,
-    ids: &BatchIds,
-    batches: &[Batch],
-    packed: &mut Vec<u8>,
-) -> rusqlite::Result<Written> {
-    let run = |sql| conn.prepare_cached(sql)?.execute([]).map(drop);
-    run("BEGIN IMMEDIATE")?;
-    let (mut outcomes, mut applied): (Vec<Outcome>, _) = (Vec::with_capacity(batches.len()), Vec::new());
-    for batch in batches {
-        if ids.has(batch.id) || applied.contains(&batch.id) {
-            outcomes.push(Ok(Committed::default()));
-            continue;
-        }
-        run("SAVEPOINT batch")?;
-        outcomes.push(match apply(conn, batch, packed) {
-            Ok(()) => {
-                applied.push(batch.id);
-                run("RELEASE batch")?;
-                Ok(Committed::default())
-            }
-            Err(Stop::Engine(e)) => return Err(e),
-            Err(stop) => {
-                run("ROLLBACK TO batch")?;
-                run("RELEASE batch")?;
-                match stop {
-                    Stop::Existing(row) => Ok(Committed { results: vec![OpResult::Existing(row)] }),
-                    Stop::Refused(e) => Err(e),
-                    Stop::Engine(e) => return Err(e),
-                }
-            }
-        });
-    }
-    let pos = if applied.is_empty() { 0 } else { ids.write(conn, &applied)? };
-    Ok(Written { outcomes, applied, pos })
-}
-
-/// Gives a step of free pages back; returns whether there is more.
-fn give_back(conn: &Connection) -> rusqlite::Result<bool> {
-    let free = |conn: &Connection| conn.pragma_query_value(None, "freelist_count", |row| row.get(0));
-    let before: i64 = free(conn)?;
-    let surplus = before - SLACK;
-    if surplus <= 0 {
-        return Ok(false);
-    }
-    let mut vacuum = conn.prepare(&format!("PRAGMA incremental_vacuum({})", surplus.min(STEP)))?;
-    let mut rows = vacuum.query([])?;
-    while rows.next()?.is_some() {}
-    let after: i64 = free(conn)?;
-    Ok(after < before && after > SLACK)
 }

@@ -1,4 +1,5 @@
 //! The contract of every store, on files.
+#![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

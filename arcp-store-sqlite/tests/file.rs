@@ -1,0 +1,307 @@
+//! The file: what is refused, what is given back, and what a full disk does.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arcp_core::job::Status;
+use arcp_core::store::{
+    Batch, Committed, JobRow, Op, RunRow, SessionRow, Store, StoreError, StoredEvent, Trim,
+};
+use arcp_core::{Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
+use arcp_store_sqlite::{OpenError, SqliteConfig, SqliteStore};
+use rusqlite::Connection;
+
+fn open(path: &Path) -> Result<SqliteStore, OpenError> {
+    SqliteStore::open(path, SqliteConfig::default())
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(seconds * 1000)
+}
+
+fn batch(id: u128, ops: Vec<Op>) -> Batch {
+    Batch { id, principal: "ada".into(), ops }
+}
+
+fn new_job(n: u128) -> Op {
+    let row = JobRow {
+        id: JobId::from_bits(n),
+        principal: "ada".into(),
+        session: SessionId::from_bits(1),
+        agent: "echo@1.0.0".into(),
+        status: Status::Running,
+        created_at: at(0),
+        ended_at: None,
+        head: 0,
+        owner: 1,
+        trace_id: TraceId::from_bits(n),
+        body: Json::empty_object(),
+    };
+    Op::PutJob { row }
+}
+
+fn new_session() -> Op {
+    let row = SessionRow {
+        id: SessionId::from_bits(1),
+        principal: "ada".into(),
+        epoch: 1,
+        features: Features::NONE,
+        profile: "draft".into(),
+        secret: [1; 32],
+        token: [2; 32],
+        previous_token: None,
+        head: 0,
+        acked: 0,
+        created_at: at(0),
+        expires_at: None,
+    };
+    Op::PutSession { row, expect: 0 }
+}
+
+/// `len` events of `bytes` bytes behind number `after` of job `n`.
+fn append(n: u128, after: u64, len: usize, bytes: usize) -> Op {
+    let payload = Json::of(&"x".repeat(bytes)).unwrap();
+    let event = StoredEvent { kind: MessageType::Event, needs: None, payload };
+    Op::Append { job: JobId::from_bits(n), owner: 1, after, events: vec![event; len], at: at(1), ended: None }
+}
+
+fn size(path: &Path) -> u64 {
+    fs::metadata(path).unwrap().len()
+}
+
+#[test]
+fn a_file_is_open_once_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let first = open(&path).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::Held)));
+    first.close();
+    open(&path).unwrap();
+}
+
+#[test]
+fn a_file_of_a_newer_schema_is_refused_and_not_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    open(&path).unwrap().close();
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let before = fs::read(&path).unwrap();
+    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 1 })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn what_is_no_database_and_what_is_another_applications_is_refused_and_not_changed() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("text");
+    fs::write(&text, "a text that is long enough to be taken for the header of something ".repeat(20))
+        .unwrap();
+    let before = fs::read(&text).unwrap();
+    assert!(matches!(open(&text), Err(OpenError::NotADatabase)));
+    assert_eq!(fs::read(&text).unwrap(), before);
+    let other = dir.path().join("other.db");
+    Connection::open(&other).unwrap().execute_batch("CREATE TABLE notes(text)").unwrap();
+    let before = fs::read(&other).unwrap();
+    assert!(matches!(open(&other), Err(OpenError::Foreign)));
+    assert_eq!(fs::read(&other).unwrap(), before);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_io_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(open(&dir.path().join("nowhere/a.db")), Err(OpenError::Io(_))));
+    assert!(open(dir.path()).is_err(), "a folder is no file");
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_written_is_read_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    open(&path).unwrap().close();
+    let allow = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    allow(&path, 0o400);
+    // To the superuser everything can be written.
+    if fs::OpenOptions::new().write(true).open(&path).is_err() {
+        assert!(matches!(open(&path), Err(OpenError::ReadOnly)));
+        let folder = dir.path().join("folder");
+        fs::create_dir(&folder).unwrap();
+        allow(&folder, 0o500);
+        assert!(matches!(open(&folder.join("b.db")), Err(OpenError::ReadOnly)));
+        allow(&folder, 0o700);
+    }
+    assert_eq!(fs::metadata(dir.path().join("a.db.lock")).unwrap().permissions().mode() & 0o077, 0);
+}
+
+#[tokio::test]
+async fn many_commits_at_once_share_few_transactions() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(open(&dir.path().join("a.db")).unwrap());
+    let commits: Vec<_> = (1..=1000).map(|n| store.commit(batch(n, vec![new_job(n)]))).collect();
+    for commit in commits {
+        assert_eq!(commit.await, Ok(Committed::default()));
+    }
+    let stats = store.stats();
+    assert_eq!(stats.batches, 1000);
+    assert!(stats.transactions < 200, "{}", stats.transactions);
+}
+
+#[tokio::test]
+async fn one_batch_that_is_refused_does_not_fail_those_committed_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(&dir.path().join("a.db")).unwrap();
+    let commits: Vec<_> = (1..=300u128)
+        .map(|n| {
+            store.commit(batch(n, vec![new_job(n), append(if n % 3 == 0 { n + 1000 } else { n }, 0, 1, 9)]))
+        })
+        .collect();
+    for (n, commit) in (1..).zip(commits) {
+        let expected =
+            if n % 3 == 0 { Err(StoreError::Fenced { current: 0 }) } else { Ok(Committed::default()) };
+        assert_eq!(commit.await, expected);
+        let job = store.job("ada", &JobId::from_bits(n)).await.unwrap();
+        assert_eq!(job.is_some(), n % 3 != 0);
+    }
+}
+
+#[tokio::test]
+async fn a_long_log_that_was_acknowledged_gives_its_room_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, small) = (dir.path().join("a.db"), dir.path().join("small.db"));
+    for (path, groups) in [(&path, 100), (&small, 10)] {
+        let store = open(path).unwrap();
+        store.commit(batch(1, vec![new_session(), new_job(1)])).await.unwrap();
+        let session = SessionId::from_bits(1);
+        for n in 0..groups {
+            let (after, job) = (n * 1000, JobId::from_bits(1));
+            let runs = vec![RunRow { first: after + 1, len: 1000, job, from: after + 1 }];
+            let ops = vec![
+                append(1, after, 1000, 300),
+                Op::Number { session: session.clone(), epoch: 1, after, runs, feeds: vec![] },
+                Op::Ack { session: session.clone(), epoch: 1, seq: after + 1000 },
+            ];
+            store.commit(batch(u128::from(n) + 2, ops)).await.unwrap();
+        }
+        store.close();
+    }
+    let (full, small) = (size(&path), size(&small));
+    assert!(full > 30_000_000, "{full}");
+    let store = open(&path).unwrap();
+    let trim = Trim { before: at(10), limit: 1000 };
+    while store.trim(at(10), trim).await.unwrap() > 0 {}
+    let page = store.job_events(&JobId::from_bits(1), 0, 1 << 20).await.unwrap();
+    assert_eq!((page.floor, page.items.len()), (100_000, 0));
+    store.close();
+    assert!(size(&path) < small, "{} after a trim, {small} with a tenth of the events", size(&path));
+    assert!(!dir.path().join("a.db-wal").exists());
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_does_not_fit_and_recovers() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = SqliteConfig::default();
+    config.max_bytes = Some(2 << 20);
+    let store = SqliteStore::open(dir.path().join("a.db"), config).unwrap();
+    store.commit(batch(1, vec![new_job(1)])).await.unwrap();
+    let (mut after, mut id, mut refused) = (0, 2, 0);
+    while refused < 3 {
+        match store.commit(batch(id, vec![append(1, after, 10, 10_000)])).await {
+            Ok(_) => after += 10,
+            Err(e) => {
+                assert_eq!(e, StoreError::Full);
+                refused += 1;
+            }
+        }
+        id += 1;
+    }
+    assert!(after > 50);
+    // A small batch goes on beside a large one that does not fit.
+    let (large, little) = (batch(id, vec![append(1, after, 90, 10_000)]), batch(id + 1, vec![new_job(2)]));
+    let (large, little) = (store.commit(large), store.commit(little));
+    assert_eq!((large.await, little.await), (Err(StoreError::Full), Ok(Committed::default())));
+    let mut read = 0;
+    loop {
+        let page = store.job_events(&JobId::from_bits(1), read, 1 << 20).await.unwrap();
+        read += page.items.len() as u64;
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(read, after, "what was answered is there, and nothing else");
+    let trim = Trim { before: at(10), limit: 1000 };
+    while store.trim(at(10), trim).await.unwrap() > 0 {}
+    store.commit(batch(id + 2, vec![append(1, after, 10, 10_000)])).await.unwrap();
+    assert_eq!(store.job("ada", &JobId::from_bits(1)).await.unwrap().unwrap().head, after + 10);
+    assert_eq!(store.stats().reopened, 0);
+}
+
+#[tokio::test]
+async fn the_log_beside_the_file_stays_bounded_while_it_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut config = SqliteConfig::default();
+    config.wal_bytes = 1 << 20;
+    let store = SqliteStore::open(&path, config).unwrap();
+    store.commit(batch(1, vec![new_job(1)])).await.unwrap();
+    let (mut after, mut id) = (0, 2);
+    while after < 100_000 {
+        store.commit(batch(id, vec![append(1, after, 100, 300)])).await.unwrap();
+        (after, id) = (after + 100, id + 1);
+    }
+    let (log, written) = (size(&dir.path().join("a.db-wal")), after * 300);
+    assert!(log < written / 3, "{log} of {written}");
+}
+
+#[tokio::test]
+async fn dropping_the_store_writes_what_is_queued() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).unwrap();
+    let commits: Vec<_> = (1..=100).map(|n| store.commit(batch(n, vec![new_job(n)]))).collect();
+    drop(commits);
+    drop(store);
+    let store = open(&path).unwrap();
+    assert!(store.job("ada", &JobId::from_bits(100)).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_queue_that_is_full_refuses_and_changes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = SqliteConfig::default();
+    config.queue = 4;
+    let store = SqliteStore::open(dir.path().join("a.db"), config).unwrap();
+    let commits: Vec<_> = (1..=500).map(|n| store.commit(batch(n, vec![new_job(n)]))).collect();
+    let mut refused = 0;
+    for (n, commit) in (1..).zip(commits) {
+        let done = commit.await;
+        let there = store.job("ada", &JobId::from_bits(n)).await.unwrap().is_some();
+        assert_eq!(done.is_ok(), there);
+        refused += u32::from(matches!(done, Err(StoreError::Unavailable { .. })));
+    }
+    assert!(refused > 0);
+}
+
+#[tokio::test]
+async fn a_damaged_row_is_an_error_and_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).unwrap();
+    store.commit(batch(1, vec![new_job(1), append(1, 0, 3, 9)])).await.unwrap();
+    store.commit(batch(2, vec![append(1, 3, 3, 9)])).await.unwrap();
+    store.commit(batch(3, vec![append(1, 6, 3, 9)])).await.unwrap();
+    store.close();
+    for damage in [
+        "UPDATE segment SET events = x'00' WHERE first = 4",
+        "DELETE FROM segment WHERE first = 4",
+        "DELETE FROM segment",
+    ] {
+        Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+        let store = open(&path).unwrap();
+        let read = store.job_events(&JobId::from_bits(1), 0, 1 << 20).await;
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "{damage}: {read:?}");
+        store.close();
+    }
+}
