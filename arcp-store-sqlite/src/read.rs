@@ -146,7 +146,7 @@ pub(crate) fn list_jobs(conn: &Connection, principal: &str, query: &JobQuery) ->
         values.push(Box::new(agent.clone()));
     }
     if let Some(after) = query.created_after {
-        sql.push_str(" AND created_at > ?");
+        sql.push_str(" AND created_at >= ?");
         values.push(Box::new(after.as_millis()));
     }
     if let Some(place) = &query.after {

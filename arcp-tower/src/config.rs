@@ -61,7 +61,7 @@ pub struct Config {
     pub max_session_logs: usize,
     /// How long a session can be resumed after its connection was lost (§6.3). 10 minutes.
     pub resume_window: Duration,
-    /// Sessions of one principal. 1,000; beyond that those without a connection go first.
+    /// Sessions of one principal. 16,384; beyond that those without a connection go first.
     pub max_sessions: usize,
     /// How often a store is trimmed. 1 minute.
     pub sweep: Duration,
@@ -126,7 +126,7 @@ impl Default for Config {
             max_runs: 65_536,
             max_session_logs: 1024,
             resume_window: Duration::from_secs(600),
-            max_sessions: 1000,
+            max_sessions: 16_384,
             sweep: Duration::from_secs(60),
             key_lifetime: Duration::from_secs(86_400),
             max_keys: 65_536,

@@ -126,7 +126,7 @@ impl State {
         let end = end.map_or(Bound::Unbounded, Bound::Excluded);
         let newest_first = jobs.flat_map(|jobs| jobs.range((Bound::Unbounded, end.clone())).rev());
         let mut jobs = newest_first
-            .take_while(|(at, _)| query.created_after.is_none_or(|after| *at > after))
+            .take_while(|(at, _)| query.created_after.is_none_or(|after| *at >= after))
             .filter_map(|(_, id)| self.jobs.get(id))
             .filter(|job| query.status.is_empty() || query.status.contains(&job.row.status))
             .filter(|job| query.agent.as_ref().is_none_or(|agent| is_agent(&job.row.agent, agent)));

@@ -158,7 +158,7 @@ pub struct JobQuery {
     pub status: Vec<Status>,
     /// `name` or `name@version`; a bare name means every version.
     pub agent: Option<String>,
-    /// Accepted after this.
+    /// Accepted after this, or in the same millisecond: the time of a job is cut to it.
     pub created_after: Option<Timestamp>,
     /// Behind this job.
     pub after: Option<Position>,

@@ -73,7 +73,7 @@ fn matches(query: &JobQuery, job: &JobRecord) -> bool {
     let bare = |agent: &str| job.agent.split('@').next() == Some(agent);
     (query.status.is_empty() || query.status.contains(&job.status()))
         && query.agent.as_deref().is_none_or(|agent| job.agent == agent || bare(agent))
-        && query.created_after.is_none_or(|after| job.created_at > after)
+        && query.created_after.is_none_or(|after| job.created_at >= after)
         && query.after.as_ref().is_none_or(|at| (job.created_at, &job.id) < (at.created_at, &at.job))
 }
 

@@ -58,7 +58,7 @@ pub async fn a_listing_is_filtered_by_agent_status_and_time(bed: &dyn Bed) {
     let by_agent = |wanted: &str| JobQuery { agent: Some(wanted.into()), ..all() };
     let by_status = |status: &[Status]| JobQuery { status: status.to_vec(), ..all() };
     let since = |seconds| JobQuery { created_after: Some(at(seconds)), ..all() };
-    let expected: [(JobQuery, &[u128]); 12] = [
+    let expected: [(JobQuery, &[u128]); 13] = [
         (by_agent("echo"), &[2, 1]),
         (by_agent("echo@1.0.0"), &[1]),
         (by_agent("echo@1.0"), &[]),
@@ -67,8 +67,9 @@ pub async fn a_listing_is_filtered_by_agent_status_and_time(bed: &dyn Bed) {
         (by_status(&[Status::Pending]), &[4, 1]),
         (by_status(&[Status::Running, Status::Success]), &[3, 2]),
         (by_status(&[Status::Cancelled]), &[]),
-        (since(2), &[4, 3]),
-        (since(4), &[]),
+        (since(2), &[4, 3, 2]),
+        (since(4), &[4]),
+        (since(5), &[]),
         (JobQuery { agent: Some("echo".into()), ..by_status(&[Status::Running]) }, &[2]),
         (JobQuery { limit: 1, ..by_agent("echo") }, &[2]),
     ];
