@@ -92,6 +92,11 @@ impl JobLog {
         Ok(self.head())
     }
 
+    /// Drops all events; their numbers stay given.
+    pub fn forget(&mut self) {
+        self.trim(self.head());
+    }
+
     /// Takes back the events above number `head`: they could not be kept elsewhere.
     pub fn take_back(&mut self, head: u64) {
         while self.head() > head

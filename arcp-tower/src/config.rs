@@ -81,6 +81,8 @@ pub struct Config {
     pub max_jobs: usize,
     /// Ended jobs that are kept in all. 4,096.
     pub max_ended_jobs: usize,
+    /// Bytes of the events of ended jobs that are kept in all. 256 MiB.
+    pub max_ended_bytes: usize,
     /// How long an ended job is kept. 10 minutes.
     pub retention: Duration,
     /// How long an agent that was told to stop may take (§7.4). 30 s.
@@ -136,6 +138,7 @@ impl Default for Config {
             max_result: 1 << 30,
             max_jobs: 1000,
             max_ended_jobs: 4096,
+            max_ended_bytes: 256 << 20,
             retention: Duration::from_secs(600),
             grace: Duration::from_secs(30),
             max_runtime: Duration::from_secs(86_400),

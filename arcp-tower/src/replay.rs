@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use arcp_core::event::EventIds;
-use arcp_core::store::{JobRow, Store, StoreError};
-use arcp_core::{Code, Error, JobId, SessionId};
+use arcp_core::store::{Store, StoreError};
+use arcp_core::{Code, Error, JobId, SessionId, TraceId};
 
 use crate::profile::by_name;
 
@@ -29,7 +29,7 @@ pub async fn replay(
     let gone = || Error::new(Code::ResumeWindowExpired, "the session or its events are not kept any more");
     let row = store.session(session).await.map_err(failed)?.ok_or_else(gone)?;
     let (ids, profile) = (EventIds::new(&row.secret), by_name(&row.profile));
-    let mut jobs: HashMap<JobId, JobRow> = HashMap::new();
+    let mut jobs: HashMap<JobId, TraceId> = HashMap::new();
     let (mut at, mut count) = (after_seq, 0);
     loop {
         let page = store.runs(session, at, RUNS).await.map_err(failed)?;
@@ -37,13 +37,11 @@ pub async fn replay(
             return Err(gone());
         }
         for run in &page.items {
-            let job = match jobs.get(&run.job) {
-                Some(job) => job.clone(),
-                None => {
-                    let job = store.job(&row.principal, &run.job).await.map_err(failed)?.ok_or_else(gone)?;
-                    jobs.entry(run.job.clone()).or_insert(job).clone()
-                }
-            };
+            if !jobs.contains_key(&run.job) {
+                let job = store.job(&row.principal, &run.job).await.map_err(failed)?.ok_or_else(gone)?;
+                jobs.insert(run.job.clone(), job.trace_id);
+            }
+            let trace_id = jobs.get(&run.job).copied().ok_or_else(gone)?;
             let end = run.first + run.len;
             let mut seq = run.first.max(at + 1);
             while seq < end {
@@ -56,7 +54,7 @@ pub async fn replay(
                     if seq == end {
                         break;
                     }
-                    let event = stored.into_event(run.job.clone(), job.trace_id);
+                    let event = stored.into_event(run.job.clone(), trace_id);
                     let rewritten = if event.is_terminal() { profile.terminal(&event) } else { None };
                     each(rewritten.as_ref().unwrap_or(&event).encode(session, &ids.id(seq), seq));
                     (seq, count) = (seq + 1, count + 1);

@@ -37,7 +37,7 @@ use tower_service::Service;
 use body::known;
 pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
-use journal::Journal;
+pub(crate) use journal::Journal;
 pub(crate) use persist::{commit_patiently, refused};
 pub use publish::Publish;
 pub(crate) use publish::{JobStream, Slot};

@@ -138,7 +138,7 @@ impl Builder {
             features: Features::of(FEATURES),
             party: self.party,
             registry: Arc::new(Registry::new(&config)),
-            sessions: Arc::new(Sessions::new(&config, handle.clone())),
+            sessions: Arc::new(Sessions::new(&config, handle.clone(), journal.clone())),
             journal,
             restartable,
             secret: crate::random::secret(),

@@ -224,6 +224,20 @@ impl JobStream {
         again
     }
 
+    /// Bytes that its events hold in memory.
+    pub(super) fn bytes(&self) -> usize {
+        self.state().log.bytes()
+    }
+
+    /// Holds its events in memory no longer. Where there is a store they are read from it, and
+    /// otherwise they are gone; but what somebody still follows stays.
+    pub(super) fn forget(&self) {
+        let mut state = self.state();
+        if state.visible == state.log.head() && state.watchers.iter().all(Option::is_none) {
+            state.log.forget();
+        }
+    }
+
     /// Adds a follower. It counts as told, so nothing reaches it before its session is told in its
     /// own time.
     pub(crate) fn watch(&self, session: &SessionCtx, feed: FeedId) -> Slot {
@@ -238,8 +252,14 @@ impl JobStream {
     }
 
     pub(crate) fn unwatch(&self, slot: Slot) {
-        if let Some(watcher) = self.state().watchers.get_mut(slot.0) {
+        let mut state = self.state();
+        if let Some(watcher) = state.watchers.get_mut(slot.0) {
             *watcher = None;
+        }
+        let over = state.log.is_ended() && state.watchers.iter().all(Option::is_none);
+        if over && self.journal.is_some() && state.visible == state.log.head() {
+            // Everybody was sent everything, and the store has it.
+            state.log.forget();
         }
     }
 

@@ -81,16 +81,15 @@ async fn run_again(
     // Its session has no connection yet; a resume finds it here.
     let session = store.session(&row.session).await.map_err(failed)?;
     let session = session.ok_or_else(|| Error::new(Code::InternalError, "the session of the job is gone"))?;
-    let cx = match runtime.0.sessions.find(Some(&session.id), &session.token) {
-        Some(cx) => cx,
-        None => {
-            let cx = open::recalled(runtime, &session, http::Extensions::new());
-            runtime.0.sessions.insert(&cx)?;
-            let remembered = recall::remembered(runtime, store, &session).await.map_err(failed)?;
-            cx.restore(remembered);
-            runtime.0.sessions.detached(&cx, cx.epoch());
-            cx
-        }
+    let cx = if let Some(cx) = runtime.0.sessions.find(Some(&session.id), &session.token) {
+        cx
+    } else {
+        let cx = open::recalled(runtime, &session, http::Extensions::new());
+        runtime.0.sessions.insert(&cx)?;
+        let remembered = recall::remembered(runtime, store, &session).await.map_err(failed)?;
+        cx.restore(remembered);
+        runtime.0.sessions.detached(&cx, cx.epoch());
+        cx
     };
     let record = body::recalled(runtime, row)?;
     let record = Arc::new(JobRecord { session: Some(cx.clone()), ..record });

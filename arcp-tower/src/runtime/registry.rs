@@ -86,6 +86,7 @@ pub(super) struct Registry {
     jobs: Mutex<Jobs>,
     max_jobs: usize,
     max_ended: usize,
+    max_ended_bytes: usize,
     max_keys: usize,
     retention: Duration,
 }
@@ -94,7 +95,10 @@ pub(super) struct Registry {
 struct Jobs {
     by_id: HashMap<JobId, Arc<JobRecord>>,
     running: HashMap<Principal, usize>,
-    ended: VecDeque<(Instant, JobId)>,
+    /// When it goes, the job, and the bytes that its log held when it ended.
+    ended: VecDeque<(Instant, JobId, usize)>,
+    /// Bytes that the logs of ended jobs held when they ended.
+    ended_bytes: usize,
     keys: HashMap<(Principal, String), IdempotencyRow>,
     keys_in_order: VecDeque<(Principal, String)>,
 }
@@ -102,7 +106,8 @@ struct Jobs {
 impl Registry {
     pub(super) fn new(config: &Config) -> Self {
         let (max_jobs, max_ended, retention) = (config.max_jobs, config.max_ended_jobs, config.retention);
-        Self { jobs: Mutex::default(), max_jobs, max_ended, max_keys: config.max_keys, retention }
+        let (max_keys, max_ended_bytes) = (config.max_keys, config.max_ended_bytes);
+        Self { jobs: Mutex::default(), max_jobs, max_ended, max_ended_bytes, max_keys, retention }
     }
 
     /// Takes a job in, if its principal may run one more.
@@ -129,18 +134,24 @@ impl Registry {
     pub(super) fn ended(&self, job: &JobRecord) {
         let mut jobs = lock(&self.jobs);
         jobs.done(&job.principal);
-        jobs.ended.push_back((clock::now() + self.retention, job.id.clone()));
+        let bytes = job.log.bytes();
+        jobs.ended.push_back((clock::now() + self.retention, job.id.clone(), bytes));
+        jobs.ended_bytes += bytes;
         self.sweep(&mut jobs);
     }
 
     fn sweep(&self, jobs: &mut Jobs) {
         let now = clock::now();
-        while let Some((until, _)) = jobs.ended.front() {
-            if *until > now && jobs.ended.len() <= self.max_ended {
+        while let Some((until, ..)) = jobs.ended.front() {
+            let many = jobs.ended.len() > self.max_ended || jobs.ended_bytes > self.max_ended_bytes;
+            if *until > now && !many {
                 break;
             }
-            if let Some((_, id)) = jobs.ended.pop_front() {
-                jobs.by_id.remove(&id);
+            let Some((_, id, bytes)) = jobs.ended.pop_front() else { break };
+            jobs.ended_bytes -= bytes;
+            if let Some(job) = jobs.by_id.remove(&id) {
+                // A session may still hold the log for a replay; it is refused one from now on.
+                job.log.forget();
             }
         }
     }

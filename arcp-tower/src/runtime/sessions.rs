@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arcp_core::store::Hash;
+use arcp_core::store::{Batch, Hash, Op};
 use arcp_core::{Error, SessionId};
 use tokio::runtime::Handle;
 
-use super::Tokens;
+use super::{Journal, Tokens, commit_patiently};
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::service::SessionCtx;
@@ -18,8 +18,12 @@ use crate::service::SessionCtx;
 pub(crate) struct Sessions {
     held: Mutex<Held>,
     window: Duration,
+    retention: Duration,
     per_principal: usize,
     handle: Handle,
+    journal: Option<Arc<Journal>>,
+    /// Resumes of one session come one after the other.
+    resuming: [tokio::sync::Mutex<()>; 64],
 }
 
 #[derive(Debug, Default)]
@@ -30,9 +34,21 @@ struct Held {
 }
 
 impl Sessions {
-    pub(super) fn new(config: &Config, handle: Handle) -> Self {
-        let (window, per_principal) = (config.resume_window, config.max_sessions);
-        Self { held: Mutex::default(), window, per_principal, handle }
+    pub(super) fn new(config: &Config, handle: Handle, journal: Option<Arc<Journal>>) -> Self {
+        let (window, retention, per_principal) =
+            (config.resume_window, config.retention, config.max_sessions);
+        let resuming = std::array::from_fn(|_| tokio::sync::Mutex::default());
+        Self { held: Mutex::default(), window, retention, per_principal, handle, journal, resuming }
+    }
+
+    /// Waits for other resumes of the same session to be done.
+    pub(super) async fn resuming(
+        &self,
+        token: &Hash,
+        id: Option<&SessionId>,
+    ) -> tokio::sync::MutexGuard<'_, ()> {
+        let last = id.and_then(|id| id.as_str().bytes().last()).unwrap_or(token[0]);
+        self.resuming[usize::from(last) % self.resuming.len()].lock().await
     }
 
     fn held(&self) -> MutexGuard<'_, Held> {
@@ -77,13 +93,25 @@ impl Sessions {
         held.index(session.id(), &session.tokens());
     }
 
-    /// A session lost its connection. It is held for the window (§6.3), unless another connection
-    /// comes by then.
+    /// A session lost its connection. It is held for the window (§6.3), and what was not
+    /// acknowledged for as long as jobs are (§6.5), unless another connection comes by then.
     pub(crate) fn detached(self: &Arc<Self>, session: &SessionCtx, epoch: u64) {
         let (weak, session) = (Arc::downgrade(self), session.clone());
-        let window = self.window;
+        let pending = session.lag() > 0 || session.is_busy();
+        let held = if pending { self.window.max(self.retention) } else { self.window };
+        let journal = self.journal.clone();
         self.handle.spawn(async move {
-            tokio::time::sleep(window).await;
+            if let Some(journal) = journal {
+                let row = session.row(Some(crate::clock::wall().plus(held)));
+                let (expect, principal) = (row.epoch, row.principal.clone());
+                let ops = vec![Op::PutSession { row, expect }];
+                let batch = Batch { id: crate::random::bits(), principal, ops };
+                // Fenced, if another connection has come: then there is nothing to write.
+                if let Err(error) = commit_patiently(journal.store.clone(), batch).await {
+                    tracing::debug!(%error, session_id = %session.id(), "the loss was not kept");
+                }
+            }
+            tokio::time::sleep(held).await;
             if session.epoch() == epoch
                 && let Some(sessions) = weak.upgrade()
             {

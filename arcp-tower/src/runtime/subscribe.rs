@@ -74,6 +74,7 @@ fn read(commands: &Commands, message: &Envelope) -> Result<Wanted, Error> {
 }
 
 /// Where a job stands in the numbers of the session that submitted it.
+#[derive(Clone, Copy)]
 struct Numbers {
     /// The highest.
     last: u64,

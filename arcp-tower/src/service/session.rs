@@ -393,7 +393,9 @@ impl SessionCtx {
             home.rotated(self, &before);
         }
         // Whatever was told to the connection before this one, it may not have sent.
-        feeds.into_iter().for_each(|feed| self.tell(feed));
+        for feed in feeds {
+            self.tell(feed);
+        }
         let logs = logs.into_iter().filter(|log| replay.iter().any(|run| run.job_id == *log.job_id()));
         let logs = logs.map(|log| (log.job_id().clone(), log)).collect();
         Ok(Attachment::new(self.clone(), epoch, replay.into(), logs))
