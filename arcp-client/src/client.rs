@@ -1,21 +1,29 @@
 //! The client itself.
 
+use std::future::Future;
+use std::io;
 use std::time::{Duration, Instant};
 
 use arcp_core::transport::Transport;
 use arcp_core::wire::session::Ping;
 use arcp_core::{Envelope, Feature, JobId, MessageType};
+use tokio::sync::watch;
 
-use crate::connect::{Builder, Over, Url};
+use crate::attach::AttachedJob;
+use crate::connect::{Builder, Dial, Over, Url};
+use crate::connector::Connector;
 use crate::engine::Slot;
 use crate::error::{Disconnected, RequestError};
+use crate::list::{JobListing, JobsFilter};
 use crate::outgoing::wall;
 use crate::pending::Kind;
+use crate::point::ResumePoint;
 use crate::session::{Ask, Session, SessionInfo};
+use crate::status::Status;
 use crate::submit::Submission;
 use crate::subscribe::{Subscription, subscribe};
 
-/// One session on one connection. Clones share it.
+/// One session, on one connection at a time. Clones share it.
 ///
 /// When the last clone and the last handle are gone, the session is closed; jobs go on (§6.7).
 #[derive(Debug, Clone)]
@@ -39,6 +47,30 @@ impl Client {
         Builder::on(transport)
     }
 
+    /// A client of the runtime at the other end of the transports that `open` opens: one now, and
+    /// another whenever the connection is lost.
+    ///
+    /// ```
+    /// use arcp_client::Client;
+    /// use arcp_core::transport::memory;
+    ///
+    /// let builder = Client::with_connector(|| async {
+    ///     let (ours, theirs) = memory(64);
+    ///     // A runtime gets `theirs`.
+    ///     # drop(theirs);
+    ///     Ok(ours)
+    /// });
+    /// # let _ = builder;
+    /// ```
+    pub fn with_connector<F, Fut, T>(open: F) -> Builder<Dial>
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = io::Result<T>> + Send + 'static,
+        T: Transport + Send + 'static,
+    {
+        Builder::dial(Connector::with(open))
+    }
+
     /// What the hello and the welcome agreed on.
     pub fn session(&self) -> &SessionInfo {
         self.session.info()
@@ -58,6 +90,47 @@ impl Client {
     /// without the feature `subscribe`.
     pub async fn subscribe(&self, job_id: JobId, history: bool) -> Result<Subscription, RequestError> {
         subscribe(self.session.clone(), job_id, history).await
+    }
+
+    /// The jobs that the runtime lets this client see (§6.6), newest first as runtimes list them.
+    ///
+    /// The items are errors, `NotNegotiated` for one without the feature `list_jobs`; nothing
+    /// follows after one.
+    pub fn list_jobs(&self, filter: JobsFilter) -> JobListing {
+        JobListing::new(self.session.clone(), filter)
+    }
+
+    /// Follows a job of this session that this client did not submit itself, because
+    /// [`Builder::resume_from`] continued the session.
+    ///
+    /// After such a beginning, numbered events of jobs that this client does not know are kept, up
+    /// to the bounds of [`ClientConfig`](crate::ClientConfig) for each job, and neither acknowledged
+    /// nor counted as processed, until this is called for their job; so it should be called for each
+    /// job that the client before this one had. A job that nobody attaches to holds the
+    /// acknowledgements back: attach to it and drop the handle to let its events go.
+    ///
+    /// Of a job whose end was processed before, nothing comes any more.
+    ///
+    /// # Errors
+    /// `TimedOut` if the session is not resumed in time, `Disconnected` if it is over.
+    pub async fn attach(&self, job_id: JobId) -> Result<AttachedJob, RequestError> {
+        AttachedJob::new(self.session.clone(), job_id).await
+    }
+
+    /// Where another client can continue the session, in this process or in another. `None` if the
+    /// runtime gave no token to do so with. It works after the end, too.
+    ///
+    /// Events that wait in a handle are not processed, and come again; those that wait in a handle
+    /// that is dropped before the session has ended count as processed. So take this while the
+    /// handles are there, or after [`Client::close`]: runtimes hold a session that was closed.
+    pub fn resume_point(&self) -> Option<ResumePoint> {
+        self.session.anchor().point()
+    }
+
+    /// How the connection is, from now on. Every change can be waited for; of several that follow
+    /// each other at once, the last is seen.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.session.status()
     }
 
     /// Asks whether the runtime is there (§6.4), and how long that takes, both ways.
@@ -81,12 +154,13 @@ impl Client {
         self.closed().await;
     }
 
-    /// Waits until the connection has ended, and says why.
+    /// Waits until the session has ended for this client, and says why. A connection that is lost
+    /// and resumed is no end.
     pub async fn closed(&self) -> Disconnected {
         self.session.closed().await
     }
 
-    /// Why the connection has ended, if it has.
+    /// Why the session has ended for this client, if it has.
     pub fn disconnected(&self) -> Option<Disconnected> {
         self.session.disconnected()
     }

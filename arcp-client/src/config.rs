@@ -14,6 +14,14 @@ pub struct ClientConfig {
     pub hello_timeout: Duration,
     /// How long the answer to a request may take: 10 s.
     pub request_timeout: Duration,
+    /// How long a session that was lost is tried to be resumed (§6.3); as long as the runtime holds
+    /// it, by its welcome, if not set. With zero it is not resumed.
+    pub resume_for: Option<Duration>,
+    /// The longest wait before the first attempt to reconnect; each one after that may wait twice as
+    /// long. The wait itself is random: 100 ms.
+    pub backoff_first: Duration,
+    /// The longest wait before any attempt: 10 s.
+    pub backoff_most: Duration,
     /// How long a close waits for the runtime's `session.closed`, and for the transport: 1 s.
     pub close_wait: Duration,
     /// Requests that may be unanswered at once: 1,024.
@@ -35,6 +43,9 @@ impl Default for ClientConfig {
         Self {
             hello_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(10),
+            resume_for: None,
+            backoff_first: Duration::from_millis(100),
+            backoff_most: Duration::from_secs(10),
             close_wait: Duration::from_secs(1),
             requests: 1024,
             job_events: 16_384,
@@ -51,6 +62,7 @@ pub fn implemented() -> Features {
     Features::of(&[
         Feature::Heartbeat,
         Feature::Ack,
+        Feature::ListJobs,
         Feature::Subscribe,
         Feature::LeaseExpiresAt,
         Feature::CostBudget,

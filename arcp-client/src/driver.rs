@@ -3,84 +3,113 @@
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use arcp_core::transport::{Received, RecvError, Transport};
+use arcp_core::transport::{BoxTransport, Close, Received, RecvError, Transport};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
 use crate::config::ClientConfig;
 use crate::engine::{Command, Engine};
 use crate::error::{Disconnected, Reason};
+use crate::reconnect::Reach;
+use crate::status::Status;
 
 /// Frames that are read before other tasks get a turn.
 const FRAMES: usize = 128;
 
-/// The task that owns the transport.
-pub(crate) struct Driver<T> {
-    transport: T,
+/// The task that owns the transport, and gets another when it is lost.
+pub(crate) struct Driver {
+    io: BoxTransport,
+    line: Line,
+    status: watch::Sender<Status>,
+    reach: Option<Reach>,
+    config: ClientConfig,
+}
+
+/// What the task works on, whatever the transport is.
+struct Line {
     engine: Engine,
     commands: mpsc::Receiver<Command>,
     close: mpsc::Receiver<String>,
-    closed: watch::Sender<Option<Disconnected>>,
     sleep: Pin<Box<Sleep>>,
-    close_wait: std::time::Duration,
 }
 
-impl<T: Transport> Driver<T> {
+impl Driver {
     pub(crate) fn new(
-        transport: T,
+        io: BoxTransport,
         engine: Engine,
         commands: mpsc::Receiver<Command>,
         close: mpsc::Receiver<String>,
-        closed: watch::Sender<Option<Disconnected>>,
+        status: watch::Sender<Status>,
+        reach: Option<Reach>,
         config: &ClientConfig,
     ) -> Self {
-        let sleep = Box::pin(sleep_until(Instant::now()));
-        let close_wait = config.close_wait;
-        Self { transport, engine, commands, close, closed, sleep, close_wait }
+        let line = Line { engine, commands, close, sleep: Box::pin(sleep_until(Instant::now())) };
+        Self { io, line, status, reach, config: config.clone() }
     }
 
-    /// Runs until the connection ends, and then says why to everyone who waits.
-    pub(crate) async fn run(mut self) {
-        let reason = poll_fn(|cx| self.poll(cx)).await;
-        tracing::debug!(%reason, "the connection ends");
-        let (ours, close) = (reason == Reason::ClosedByUs, reason.close());
+    /// Runs until the session ends, and then says why to everyone who waits.
+    pub(crate) async fn run(self) {
+        let Self { mut io, mut line, status, mut reach, config } = self;
+        loop {
+            let reason = poll_fn(|cx| line.poll(cx, &mut io)).await;
+            tracing::debug!(%reason, "the connection ends");
+            let close = reason.close();
+            let Some(reach) = reach.as_mut().filter(|_| reason.may_pass()) else {
+                // Who closes waits until that is done; everyone else is told at once.
+                if reason == Reason::ClosedByUs {
+                    shut(io, close, config.close_wait).await;
+                    return line.publish(&status, reason);
+                }
+                line.publish(&status, reason);
+                return shut(io, close, config.close_wait).await;
+            };
+            // A peer that is gone does not answer a close, and that must not hold us up.
+            tokio::spawn(shut(io, close, config.close_wait));
+            line.engine.lost(&Disconnected::new(reason.clone()));
+            let received = line.engine.peer.received();
+            match reach.again(reason, received, &mut line.close, &status, &config).await {
+                Ok((transport, info)) => {
+                    io = transport;
+                    line.engine.resumed(Instant::now().into_std(), info.heartbeat());
+                    status.send_replace(Status::Connected);
+                }
+                Err(reason) => return line.publish(&status, reason),
+            }
+        }
+    }
+}
+
+async fn shut(mut io: BoxTransport, close: Close, wait: Duration) {
+    let _ = timeout(wait, poll_fn(|cx| io.poll_close(cx, &close))).await;
+}
+
+impl Line {
+    fn publish(&mut self, status: &watch::Sender<Status>, reason: Reason) {
         let why = Disconnected::new(reason);
-        // Who closes waits until that is done; everyone else is told at once.
-        if !ours {
-            self.publish(&why);
-        }
-        let done = poll_fn(|cx| self.transport.poll_close(cx, &close));
-        let _ = timeout(self.close_wait, done).await;
-        if ours {
-            self.publish(&why);
-        }
-    }
-
-    fn publish(&mut self, why: &Disconnected) {
         // First the reason, then the ends of the queues: who finds one looks for the other.
-        self.closed.send_replace(Some(why.clone()));
+        status.send_replace(Status::Closed(why.clone()));
         self.commands.close();
-        self.engine.fail_all(why);
-        self.engine.jobs.clear();
+        self.engine.over(&why);
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+    fn poll(&mut self, cx: &mut Context<'_>, io: &mut BoxTransport) -> Poll<Reason> {
         self.engine.ledger.register(cx.waker());
-        match self.turn(cx) {
+        match self.turn(cx, io) {
             Ok(()) => Poll::Pending,
             Err(reason) => Poll::Ready(reason),
         }
     }
 
     /// Does everything that can be done now.
-    fn turn(&mut self, cx: &mut Context<'_>) -> Result<(), Reason> {
+    fn turn(&mut self, cx: &mut Context<'_>, io: &mut BoxTransport) -> Result<(), Reason> {
         let mut frames = 0;
         loop {
             let now = Instant::now().into_std();
             let before = frames;
             while frames < FRAMES {
-                match self.transport.poll_recv(cx) {
+                match io.poll_recv(cx) {
                     Poll::Pending => break,
                     Poll::Ready(received) => self.received(received)?,
                 }
@@ -102,7 +131,7 @@ impl<T: Transport> Driver<T> {
             }
             // Last, so that a peer is not silent whose words were not read yet.
             self.engine.tick(now)?;
-            worked |= self.write(cx)?;
+            worked |= self.write(cx, io)?;
             if frames >= FRAMES {
                 cx.waker().wake_by_ref();
                 return Ok(());
@@ -122,31 +151,31 @@ impl<T: Transport> Driver<T> {
     }
 
     /// Sends what waits, as far as there is room; `true` if that was anything.
-    fn write(&mut self, cx: &mut Context<'_>) -> Result<bool, Reason> {
+    fn write(&mut self, cx: &mut Context<'_>, io: &mut BoxTransport) -> Result<bool, Reason> {
         let mut sent = false;
         while !self.engine.out.is_empty() {
-            match self.transport.poll_ready(cx) {
+            match io.poll_ready(cx) {
                 Poll::Pending => break,
-                Poll::Ready(Err(e)) => return Err(self.broken(cx, &e)),
+                Poll::Ready(Err(e)) => return Err(self.broken(cx, io, &e)),
                 Poll::Ready(Ok(())) => {}
             }
             sent = true;
             if let Some(frame) = self.engine.out.next()?
-                && let Err(e) = self.transport.send(frame)
+                && let Err(e) = io.send(frame)
             {
-                return Err(self.broken(cx, &e));
+                return Err(self.broken(cx, io, &e));
             }
         }
-        match self.transport.poll_flush(cx) {
-            Poll::Ready(Err(e)) => Err(self.broken(cx, &e)),
+        match io.poll_flush(cx) {
+            Poll::Ready(Err(e)) => Err(self.broken(cx, io, &e)),
             _ => Ok(sent),
         }
     }
 
     /// Nothing can be sent any more. What the peer said before it went may say why.
-    fn broken(&mut self, cx: &mut Context<'_>, e: &std::io::Error) -> Reason {
+    fn broken(&mut self, cx: &mut Context<'_>, io: &mut BoxTransport, e: &std::io::Error) -> Reason {
         for _ in 0..32 * FRAMES {
-            let Poll::Ready(received) = self.transport.poll_recv(cx) else { break };
+            let Poll::Ready(received) = io.poll_recv(cx) else { break };
             if let Err(reason) = self.received(received) {
                 return match reason {
                     Reason::Lost(_) => Reason::Lost(e.to_string()),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use arcp_core::session::Peer;
 use arcp_core::wire::Limits;
 use arcp_core::wire::job::{Accepted, Subscribed};
+use arcp_core::wire::session::Jobs as Page;
 use arcp_core::{JobId, SessionId};
 use tokio::sync::oneshot;
 
@@ -30,6 +31,7 @@ pub(crate) enum Slot {
         reply: Reply<(Subscribed, Feed)>,
     },
     Cancel(Reply<()>),
+    List(Reply<Page>),
     Ping {
         /// When it was sent.
         sent: Instant,
@@ -44,6 +46,7 @@ impl Slot {
             Self::Submit(reply) => _ = reply.send(Err(error)),
             Self::Subscribe { reply, .. } => _ = reply.send(Err(error)),
             Self::Cancel(reply) => _ = reply.send(Err(error)),
+            Self::List(reply) => _ = reply.send(Err(error)),
             Self::Ping { reply, .. } => _ = reply.send(Err(error)),
         }
     }
@@ -56,6 +59,8 @@ pub(crate) enum Command {
     Request(Request<Slot>, String),
     /// An end of one feed, and the frame that tells the runtime.
     Unsubscribe { job: JobId, feed: FeedId, frame: String },
+    /// A wish to follow a job that this client did not submit itself.
+    Attach { job: JobId, reply: oneshot::Sender<Feed> },
 }
 
 /// The state of an open session.
@@ -70,19 +75,30 @@ pub(crate) struct Engine {
     /// When the wait for `session.closed` ends, once the session is closing.
     pub(crate) closing: Option<Instant>,
     close_wait: Duration,
+    /// Whether another client began the session.
+    continued: bool,
 }
 
 impl Engine {
-    pub(crate) fn new(session_id: SessionId, peer: Peer, config: &ClientConfig) -> Self {
+    pub(crate) fn new(
+        session_id: SessionId,
+        peer: Peer,
+        ledger: Arc<Ledger>,
+        continued: bool,
+        config: &ClientConfig,
+    ) -> Self {
+        let mut jobs = Jobs::new(config.job_events, config.job_bytes);
+        jobs.keep_unknown = continued;
         Self {
             peer,
             pending: Pending::new(config.requests),
-            jobs: Jobs::new(config.job_events, config.job_bytes),
-            ledger: Arc::default(),
+            jobs,
+            ledger,
             out: Outgoing::new(session_id),
             limits: Limits::depth(config.message_depth),
             closing: None,
             close_wait: config.close_wait,
+            continued,
         }
     }
 
@@ -97,6 +113,10 @@ impl Engine {
             Command::Request(request, _) if self.closing.is_some() => {
                 request.slot.fail(Disconnected::new(Reason::ClosedByUs).into());
             }
+            // It waited for a connection, and nobody waits for it any more.
+            Command::Request(request, _) if request.deadline <= now => {
+                request.slot.fail(RequestError::TimedOut);
+            }
             Command::Request(request, _) if self.pending.is_full() => {
                 request.slot.fail(RequestError::TooMany);
             }
@@ -106,12 +126,17 @@ impl Engine {
                     (Slot::Ping { sent, .. }, _) => *sent = now,
                     _ => {}
                 }
+                self.out.request(Some(request.id.clone()), frame);
                 self.pending.push(request);
-                self.out.request(frame);
             }
             Command::Unsubscribe { job, feed, frame } => {
                 self.jobs.unfollow(&job, feed);
-                self.out.request(frame);
+                self.out.request(None, frame);
+            }
+            Command::Attach { job, reply } => {
+                let feed = self.jobs.follow(&job);
+                // Nobody may wait any more; then the events are nobody's.
+                let _ = reply.send(feed);
             }
         }
     }
@@ -139,10 +164,13 @@ impl Engine {
         while let Some(request) = self.pending.expired(now) {
             self.fail(request, RequestError::TimedOut);
         }
+        if self.jobs.keep_unknown && !self.continued && !self.pending.repeats_a_submit() {
+            self.jobs.forget_unknown();
+        }
         if self.peer.poll_heartbeat(now).map_err(|_| Reason::HeartbeatLost)? {
             self.out.heartbeat();
         }
-        self.peer.processed(now, self.ledger.processed(self.peer.received()));
+        self.peer.processed(now, self.ledger.processed());
         if let Some(seq) = self.peer.poll_ack(now) {
             self.out.ack(seq);
         }
@@ -162,10 +190,13 @@ impl Engine {
         request.slot.fail(error);
     }
 
-    /// Fails every request: the connection is gone.
-    pub(crate) fn fail_all(&mut self, why: &Disconnected) {
+    /// The session is over.
+    pub(crate) fn over(&mut self, why: &Disconnected) {
+        // From here on nothing counts as processed that the application does not take.
+        self.ledger.end();
         for request in self.pending.drain() {
             request.slot.fail(why.clone().into());
         }
+        self.jobs.clear();
     }
 }

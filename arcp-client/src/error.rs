@@ -36,6 +36,10 @@ pub enum ConnectError {
     /// The runtime's welcome could not be read, or what came was no text.
     #[error("the runtime's answer cannot be read: {0}")]
     Unreadable(Error),
+    /// The runtime opened another session than the one that
+    /// [`Builder::resume_from`](crate::Builder::resume_from) names.
+    #[error("the runtime opened another session instead of resuming")]
+    OtherSession,
     /// The hello could not be made.
     #[error("the hello could not be made: {0}")]
     Hello(Error),
@@ -64,7 +68,8 @@ pub enum RequestError {
     /// The runtime's answer could not be read: it may have acted.
     #[error("the answer cannot be read: {0}")]
     Unreadable(Error),
-    /// The connection ended first. Whether the runtime acted is unknown.
+    /// The connection ended first. Whether the runtime acted is unknown, even if the session is
+    /// resumed.
     #[error(transparent)]
     Disconnected(#[from] Disconnected),
 }
@@ -123,6 +128,14 @@ pub enum Reason {
         /// The job.
         job_id: JobId,
     },
+    /// It was lost, and the session could not be resumed (§6.3).
+    #[error("{lost}; the session could not be resumed: {why}")]
+    NotResumed {
+        /// How it was lost.
+        lost: Box<Reason>,
+        /// Why that was the end.
+        why: NotResumed,
+    },
     /// This client closed it.
     #[error("closed by this client")]
     ClosedByUs,
@@ -131,7 +144,46 @@ pub enum Reason {
     Protocol(String),
 }
 
+/// Why a session that was lost could not be resumed.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotResumed {
+    /// The runtime refused: `RESUME_WINDOW_EXPIRED`, `PERMISSION_DENIED` or `UNAUTHENTICATED`.
+    #[error("{0}")]
+    Refused(Error),
+    /// The runtime opened another session instead.
+    #[error("the runtime opened another one")]
+    OtherSession,
+    /// The time for it was over.
+    #[error("given up after {attempts} attempts, the last of which failed: {last}")]
+    GaveUp {
+        /// Attempts that were made.
+        attempts: u32,
+        /// What the last one failed with; for people.
+        last: String,
+    },
+}
+
 impl Reason {
+    /// Whether another connection may go better. A session that was closed on purpose, was taken
+    /// over, or whose credentials are not accepted, is over; so is one whose frames cannot be read
+    /// or kept, since a resume would bring the same frames again.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Lost(_) | Self::HeartbeatLost | Self::Gap { .. } => true,
+            Self::ClosedByPeer(close) => matches!(
+                close.code,
+                Close::AWAY
+                    | Close::ABNORMAL
+                    | Close::INTERNAL
+                    | Close::RESTART
+                    | Close::TRY_LATER
+                    | Close::LAGGING
+            ),
+            _ => false,
+        }
+    }
+
     /// How the transport is closed for it.
     pub(crate) fn close(&self) -> Close {
         let code = match self {

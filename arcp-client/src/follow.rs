@@ -15,13 +15,14 @@ use crate::error::{Disconnected, JobError};
 use crate::jobs::{Feed, Item, JobEvent};
 use crate::outcome::{JobOutcome, Terminal};
 use crate::session::{Session, stopped};
+use crate::status::Status;
 
 /// One follower of one job.
 #[derive(Debug)]
 pub(crate) struct Follower {
     job_id: JobId,
     feed: Feed,
-    closed: watch::Receiver<Option<Disconnected>>,
+    status: watch::Receiver<Status>,
     streamed: Streamed,
     end: Option<Result<JobOutcome, JobError>>,
     cut_said: bool,
@@ -30,7 +31,7 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(session: &Session, job_id: JobId, feed: Feed) -> Self {
         let streamed = Streamed { most: session.config().streamed_bytes, ..Streamed::default() };
-        Self { job_id, feed, closed: session.watch(), streamed, end: None, cut_said: false }
+        Self { job_id, feed, status: session.status(), streamed, end: None, cut_said: false }
     }
 
     pub(crate) fn feed(&self) -> crate::jobs::FeedId {
@@ -45,15 +46,19 @@ impl Follower {
     ) -> Poll<Option<Result<JobEvent, Disconnected>>> {
         if self.end.is_none() {
             match ready!(self.feed.items.poll_recv(cx)) {
-                Some(Item::Event(event, _taken)) => {
+                Some(Item::Event(event, held)) => {
+                    held.taken();
                     if let EventBody::ResultChunk(chunk) = &event.body {
                         self.streamed.push(chunk);
                     }
                     return Poll::Ready(Some(Ok(event)));
                 }
-                Some(Item::End(terminal, _taken)) => self.end = Some(self.ended(terminal)),
+                Some(Item::End(terminal, held)) => {
+                    held.taken();
+                    self.end = Some(self.ended(terminal));
+                }
                 None => {
-                    let why = self.closed.borrow().clone();
+                    let why = self.status.borrow().closed().cloned();
                     self.end = Some(Err(JobError::Cut(why.unwrap_or_else(stopped))));
                 }
             }

@@ -41,10 +41,11 @@ impl Engine {
         };
         match message.kind {
             MessageType::Event => self.event(&message, mark)?,
-            MessageType::Result => self.result(&message, mark),
-            MessageType::JobError => self.job_error(&message, mark),
+            MessageType::Result => self.result(&message, mark)?,
+            MessageType::JobError => self.job_error(&message, mark)?,
             MessageType::Accepted => self.accepted(&message),
             MessageType::Subscribed => self.subscribed(&message),
+            MessageType::Jobs => self.listed(&message),
             MessageType::JobCancelled => self.cancelled(&message),
             MessageType::SessionError => self.session_error(&message)?,
             MessageType::Ping => match message.payload.decode::<Ping>() {
@@ -71,15 +72,25 @@ impl Engine {
             }
         };
         let size = message.payload.as_str().len();
+        self.keep(&job, mark.as_ref())?;
         self.jobs.event(&job, event, size, mark).map_err(|_| Reason::Overrun { job_id: job })
     }
 
-    fn result(&mut self, message: &Envelope, mark: Option<Mark>) {
+    /// Keeps what comes of a job that nobody can know of yet. Only what is numbered: the rest could
+    /// not be said again either.
+    fn keep(&mut self, job: &JobId, mark: Option<&Mark>) -> Result<(), Reason> {
+        let kept = if mark.is_some() { self.jobs.keep(job) } else { Ok(()) };
+        kept.map_err(|_| Reason::Overrun { job_id: job.clone() })
+    }
+
+    fn result(&mut self, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
         let Some(job) = message.job_id.clone().or_else(|| Clues::of(message).job) else {
             tracing::warn!("ignored a result of no job");
-            return;
+            return Ok(());
         };
+        self.keep(&job, mark.as_ref())?;
         self.end(&job, &Terminal::of_result(&message.payload), mark);
+        Ok(())
     }
 
     fn end(&mut self, job: &JobId, terminal: &Terminal, mark: Option<Mark>) {
@@ -92,8 +103,11 @@ impl Engine {
         }
     }
 
-    fn job_error(&mut self, message: &Envelope, mark: Option<Mark>) {
+    fn job_error(&mut self, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
         let clues = Clues::of(message);
+        if let (Some(job), None) = (&clues.job, &clues.request_id) {
+            self.keep(job, mark.as_ref())?;
+        }
         let error = message.payload.decode::<ErrorPayload>().map(|payload| payload.error());
         let code = error.as_ref().map_or(Code::InternalError, Error::code);
         let standing = clues.job.as_ref().map_or(Standing::Unknown, |job| self.jobs.standing(job));
@@ -102,12 +116,13 @@ impl Engine {
                 self.fail(request, error.map_or_else(RequestError::Unreadable, RequestError::Refused));
             }
             Verdict::Terminal => {
-                let Some(job) = clues.job else { return };
+                let Some(job) = clues.job else { return Ok(()) };
                 let terminal = Terminal::of_error(&message.payload, self.jobs.is_cancelled(&job));
                 self.end(&job, &terminal, mark);
             }
             Verdict::Nothing => tracing::debug!(%code, "ignored an error that nobody waits for"),
         }
+        Ok(())
     }
 
     fn accepted(&mut self, message: &Envelope) {
@@ -144,6 +159,15 @@ impl Engine {
                     let _ = reply.send(Ok((subscribed, feed)));
                 }
             }
+        }
+    }
+
+    fn listed(&mut self, message: &Envelope) {
+        let request = self.pending.answered(Kind::List, &Clues::of(message));
+        match (request.map(|request| request.slot), message.payload.decode()) {
+            (Some(Slot::List(reply)), Ok(page)) => _ = reply.send(Ok(page)),
+            (Some(slot), Err(error)) => slot.fail(RequestError::Unreadable(error)),
+            _ => tracing::debug!("ignored a listing that nobody waits for"),
         }
     }
 

@@ -18,7 +18,8 @@ use crate::session::{Ask, Session};
 /// A job that this client submitted: a stream of its events, and what comes of it.
 ///
 /// The stream ends when the job does; its last message is no item, [`JobHandle::result`] has it.
-/// If the connection is cut, there is one `Err` and then nothing. An event is acknowledged once it
+/// A connection that is lost and resumed makes no difference to it; if the session has ended, there
+/// is one `Err` and then nothing. An event is acknowledged once it
 /// was taken. A handle that is dropped lets the job go on; its events are then acknowledged unseen.
 #[derive(Debug)]
 pub struct JobHandle {
@@ -65,12 +66,17 @@ impl JobHandle {
     /// # Errors
     /// [`RequestError`], `Refused` with `JOB_NOT_FOUND` or `PERMISSION_DENIED`.
     pub async fn cancel(&self, reason: Option<&str>) -> Result<(), RequestError> {
-        let reason = reason.unwrap_or("cancelled by the client").to_owned();
-        let cancel = Cancel::new(self.id().clone(), Some(reason));
-        let message = Envelope::new(MessageType::Cancel, &cancel).map_err(RequestError::Invalid)?;
-        let ask = Ask::new(Kind::Cancel, message.with_job(self.id().clone()))?;
-        self.session.request(ask, Slot::Cancel).await
+        cancel(&self.session, self.id(), reason).await
     }
+}
+
+/// Asks the runtime to end a job, and waits until it says that it will, or the job has ended.
+pub(crate) async fn cancel(session: &Session, job: &JobId, reason: Option<&str>) -> Result<(), RequestError> {
+    let reason = reason.unwrap_or("cancelled by the client").to_owned();
+    let cancel = Cancel::new(job.clone(), Some(reason));
+    let message = Envelope::new(MessageType::Cancel, &cancel).map_err(RequestError::Invalid)?;
+    let ask = Ask::new(Kind::Cancel, message.with_job(job.clone()))?;
+    session.request(ask, Slot::Cancel).await
 }
 
 impl Stream for JobHandle {

@@ -33,13 +33,26 @@ pub(crate) enum Item {
 /// What an item keeps as long as nobody took it: its number unprocessed, its bytes counted.
 #[derive(Debug)]
 pub(crate) struct Held {
-    _mark: Option<Arc<Mark>>,
+    mark: Option<Arc<Mark>>,
     size: usize,
     total: Arc<AtomicUsize>,
+    taken: bool,
+}
+
+impl Held {
+    /// The application took the item.
+    pub(crate) fn taken(mut self) {
+        self.taken = true;
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if !self.taken
+            && let Some(mark) = &self.mark
+        {
+            mark.untaken();
+        }
         self.total.fetch_sub(self.size, Ordering::Relaxed);
     }
 }
@@ -88,6 +101,9 @@ struct Route {
 pub(crate) struct Jobs {
     live: HashMap<JobId, Route>,
     past: VecDeque<JobId>,
+    /// Whether events of jobs that this session never heard of are kept until someone asks for them.
+    pub(crate) keep_unknown: bool,
+    unclaimed: HashMap<JobId, Feed>,
     next_feed: u64,
     sweep_at: usize,
     events: usize,
@@ -96,17 +112,30 @@ pub(crate) struct Jobs {
 
 /// Past jobs that are remembered, so that late words about them are not taken for refusals.
 const PAST: usize = 1024;
+/// Jobs whose events are kept until someone asks for them.
+const UNCLAIMED: usize = 1024;
 const SWEEP: usize = 64;
 
 impl Jobs {
     /// At most `events` events and `bytes` bytes may wait in each feed.
     pub(crate) fn new(events: usize, bytes: usize) -> Self {
-        let (live, past) = (HashMap::new(), VecDeque::new());
-        Self { live, past, next_feed: 0, sweep_at: SWEEP, events: events.clamp(1, 1 << 24), bytes }
+        Self {
+            live: HashMap::new(),
+            past: VecDeque::new(),
+            keep_unknown: false,
+            unclaimed: HashMap::new(),
+            next_feed: 0,
+            sweep_at: SWEEP,
+            events: events.clamp(1, 1 << 24),
+            bytes,
+        }
     }
 
-    /// Begins to follow a job; several may follow the same one.
+    /// Begins to follow a job; several may follow the same one. The first gets what was kept.
     pub(crate) fn follow(&mut self, job: &JobId) -> Feed {
+        if let Some(feed) = self.unclaimed.remove(job) {
+            return feed;
+        }
         self.sweep();
         self.past.retain(|past| past != job);
         self.next_feed += 1;
@@ -125,6 +154,30 @@ impl Jobs {
         if route.listeners.is_empty() {
             self.live.remove(job);
             self.remember(job.clone());
+        }
+    }
+
+    /// Something came of `job`: if nobody can know of it yet, it is kept.
+    ///
+    /// # Errors
+    /// If too many jobs are kept.
+    pub(crate) fn keep(&mut self, job: &JobId) -> Result<(), Overrun> {
+        if !self.keep_unknown || self.standing(job) != Standing::Unknown {
+            return Ok(());
+        }
+        if self.unclaimed.len() >= UNCLAIMED {
+            return Err(Overrun);
+        }
+        let feed = self.follow(job);
+        self.unclaimed.insert(job.clone(), feed);
+        Ok(())
+    }
+
+    /// Whoever could have asked for what was kept has not.
+    pub(crate) fn forget_unknown(&mut self) {
+        self.keep_unknown = false;
+        for (job, feed) in std::mem::take(&mut self.unclaimed) {
+            self.unfollow(&job, feed.id);
         }
     }
 
@@ -200,6 +253,7 @@ impl Jobs {
     /// Ends every feed: the connection is gone.
     pub(crate) fn clear(&mut self) {
         self.live.clear();
+        self.unclaimed.clear();
     }
 
     /// Forgets the feeds that nobody reads, now and then: not each of them gets another event.
@@ -221,7 +275,7 @@ impl Jobs {
 impl Listener {
     fn hold(&self, size: usize, mark: Option<Arc<Mark>>) -> Held {
         self.held.fetch_add(size, Ordering::Relaxed);
-        Held { _mark: mark, size, total: Arc::clone(&self.held) }
+        Held { mark, size, total: Arc::clone(&self.held), taken: false }
     }
 
     fn event(
@@ -272,11 +326,50 @@ mod tests {
         let mut jobs = Jobs::new(8, 100);
         let feed = jobs.follow(&job);
         jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
-        assert_eq!(ledger.processed(1), 0);
+        assert_eq!(ledger.processed(), 0);
         drop(feed);
-        assert_eq!(ledger.processed(1), 1);
+        assert_eq!(ledger.processed(), 1);
         jobs.event(&job, event(2), 1, Some(ledger.mark(2))).unwrap();
-        assert_eq!((ledger.processed(2), jobs.standing(&job)), (2, Standing::Past));
+        assert_eq!((ledger.processed(), jobs.standing(&job)), (2, Standing::Past));
+    }
+
+    #[test]
+    fn what_nobody_can_know_of_yet_is_kept_for_the_first_who_asks() {
+        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
+        let mut jobs = Jobs::new(8, 100);
+        jobs.keep(&job).unwrap();
+        jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
+        assert_eq!(ledger.processed(), 1, "only when it is wanted");
+        jobs.keep_unknown = true;
+        for seq in 2..=3 {
+            jobs.keep(&job).unwrap();
+            jobs.event(&job, event(seq), 1, Some(ledger.mark(seq))).unwrap();
+        }
+        assert_eq!(ledger.processed(), 1);
+        let mut feed = jobs.follow(&job);
+        assert!(matches!(feed.items.try_recv(), Ok(Item::Event(event, _)) if event.event_seq == Some(2)));
+        for n in 2..2 + UNCLAIMED as u128 {
+            jobs.keep(&JobId::from_bits(n)).unwrap();
+        }
+        assert!(jobs.keep(&JobId::from_bits(1 << 90)).is_err(), "it is bounded");
+        jobs.forget_unknown();
+        assert!(jobs.unclaimed.is_empty() && jobs.live.len() == 1);
+    }
+
+    #[test]
+    fn what_is_dropped_after_the_end_was_not_processed_and_what_is_taken_was() {
+        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
+        let mut jobs = Jobs::new(8, 100);
+        let mut feed = jobs.follow(&job);
+        for seq in 1..=2 {
+            jobs.event(&job, event(seq), 1, Some(ledger.mark(seq))).unwrap();
+        }
+        ledger.end();
+        jobs.clear();
+        let Ok(Item::Event(_, held)) = feed.items.try_recv() else { panic!("there are two") };
+        held.taken();
+        drop(feed);
+        assert_eq!(ledger.processed(), 1);
     }
 
     #[test]
@@ -286,9 +379,9 @@ mod tests {
         let (mut a, mut b) = (jobs.follow(&job), jobs.follow(&job));
         jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
         drop(a.items.try_recv());
-        assert_eq!(ledger.processed(1), 0, "the other has not taken it");
+        assert_eq!(ledger.processed(), 0, "the other has not taken it");
         drop(b.items.try_recv());
-        assert_eq!(ledger.processed(1), 1);
+        assert_eq!(ledger.processed(), 1);
         jobs.unfollow(&job, a.id);
         assert_eq!(jobs.standing(&job), Standing::Live);
         jobs.unfollow(&job, b.id);

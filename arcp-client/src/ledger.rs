@@ -1,6 +1,7 @@
 //! Which events the application has not processed yet, for cumulative acks (§6.5).
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -10,26 +11,49 @@ use futures_util::task::AtomicWaker;
 /// number below the lowest of them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    open: Mutex<BTreeSet<u64>>,
+    state: Mutex<State>,
+    ended: AtomicBool,
     driver: AtomicWaker,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    open: BTreeSet<u64>,
+    received: u64,
+}
+
 impl Ledger {
-    fn open(&self) -> MutexGuard<'_, BTreeSet<u64>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A ledger of a session that stands at `received`.
+    pub(crate) fn at(received: u64) -> Self {
+        let state = State { received, ..State::default() };
+        Self { state: Mutex::new(state), ..Self::default() }
     }
 
-    /// Notes an event that arrived. It is processed when the mark and its clones are dropped,
-    /// wherever that happens: taken by the application, in a queue that nobody reads any more, or
-    /// without ever having been queued.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes an event that arrived, the next one. It is processed when the mark and its clones are
+    /// dropped, wherever that happens: taken by the application, in a queue that nobody reads any
+    /// more, or without ever having been queued.
     pub(crate) fn mark(self: &Arc<Self>, event_seq: u64) -> Mark {
-        self.open().insert(event_seq);
-        Mark { ledger: Arc::clone(self), event_seq }
+        let mut state = self.state();
+        state.open.insert(event_seq);
+        state.received = event_seq;
+        drop(state);
+        Mark { ledger: Arc::clone(self), event_seq, lost: AtomicBool::new(false) }
     }
 
-    /// Everything up to this number was processed, where `received` is the last that arrived.
-    pub(crate) fn processed(&self, received: u64) -> u64 {
-        self.open().first().map_or(received, |lowest| lowest.saturating_sub(1))
+    /// The session is over: what is dropped now without having been taken may still be taken by
+    /// whoever continues it.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// Everything up to this number was processed.
+    pub(crate) fn processed(&self) -> u64 {
+        let state = self.state();
+        state.open.first().map_or(state.received, |lowest| lowest.saturating_sub(1))
     }
 
     /// `driver` is woken when [`Ledger::processed`] grows.
@@ -43,14 +67,27 @@ impl Ledger {
 pub(crate) struct Mark {
     ledger: Arc<Ledger>,
     event_seq: u64,
+    lost: AtomicBool,
+}
+
+impl Mark {
+    /// Someone who could have taken the event has not.
+    pub(crate) fn untaken(&self) {
+        if self.ledger.ended.load(Ordering::Acquire) {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Drop for Mark {
     fn drop(&mut self) {
+        if *self.lost.get_mut() {
+            return;
+        }
         let lowest = {
-            let mut open = self.ledger.open();
-            let lowest = open.first() == Some(&self.event_seq);
-            open.remove(&self.event_seq);
+            let mut state = self.ledger.state();
+            let lowest = state.open.first() == Some(&self.event_seq);
+            state.open.remove(&self.event_seq);
             lowest
         };
         if lowest {
@@ -65,14 +102,15 @@ mod tests {
 
     #[test]
     fn the_lowest_unprocessed_number_holds_the_ack_back() {
-        let ledger = Arc::new(Ledger::default());
-        let [one, two, three] = [1, 2, 3].map(|seq| ledger.mark(seq));
-        assert_eq!(ledger.processed(3), 0);
+        let ledger = Arc::new(Ledger::at(7));
+        assert_eq!(ledger.processed(), 7);
+        let [one, two, three] = [8, 9, 10].map(|seq| ledger.mark(seq));
+        assert_eq!(ledger.processed(), 7);
         drop(two);
-        assert_eq!(ledger.processed(3), 0);
+        assert_eq!(ledger.processed(), 7);
         drop(one);
-        assert_eq!(ledger.processed(3), 2);
+        assert_eq!(ledger.processed(), 9);
         drop(three);
-        assert_eq!(ledger.processed(3), 3);
+        assert_eq!(ledger.processed(), 10);
     }
 }

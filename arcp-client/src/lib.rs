@@ -1,6 +1,6 @@
 //! A client of the Agent Runtime Control Protocol, v1.1, on tokio.
 //!
-//! A [`Client`] is one session on one connection. It submits jobs, follows their events, fetches
+//! A [`Client`] is one session. It submits jobs, follows their events, fetches
 //! their results, watches jobs of other sessions, and keeps the session alive and acknowledged by
 //! itself.
 //!
@@ -34,37 +34,55 @@
 //! A task of its own owns the connection and reads it whatever the application does; events wait
 //! in one bounded queue per job. An event counts as processed, and is acknowledged (§6.5), once
 //! the application took it from the [`JobHandle`], or once nobody is left who could.
+//!
+//! When the connection is lost, the client reconnects and resumes the session by itself (§6.3):
+//! events go on where they stopped, none is missing and none comes twice. Requests without an answer
+//! are sent again if that does no harm (submits with an idempotency key, subscriptions, listings,
+//! pings); the others fail. [`Client::status`] shows it, [`Builder::resume`] turns it off, and a
+//! [`ResumePoint`] lets another process go on.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
+mod attach;
 mod client;
 mod config;
 mod connect;
+mod connector;
 mod driver;
 mod engine;
 mod error;
 mod follow;
+mod handshake;
 mod inbound;
 mod job;
 mod jobs;
 mod ledger;
+mod list;
 mod outcome;
 mod outgoing;
 mod pending;
+mod point;
 mod random;
+mod reconnect;
+mod resume;
 mod session;
+mod status;
 mod submit;
 mod subscribe;
 mod upgrade;
 
 pub use arcp_core;
 
+pub use attach::AttachedJob;
 pub use client::Client;
 pub use config::{ClientConfig, implemented};
-pub use connect::{Builder, Over, Url};
-pub use error::{ConnectError, Disconnected, JobError, JobFailure, Reason, RequestError};
+pub use connect::{Builder, Dial, Over, Url};
+pub use error::{ConnectError, Disconnected, JobError, JobFailure, NotResumed, Reason, RequestError};
 pub use job::JobHandle;
 pub use jobs::JobEvent;
+pub use list::{JobListing, JobsFilter};
 pub use outcome::JobOutcome;
+pub use point::ResumePoint;
 pub use session::SessionInfo;
+pub use status::Status;
 pub use submit::Submission;
 pub use subscribe::Subscription;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use arcp_core::wire::session::{Ack, Close, Ping, Pong};
-use arcp_core::{Envelope, Error, MessageType, SessionId, Timestamp};
+use arcp_core::{Envelope, Error, MessageId, MessageType, SessionId, Timestamp};
 use serde::Serialize;
 
 use crate::random;
@@ -20,7 +20,14 @@ pub(crate) struct Outgoing {
     pongs: VecDeque<Pong>,
     ping: bool,
     ack: Option<u64>,
-    frames: VecDeque<String>,
+    frames: VecDeque<Frame>,
+}
+
+/// A frame that waits, and the request that it makes if there is an answer to wait for.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) request: Option<MessageId>,
+    pub(crate) text: String,
 }
 
 impl Outgoing {
@@ -38,8 +45,16 @@ impl Outgoing {
     }
 
     /// Queues a request, rendered already.
-    pub(crate) fn request(&mut self, frame: String) {
-        self.frames.push_back(frame);
+    pub(crate) fn request(&mut self, request: Option<MessageId>, text: String) {
+        self.frames.push_back(Frame { request, text });
+    }
+
+    /// The connection is lost: what concerned only that is dropped, and the requests that were not
+    /// sent are handed back.
+    pub(crate) fn unsent(&mut self) -> VecDeque<Frame> {
+        self.pongs.clear();
+        (self.ping, self.ack) = (false, None);
+        std::mem::take(&mut self.frames)
     }
 
     pub(crate) fn pong(&mut self, ping_nonce: String) {
@@ -62,7 +77,7 @@ impl Outgoing {
     pub(crate) fn close(&mut self, reason: &str) -> Result<(), Error> {
         let close = Close { reason: Some(reason.to_owned()) };
         let frame = self.render(MessageType::Close, &close)?;
-        self.frames.push_back(frame);
+        self.request(None, frame);
         Ok(())
     }
 
@@ -78,7 +93,7 @@ impl Outgoing {
         if let Some(last_processed_seq) = self.ack.take() {
             return self.render(MessageType::Ack, &Ack { last_processed_seq }).map(Some);
         }
-        Ok(self.frames.pop_front())
+        Ok(self.frames.pop_front().map(|frame| frame.text))
     }
 
     fn render<T: Serialize>(&self, kind: MessageType, payload: &T) -> Result<String, Error> {

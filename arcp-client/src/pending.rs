@@ -16,6 +16,7 @@ pub(crate) enum Kind {
     Subscribe,
     Cancel,
     Ping,
+    List,
 }
 
 /// A request without an answer yet.
@@ -28,6 +29,10 @@ pub(crate) struct Request<T> {
     /// The trace that a submit began.
     pub(crate) trace: Option<TraceId>,
     pub(crate) deadline: Instant,
+    /// Its frame, if it may be sent again after a resume: a second time does no harm.
+    pub(crate) again: Option<String>,
+    /// Whether it was.
+    pub(crate) repeated: bool,
     /// Where the answer goes.
     pub(crate) slot: T,
 }
@@ -101,6 +106,16 @@ impl<T> Pending<T> {
     /// A request whose time is up.
     pub(crate) fn expired(&mut self, now: Instant) -> Option<Request<T>> {
         self.take(|r| r.deadline <= now)
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Request<T>> {
+        self.requests.iter_mut()
+    }
+
+    /// Whether a repeated submit has no answer yet.
+    pub(crate) fn repeats_a_submit(&self) -> bool {
+        self.requests.iter().any(|r| r.repeated && r.kind == Kind::Submit)
     }
 
     /// All of them: the connection is gone.
@@ -220,6 +235,8 @@ mod tests {
                 job: job.map(JobId::from_bits),
                 trace: Some(TraceId::from_bits(*id)),
                 deadline: Instant::now(),
+                again: None,
+                repeated: false,
                 slot: (),
             });
         }

@@ -18,3 +18,9 @@ pub(crate) fn message_id() -> Result<MessageId, Error> {
 pub(crate) fn trace_id() -> Result<TraceId, Error> {
     bits().map(TraceId::from_bits)
 }
+
+/// A number from 0 up to 1, without 1.
+pub(crate) fn fraction() -> Result<f64, Error> {
+    let [a, b, c, d, ..] = bits()?.to_be_bytes();
+    Ok(f64::from(u32::from_be_bytes([a, b, c, d])) / (f64::from(u32::MAX) + 1.0))
+}

@@ -10,8 +10,11 @@ use tokio::time::timeout_at;
 use crate::config::{ClientConfig, after};
 use crate::engine::{Command, Reply, Slot};
 use crate::error::{Disconnected, Reason, RequestError};
+use crate::jobs::Feed;
 use crate::pending::{Kind, Request};
+use crate::point::Anchor;
 use crate::random;
+use crate::status::Status;
 
 /// What the hello and the welcome agreed on (§6.2).
 #[derive(Debug, Clone)]
@@ -19,7 +22,8 @@ use crate::random;
 pub struct SessionInfo {
     /// The session.
     pub id: SessionId,
-    /// The runtime's welcome: its name, its agents, its resume token and window.
+    /// The runtime's first welcome: its name, its agents, its resume window. Its resume token is the
+    /// first one; [`Client::resume_point`](crate::Client::resume_point) has the newest.
     pub welcome: Welcome,
     /// What both sides can do; nothing else is used.
     pub features: Features,
@@ -39,13 +43,18 @@ pub(crate) struct Ask {
     pub(crate) job: Option<JobId>,
     pub(crate) trace: Option<TraceId>,
     pub(crate) message: Envelope,
+    /// Whether it may be sent again after a resume.
+    pub(crate) again: bool,
 }
 
 impl Ask {
     /// A request with a new id. What the message says of job and trace is what answers go by.
     pub(crate) fn new(kind: Kind, message: Envelope) -> Result<Self, RequestError> {
         let id = random::message_id().map_err(RequestError::Invalid)?;
-        Ok(Self { kind, id, job: message.job_id.clone(), trace: message.trace_id, message })
+        // A cancellation is not repeated: whoever asked should see where the job stands first. A
+        // submit is, if it has a key (§7.2).
+        let again = matches!(kind, Kind::Subscribe | Kind::Ping | Kind::List);
+        Ok(Self { kind, id, job: message.job_id.clone(), trace: message.trace_id, message, again })
     }
 }
 
@@ -57,20 +66,25 @@ pub(crate) struct Session(Arc<Inner>);
 struct Inner {
     commands: mpsc::Sender<Command>,
     close: mpsc::Sender<String>,
-    closed: watch::Receiver<Option<Disconnected>>,
+    status: watch::Receiver<Status>,
     info: SessionInfo,
     config: ClientConfig,
+    anchor: Arc<Anchor>,
+    /// Whether requests may have to be sent again.
+    repeats: bool,
 }
 
 impl Session {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         close: mpsc::Sender<String>,
-        closed: watch::Receiver<Option<Disconnected>>,
+        status: watch::Receiver<Status>,
         info: SessionInfo,
         config: ClientConfig,
+        anchor: Arc<Anchor>,
+        repeats: bool,
     ) -> Self {
-        Self(Arc::new(Inner { commands, close, closed, info, config }))
+        Self(Arc::new(Inner { commands, close, status, info, config, anchor, repeats }))
     }
 
     pub(crate) fn info(&self) -> &SessionInfo {
@@ -81,8 +95,12 @@ impl Session {
         &self.0.config
     }
 
-    pub(crate) fn watch(&self) -> watch::Receiver<Option<Disconnected>> {
-        self.0.closed.clone()
+    pub(crate) fn anchor(&self) -> &Anchor {
+        &self.0.anchor
+    }
+
+    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+        self.0.status.clone()
     }
 
     /// Renders a message of this session.
@@ -102,11 +120,13 @@ impl Session {
         ask: Ask,
         slot: impl FnOnce(Reply<R>) -> Slot,
     ) -> Result<R, RequestError> {
-        let Ask { kind, id, job, trace, message } = ask;
+        let Ask { kind, id, job, trace, message, again } = ask;
         let frame = self.frame(&id, &message)?;
         let until = after(self.0.config.request_timeout);
         let (reply, answer) = oneshot::channel();
-        let request = Request { id, kind, job, trace, deadline: until.into_std(), slot: slot(reply) };
+        let again = (again && self.0.repeats).then(|| frame.clone());
+        let deadline = until.into_std();
+        let request = Request { id, kind, job, trace, deadline, again, repeated: false, slot: slot(reply) };
         let answered = async {
             self.send(Command::Request(request, frame)).await?;
             match answer.await {
@@ -124,6 +144,18 @@ impl Session {
         told.map_or(Err(RequestError::TimedOut), |told| told.map_err(Into::into))
     }
 
+    /// Begins to follow a job that this client did not submit itself.
+    pub(crate) async fn attach(&self, job: JobId) -> Result<Feed, RequestError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::Attach { job, reply }).await?;
+        let until = after(self.0.config.request_timeout);
+        match timeout_at(until, answer).await {
+            Ok(Ok(feed)) => Ok(feed),
+            Ok(Err(_)) => Err(self.closed().await.into()),
+            Err(_) => Err(RequestError::TimedOut),
+        }
+    }
+
     /// Ends the session; a second time says nothing more.
     pub(crate) fn close(&self, reason: &str) {
         let _ = self.0.close.try_send(reason.to_owned());
@@ -138,14 +170,14 @@ impl Session {
 
     /// Waits until the connection has ended.
     pub(crate) async fn closed(&self) -> Disconnected {
-        let mut closed = self.watch();
-        let why = closed.wait_for(Option::is_some).await;
-        why.ok().and_then(|why| why.clone()).unwrap_or_else(stopped)
+        let mut status = self.status();
+        let end = status.wait_for(|status| status.closed().is_some()).await;
+        end.ok().and_then(|end| end.closed().cloned()).unwrap_or_else(stopped)
     }
 
     /// Why the connection has ended, if it has.
     pub(crate) fn disconnected(&self) -> Option<Disconnected> {
-        self.0.closed.borrow().clone()
+        self.0.status.borrow().closed().cloned()
     }
 }
 

@@ -71,7 +71,8 @@ impl Submission {
         self
     }
 
-    /// Makes a repeat of this submit harmless: the runtime answers it with the same job (§7.2).
+    /// Makes a repeat of this submit harmless: the runtime answers it with the same job (§7.2). Only
+    /// so is it repeated by itself when the connection is lost before the answer comes.
     pub fn idempotency_key(mut self, key: impl Into<String>) -> Self {
         self.idempotency_key = Some(key.into());
         self
@@ -103,7 +104,8 @@ impl Submission {
         };
         let submit = self.payload()?;
         let message = Envelope::new(MessageType::Submit, &submit).map_err(RequestError::Invalid)?;
-        let ask = Ask::new(Kind::Submit, message.with_trace(Some(trace)))?;
+        let mut ask = Ask::new(Kind::Submit, message.with_trace(Some(trace)))?;
+        ask.again = submit.idempotency_key.is_some();
         let (accepted, feed) = session.request(ask, Slot::Submit).await?;
         Ok(JobHandle::new(session, accepted, trace, feed))
     }

@@ -18,7 +18,7 @@ async fn the_hello_says_who_calls_and_what_it_can_do() {
     let (builder, mut fake) = pair();
     let answer = async {
         let hello = fake.next().await;
-        fake.welcome(&["ack", "progress", "list_jobs", "x-other"]).await;
+        fake.welcome(&["ack", "progress", "provisioned_credentials", "x-other"]).await;
         hello
     };
     let (client, hello) = tokio::join!(builder.connect(), answer);
@@ -30,8 +30,8 @@ async fn the_hello_says_who_calls_and_what_it_can_do() {
         "capabilities": {
             "encodings": ["json"],
             "features": [
-                "heartbeat", "ack", "subscribe", "lease_expires_at", "cost.budget", "model.use",
-                "progress", "result_chunk", "agent_versions",
+                "heartbeat", "ack", "list_jobs", "subscribe", "lease_expires_at", "cost.budget",
+                "model.use", "progress", "result_chunk", "agent_versions",
             ],
             "x-vendor.arcp.profile": "draft",
         },

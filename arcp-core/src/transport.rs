@@ -36,10 +36,14 @@ pub struct Close {
 impl Close {
     /// The work is done.
     pub const NORMAL: u16 = 1000;
+    /// The peer is going away.
+    pub const AWAY: u16 = 1001;
     /// A rule of the WebSocket protocol was broken.
     pub const PROTOCOL: u16 = 1002;
     /// A binary frame came where text is due.
     pub const UNSUPPORTED: u16 = 1003;
+    /// The connection ended without a word; never sent.
+    pub const ABNORMAL: u16 = 1006;
     /// Text was no UTF-8.
     pub const NOT_UTF8: u16 = 1007;
     /// The session was refused.
@@ -50,6 +54,8 @@ impl Close {
     pub const INTERNAL: u16 = 1011;
     /// The runtime is stopping.
     pub const RESTART: u16 = 1012;
+    /// The runtime has too much to do; later it may not.
+    pub const TRY_LATER: u16 = 1013;
     /// The consumer is too far behind.
     pub const LAGGING: u16 = 4408;
     /// Another connection took the session over.
@@ -138,4 +144,33 @@ pub trait Transport: Unpin {
 
     /// The session is open: the narrow limit of the first frame no longer applies.
     fn opened(&mut self) {}
+}
+
+/// A transport of any kind that may move between threads.
+pub type BoxTransport = Box<dyn Transport + Send>;
+
+impl<T: Transport + ?Sized> Transport for Box<T> {
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, RecvError>> {
+        (**self).poll_recv(cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_ready(cx)
+    }
+
+    fn send(&mut self, frame: String) -> io::Result<()> {
+        (**self).send(frame)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        (**self).poll_flush(cx)
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<io::Result<()>> {
+        (**self).poll_close(cx, close)
+    }
+
+    fn opened(&mut self) {
+        (**self).opened();
+    }
 }

@@ -3,17 +3,21 @@
 
 use std::future::poll_fn;
 
-use arcp_client::{Builder, Client, Over};
+use std::io;
+
+use arcp_client::{Builder, Client, Dial, Over};
 use arcp_core::transport::{Close, Memory, Received, Transport as _, memory};
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 pub const SESSION: &str = "sess_01J00000000000000000000000";
 pub const JOB: &str = "job_01J00000000000000000000000";
 
 /// Every feature that the client implements, as a runtime names them.
-pub const FEATURES: [&str; 9] = [
+pub const FEATURES: [&str; 10] = [
     "heartbeat",
     "ack",
+    "list_jobs",
     "subscribe",
     "lease_expires_at",
     "cost.budget",
@@ -37,6 +41,59 @@ pub fn pair() -> (Builder<Over<Memory>>, Fake) {
 pub fn narrow(capacity: usize) -> (Builder<Over<Memory>>, Fake) {
     let (ours, theirs) = memory(capacity);
     (Client::over(ours).token("secret").client("test", "1"), Fake { end: theirs, seq: 0 })
+}
+
+/// The connections that a client opens; `None` is one that could not be opened.
+pub struct Runtime {
+    calls: mpsc::UnboundedReceiver<Memory>,
+    seq: u64,
+}
+
+/// A client that can connect again and again. A connection comes about as long as `up` says so.
+pub fn reachable(mut up: impl FnMut() -> bool + Send + 'static) -> (Builder<Dial>, Runtime) {
+    let (called, calls) = mpsc::unbounded_channel();
+    let builder = Client::with_connector(move || {
+        let (ours, theirs) = memory(4096);
+        let open = if up() { called.send(theirs).ok().map(|()| ours) } else { None };
+        async move { open.ok_or_else(|| io::ErrorKind::ConnectionRefused.into()) }
+    });
+    (builder.token("secret").client("test", "1"), Runtime { calls, seq: 0 })
+}
+
+/// A session with these features that can be resumed.
+pub async fn resumable(features: &[&str]) -> (Client, Runtime, Fake) {
+    let (builder, mut runtime) = reachable(|| true);
+    let welcome = async {
+        let mut fake = runtime.called().await;
+        assert!(fake.next().await["payload"].get("resume").is_none());
+        fake.welcome(features).await;
+        fake
+    };
+    let (client, fake) = tokio::join!(builder.connect(), welcome);
+    (client.unwrap(), runtime, fake)
+}
+
+impl Runtime {
+    /// The next connection, before its hello.
+    pub async fn called(&mut self) -> Fake {
+        Fake { end: self.calls.recv().await.expect("a client that connects"), seq: self.seq }
+    }
+
+    /// Whether the client has connected.
+    pub fn is_called(&mut self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// The next connection, resumed: what the hello said, and the runtime's end. Numbers go on
+    /// after what the client has.
+    pub async fn resumed(&mut self, features: &[&str]) -> (Value, Fake) {
+        let mut fake = self.called().await;
+        let hello = fake.next().await;
+        let resume = hello["payload"]["resume"].clone();
+        fake.seq = resume["last_event_seq"].as_u64().expect("a resume");
+        fake.raw(again(features)).await;
+        (resume, fake)
+    }
 }
 
 /// A session without heartbeats and acks, so that a test sees only what it is about.
@@ -142,9 +199,18 @@ fn message(kind: &str, more: &Value, payload: &Value) -> String {
 
 /// A welcome that names these features, and heartbeats every 30 s.
 pub fn welcome(features: &[&str]) -> String {
+    welcome_with(features, "rt")
+}
+
+/// The welcome of a resume: the token is another one.
+pub fn again(features: &[&str]) -> String {
+    welcome_with(features, "rt2")
+}
+
+fn welcome_with(features: &[&str], token: &str) -> String {
     let capabilities = json!({"encodings": ["json"], "features": features, "agents": ["echo"]});
     let payload = json!({
-        "runtime": {"name": "fake", "version": "1"}, "resume_token": "rt", "resume_window_sec": 600,
+        "runtime": {"name": "fake", "version": "1"}, "resume_token": token, "resume_window_sec": 600,
         "heartbeat_interval_sec": 30, "capabilities": capabilities,
     });
     message("session.welcome", &json!({}), &payload)

@@ -61,6 +61,17 @@ impl Peer {
         Self { heartbeat, received: at, processed: at, acked: at, ack_due: None, said_first: false, config }
     }
 
+    /// The session goes on over a new connection (§6.3), with the heartbeat interval of its welcome.
+    /// What arrived and what was processed stay as they are; the first ack says where it stands, and
+    /// confirms the new token.
+    pub fn resumed(&mut self, now: Instant, heartbeat: Option<Duration>) {
+        self.config.heartbeat = heartbeat;
+        self.heartbeat = Heartbeat::new(now, heartbeat);
+        self.acked = self.processed;
+        self.ack_due = None;
+        self.said_first = false;
+    }
+
     /// Something arrived.
     pub fn heard(&mut self, now: Instant) {
         self.heartbeat.heard(now);
@@ -92,7 +103,7 @@ impl Peer {
         }
     }
 
-    /// The ack to send now. The first one says 0: it tells the runtime that this client acks, so
+    /// The ack to send now. The first one says where the session stands, 0 if it is fresh: it tells the runtime that this client acks, so
     /// that the window holds from the beginning.
     pub fn poll_ack(&mut self, now: Instant) -> Option<u64> {
         if !self.config.acks {
@@ -161,6 +172,23 @@ mod tests {
         assert_eq!(peer.poll_ack(t0 + ms * 201), Some(138));
         peer.processed(t0 + ms * 202, 999);
         assert_eq!(peer.poll_ack(t0 + ms * 500), Some(300), "never more than arrived");
+    }
+
+    #[test]
+    fn a_resumed_session_keeps_its_numbers_and_says_at_once_where_it_stands() {
+        let t0 = Instant::now();
+        let (ms, s) = (Duration::from_millis(1), Duration::from_secs(1));
+        let mut peer = Peer::new(t0, PeerConfig::new(Some(s * 10), true));
+        peer.poll_ack(t0);
+        for seq in 1..=5 {
+            peer.arrived(seq);
+        }
+        peer.processed(t0, 3);
+        let t1 = t0 + s * 60;
+        peer.resumed(t1, Some(s * 30));
+        assert!(!peer.poll_heartbeat(t1 + s * 29).unwrap(), "the silence before does not count");
+        assert_eq!((peer.poll_ack(t1), peer.poll_ack(t1 + ms * 500)), (Some(3), None));
+        assert_eq!((peer.arrived(5), peer.arrived(6)), (Arrival::Repeat, Arrival::Next));
     }
 
     #[test]

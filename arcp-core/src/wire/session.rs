@@ -19,6 +19,10 @@ pub struct Hello {
     /// What the client can do.
     #[serde(default)]
     pub capabilities: ClientCapabilities,
+    /// The session to continue (§6.3). It is only written here: [`ResumeRequest::read`] finds it in
+    /// every place where peers put it.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub resume: Option<ResumeRequest>,
 }
 
 /// A client or a runtime.
@@ -303,19 +307,34 @@ impl SessionError {
     }
 }
 
-/// What a resume presents (§6.3), wherever it was placed.
-#[derive(Debug, Clone, PartialEq)]
+/// What a resume presents (§6.3), wherever it was placed. Its `Debug` shows no token.
+#[derive(Clone, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ResumeRequest {
     /// The session, if the peer named it.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub session_id: Option<SessionId>,
     /// The token.
+    #[serde(rename = "resume_token")]
     pub token: String,
     /// The last event that arrived.
     pub last_event_seq: u64,
 }
 
+impl std::fmt::Debug for ResumeRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut f = f.debug_struct("ResumeRequest");
+        f.field("session_id", &self.session_id).field("last_event_seq", &self.last_event_seq);
+        f.finish_non_exhaustive()
+    }
+}
+
 impl ResumeRequest {
+    /// Asks for everything of `session_id` after `last_event_seq`.
+    pub fn new(session_id: SessionId, token: impl Into<String>, last_event_seq: u64) -> Self {
+        Self { session_id: Some(session_id), token: token.into(), last_event_seq }
+    }
+
     /// Reads a resume from the first frame, in each of the placements that peers use: the message
     /// `session.resume`, `payload.resume` of a hello, or the hello's payload itself.
     ///

@@ -1,0 +1,59 @@
+//! How a connection is opened, the first time and after a loss.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+
+use arcp_core::transport::{BoxTransport, Transport, WsLimits};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use http::Uri;
+use tokio::time::timeout;
+
+use crate::config::ClientConfig;
+use crate::error::ConnectError;
+use crate::upgrade::{dial, upgrade};
+
+type Open = dyn FnMut() -> BoxFuture<'static, Result<BoxTransport, ConnectError>> + Send;
+
+/// Opens transports, one for each connection.
+pub(crate) struct Connector(Box<Open>);
+
+impl Connector {
+    /// Opens a WebSocket to `uri` each time.
+    pub(crate) fn to(uri: Uri, config: &ClientConfig) -> Self {
+        let mut limits = WsLimits::default();
+        limits.message = config.message_bytes;
+        Self(Box::new(move || {
+            let uri = uri.clone();
+            async move {
+                let io = dial(&uri).await?;
+                Ok(Box::new(upgrade(uri, io, limits).await?) as BoxTransport)
+            }
+            .boxed()
+        }))
+    }
+
+    /// Opens what `open` opens.
+    pub(crate) fn with<F, Fut, T>(mut open: F) -> Self
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = io::Result<T>> + Send + 'static,
+        T: Transport + Send + 'static,
+    {
+        Self(Box::new(move || {
+            let open = open();
+            async move { Ok(Box::new(open.await?) as BoxTransport) }.boxed()
+        }))
+    }
+
+    /// Opens a transport, within the time of a hello.
+    pub(crate) async fn open(&mut self, config: &ClientConfig) -> Result<BoxTransport, ConnectError> {
+        timeout(config.hello_timeout, (self.0)()).await.unwrap_or(Err(ConnectError::TimedOut))
+    }
+}
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Connector")
+    }
+}
