@@ -6,7 +6,9 @@ use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::exit;
+use arcp_tower::core::JobId;
+
+use crate::exit::{self, Failure};
 use crate::token::TokenArg;
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
@@ -22,7 +24,9 @@ impl Args {
     pub(crate) fn json(&self) -> bool {
         match &self.command {
             Command::Submit(submit) => submit.format() == Format::Json,
-            Command::Serve(_) | Command::Demo(_) | Command::Replay(_) => false,
+            Command::Tail(tail) => tail.json,
+            Command::Jobs(jobs) => jobs.json,
+            Command::Serve(_) | Command::Demo(_) | Command::Replay(_) | Command::Cancel(_) => false,
         }
     }
 }
@@ -39,6 +43,20 @@ pub(crate) enum Command {
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'
   ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --json")]
     Submit(Submit),
+    /// Watch a job of another session: live, or from its beginning.
+    #[command(after_help = "Examples:
+  arcp tail job_01J...
+  arcp tail --job-id job_01J... --from 0 --speed 10")]
+    Tail(Tail),
+    /// List jobs.
+    #[command(after_help = "Examples:
+  arcp jobs
+  arcp jobs --all --agent code-refactor --json")]
+    Jobs(Jobs),
+    /// Cancel a job.
+    #[command(after_help = "Example:
+  arcp cancel job_01J... --session my-session.json")]
+    Cancel(Cancel),
     /// Print what a session was sent, frame by frame, from the file that a runtime kept it in.
     #[command(after_help = "Example:
   arcp replay --db arcp.db --session sess_01J... --after-seq 0")]
@@ -82,6 +100,70 @@ pub(crate) struct Serve {
     pub(crate) demo_agents: bool,
 }
 
+#[derive(Debug, clap::Args)]
+#[group(id = "which", required = true, multiple = false, args = ["job", "job_id"])]
+pub(crate) struct Which {
+    /// The job.
+    job: Option<String>,
+    /// The job, as an option.
+    #[arg(long)]
+    job_id: Option<String>,
+}
+
+impl Which {
+    pub(crate) fn job(&self) -> Result<JobId, Failure> {
+        let text = self.job.as_ref().or(self.job_id.as_ref()).map_or("", String::as_str);
+        text.parse().map_err(|e| Failure::new(exit::Exit::Usage, format!("the job's id {e}")))
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tail {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Begin with what came after this number of the submitting session; 0 is everything.
+    #[arg(long, value_name = "N")]
+    pub(crate) from: Option<u64>,
+    /// Show what is past at its own pace, this many times as fast.
+    #[arg(long, value_name = "FACTOR", requires = "from")]
+    pub(crate) speed: Option<f64>,
+    /// Write each event, and the end, as a line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Jobs {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    /// Those that have ended, too.
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Of this agent: NAME or NAME@VERSION.
+    #[arg(long)]
+    pub(crate) agent: Option<String>,
+    /// Write each job as a line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cancel {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// The session that submitted the job, as `arcp submit --session FILE` kept it. Only that session
+    /// may cancel a job; it is taken over from whoever has it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session: Option<PathBuf>,
+    /// Why.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+}
+
 /// Where sessions and jobs are kept.
 #[derive(Debug, Clone)]
 pub(crate) enum StoreArg {
@@ -115,10 +197,11 @@ pub(crate) struct Replay {
     pub(crate) after_seq: u64,
 }
 
+/// Where the runtime is, and who is calling.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Submit {
+pub(crate) struct Remote {
     /// The runtime.
-    #[arg(long, env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
+    #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
     pub(crate) url: String,
     /// The bearer token. Better in the environment, where `ps` does not show it.
     #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
@@ -126,6 +209,15 @@ pub(crate) struct Submit {
     /// A file with the bearer token.
     #[arg(long, env = "ARCP_TOKEN_FILE", value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Submit {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    /// Keep what `arcp cancel` needs to continue this session in a file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) session: Option<PathBuf>,
     /// The agent: NAME or NAME@VERSION.
     #[arg(long)]
     pub(crate) agent: String,

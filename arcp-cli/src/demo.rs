@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use arcp_client::Status;
+use arcp_tower::core::wire::event::EventBody;
 use arcp_tower::{AgentError, BearerTokens, Config, Job, Level, agent_fn};
+use futures_util::StreamExt as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -11,8 +14,10 @@ use tokio::time::sleep;
 
 use crate::args::{Demo, Format};
 use crate::output::Screen;
+use crate::proxy::Proxy;
+use crate::remote::open;
 use crate::serve::app;
-use crate::submit::{connect, follow};
+use crate::submit::code_of;
 use crate::token::TokenArg;
 
 #[derive(Serialize, Deserialize)]
@@ -39,26 +44,57 @@ async fn refactor(input: Refactor, job: Job) -> Result<Value, AgentError> {
     Ok(json!({ "refactored": input.files }))
 }
 
-/// Serves on loopback, submits over a real WebSocket, and shows the job to its end.
+/// Serves on loopback, submits over a real WebSocket, cuts the connection in the middle, and shows
+/// that nothing is missing.
 pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
-    let screen = Screen::new(Format::Text, false);
+    let mut screen = Screen::new(Format::Text, false);
     let config = Config::default();
     let token = TokenArg::made_up()?;
     let tokens = BearerTokens::new([(token.token(), token.principal(None))]);
     let app = app(&config, tokens, None, |builder| builder.agent("code-refactor@2.0.0", agent_fn(refactor)))
         .await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
-    let url = format!("ws://{}/arcp", listener.local_addr()?);
+    let proxy = Proxy::start(listener.local_addr()?).await?;
     let served = tokio::spawn(async move { axum::serve(listener, app).await });
+    let url = format!("ws://{}/arcp", proxy.address);
     screen.note(&format!("a runtime listens on {url}"));
 
-    let client = connect(&url, token.token()).await?;
+    let client = open(&url, token.token(), None).await?;
     screen.note(&format!("session {} is open", client.session().id));
-    let job = client.submit("code-refactor").input(&Refactor { files: args.steps }).send().await?;
+    let mut job = client.submit("code-refactor").input(&Refactor { files: args.steps }).send().await?;
     screen.note(&format!("{} runs {}", job.id(), job.accepted().agent.as_deref().unwrap_or_default()));
-    let exit = follow(job, screen, Some(Duration::from_secs(600))).await?;
+
+    let (mut status, mut seen, mut cut) = (client.status(), Vec::new(), false);
+    loop {
+        tokio::select! {
+            event = job.next() => {
+                let Some(event) = event else { break };
+                let event = event?;
+                seen.extend(event.event_seq);
+                screen.event(&event)?;
+                if let EventBody::Progress(progress) = &event.body
+                    && !cut
+                    && progress.current.as_u64() >= Some(args.steps.div_ceil(2))
+                {
+                    cut = true;
+                    screen.note("--- the connection is cut ---");
+                    proxy.cut();
+                }
+            }
+            Ok(()) = status.changed() => {
+                if *status.borrow_and_update() == Status::Connected {
+                    screen.note(&format!("--- resumed after event {} ---", seen.last().unwrap_or(&0)));
+                }
+            }
+        }
+    }
+    let end = job.result().await;
+    screen.end(job.id().as_str(), &end)?;
+    let whole = seen.iter().copied().eq(1..=seen.len() as u64);
     client.close().await;
     config.shutdown.cancel();
     served.abort();
-    Ok(exit)
+    anyhow::ensure!(whole, "events are missing: {seen:?}");
+    screen.note(&format!("events 1 to {}: each arrived once, none is missing", seen.len()));
+    Ok(code_of(&end))
 }

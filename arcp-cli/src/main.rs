@@ -1,13 +1,18 @@
 //! The `arcp` command.
 
 mod args;
+mod cancel;
 mod demo;
 mod demo_agents;
 mod exit;
+mod jobs;
 mod output;
+mod proxy;
+mod remote;
 mod replay;
 mod serve;
 mod submit;
+mod tail;
 mod token;
 
 use std::io::IsTerminal as _;
@@ -32,6 +37,9 @@ async fn main() -> ExitCode {
         Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
         Command::Submit(submit) => submit::run(submit).await,
         Command::Demo(demo) => demo::run(demo).await,
+        Command::Tail(tail) => tail::run(tail).await,
+        Command::Jobs(jobs) => jobs::run(jobs).await.map(|()| ExitCode::SUCCESS),
+        Command::Cancel(cancel) => cancel::run(cancel).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => replay::run(replay).await.map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {

@@ -5,53 +5,29 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arcp_client::{Client, ConnectError, JobError, JobHandle, JobOutcome, RequestError};
-use arcp_tower::core::{Code, Json, job::FinalStatus};
+use arcp_client::{Client, JobError, JobHandle, JobOutcome};
+use arcp_tower::core::{Json, job::FinalStatus};
 use futures_util::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Submit;
 use crate::exit::{Exit, Failure};
 use crate::output::Screen;
+use crate::remote::{self, connect};
 
 /// Submits a job and waits for its end.
 pub(crate) async fn run(args: Submit) -> anyhow::Result<ExitCode> {
-    let token = match (&args.token, &args.token_file) {
-        (Some(token), _) => token.clone(),
-        (None, Some(file)) => {
-            let text =
-                std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
-            text.trim().to_owned()
-        }
-        (None, None) => {
-            return Err(
-                Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN").into()
-            );
-        }
-    };
-    let client = connect(&args.url, &token).await?;
+    let client = connect(&args.remote).await?;
     let job = submit(&client, &args).await?;
     let screen = Screen::new(args.format(), args.stream);
     screen.note(&format!("accepted as {}", job.id()));
+    if let Some(file) = &args.session {
+        remote::keep(&client, file)?;
+    }
     let timeout = args.timeout.map(Duration::from_secs);
     let exit = follow(job, screen, timeout).await?;
     client.close().await;
     Ok(if args.exit_zero { ExitCode::SUCCESS } else { exit })
-}
-
-/// Opens a session.
-pub(crate) async fn connect(url: &str, token: &str) -> anyhow::Result<Client> {
-    let client = Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION")).connect().await;
-    client.map_err(|error| {
-        match &error {
-            ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            ConnectError::Refused(e) => Failure::of(Exit::Unreachable, e),
-            other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
-        }
-        .into()
-    })
 }
 
 async fn submit(client: &Client, args: &Submit) -> anyhow::Result<JobHandle> {
@@ -81,12 +57,7 @@ async fn submit(client: &Client, args: &Submit) -> anyhow::Result<JobHandle> {
     if let Some(trace_id) = &args.trace_id {
         submission = submission.trace_id(trace_id.parse().map_err(|e| usage(format!("--trace-id {e}")))?);
     }
-    submission.send().await.map_err(|error| match error {
-        RequestError::Refused(e) => Failure::of(Exit::Refused, &e).into(),
-        RequestError::Disconnected(e) => Failure::new(Exit::Unreachable, e.to_string()).into(),
-        RequestError::TimedOut => Failure::new(Exit::TimedOut, "the runtime did not answer").into(),
-        other => other.into(),
-    })
+    submission.send().await.map_err(remote::refused)
 }
 
 /// Shows a job's events and its end.
@@ -134,7 +105,7 @@ pub(crate) async fn follow(
     Ok(code_of(&end))
 }
 
-fn code_of(end: &Result<JobOutcome, JobError>) -> ExitCode {
+pub(crate) fn code_of(end: &Result<JobOutcome, JobError>) -> ExitCode {
     match end {
         Ok(_) => ExitCode::SUCCESS,
         Err(JobError::Cut(_)) => Exit::Unreachable.into(),

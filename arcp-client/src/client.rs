@@ -89,7 +89,16 @@ impl Client {
     /// [`RequestError`], `Refused` with `JOB_NOT_FOUND` or `PERMISSION_DENIED`, `NotNegotiated`
     /// without the feature `subscribe`.
     pub async fn subscribe(&self, job_id: JobId, history: bool) -> Result<Subscription, RequestError> {
-        subscribe(self.session.clone(), job_id, history).await
+        subscribe(self.session.clone(), job_id, history.then_some(0)).await
+    }
+
+    /// Watches a job, beginning with what came after `event_seq`, a number of the session that
+    /// submitted it (§7.6).
+    ///
+    /// # Errors
+    /// As [`Client::subscribe`].
+    pub async fn subscribe_after(&self, job_id: JobId, event_seq: u64) -> Result<Subscription, RequestError> {
+        subscribe(self.session.clone(), job_id, Some(event_seq)).await
     }
 
     /// The jobs that the runtime lets this client see (§6.6), newest first as runtimes list them.

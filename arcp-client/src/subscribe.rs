@@ -28,18 +28,17 @@ pub struct Subscription {
     follower: Follower,
 }
 
-/// Subscribes to `job_id`.
+/// Subscribes to `job_id`: to what comes, and to what came after a number.
 pub(crate) async fn subscribe(
     session: Session,
     job_id: JobId,
-    history: bool,
+    after: Option<u64>,
 ) -> Result<Subscription, RequestError> {
     session.info().require(Feature::Subscribe)?;
     let mut subscribe = Subscribe::default();
     subscribe.job_id = Some(job_id.clone());
-    subscribe.history = history;
     // Without a number some runtimes replay nothing.
-    subscribe.from_event_seq = history.then_some(0);
+    (subscribe.history, subscribe.from_event_seq) = (after.is_some(), after);
     let message = Envelope::new(MessageType::Subscribe, &subscribe).map_err(RequestError::Invalid)?;
     let ask = Ask::new(Kind::Subscribe, message.with_job(job_id.clone()))?;
     let slot = |reply| Slot::Subscribe { feed: None, reply };

@@ -1,0 +1,78 @@
+//! Reaching a runtime.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use arcp_client::{Client, ConnectError, RequestError, ResumePoint};
+use arcp_tower::core::Code;
+
+use crate::args::Remote;
+use crate::exit::{Exit, Failure};
+
+/// The token that was given, in whichever way.
+fn token(remote: &Remote) -> anyhow::Result<String> {
+    match (&remote.token, &remote.token_file) {
+        (Some(token), _) => Ok(token.clone()),
+        (None, Some(file)) => {
+            let text = std::fs::read_to_string(file);
+            Ok(text.with_context(|| format!("cannot read {}", file.display()))?.trim().to_owned())
+        }
+        (None, None) => {
+            Err(Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN").into())
+        }
+    }
+}
+
+/// Opens a session.
+pub(crate) async fn connect(remote: &Remote) -> anyhow::Result<Client> {
+    open(&remote.url, &token(remote)?, None).await
+}
+
+/// Continues a session that a file has.
+pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Client> {
+    let read = || format!("{} has no session", file.display());
+    let point: ResumePoint =
+        serde_json::from_slice(&std::fs::read(file).with_context(read)?).with_context(read)?;
+    open(&remote.url, &token(remote)?, Some(point)).await
+}
+
+pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
+    let builder = Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"));
+    let builder = match from {
+        Some(point) => builder.resume_from(point),
+        None => builder,
+    };
+    builder.connect().await.map_err(|error| {
+        match &error {
+            ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
+                Failure::of(Exit::Unauthenticated, e)
+            }
+            ConnectError::Refused(e) => Failure::of(Exit::Unreachable, e),
+            other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+        }
+        .into()
+    })
+}
+
+/// Keeps what continuing the session needs. The file holds its resume token: only its owner may read it.
+pub(crate) fn keep(client: &Client, file: &Path) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let Some(point) = client.resume_point() else { return Ok(()) };
+    let write = || {
+        let mut options = std::fs::OpenOptions::new();
+        let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
+        out.write_all(&serde_json::to_vec(&point)?)
+    };
+    write().with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// What a refused request means for the exit code.
+pub(crate) fn refused(error: RequestError) -> anyhow::Error {
+    match error {
+        RequestError::Refused(e) => Failure::of(Exit::Refused, &e).into(),
+        RequestError::Disconnected(e) => Failure::new(Exit::Unreachable, e.to_string()).into(),
+        RequestError::TimedOut => Failure::new(Exit::TimedOut, "the runtime did not answer").into(),
+        other => other.into(),
+    }
+}
