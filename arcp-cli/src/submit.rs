@@ -2,7 +2,7 @@
 
 use std::io::Read as _;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arcp_client::{Client, JobError, JobHandle, JobOutcome};
@@ -25,7 +25,11 @@ pub(crate) async fn run(args: Submit) -> anyhow::Result<ExitCode> {
         remote::keep(&client, file)?;
     }
     let timeout = args.timeout.map(Duration::from_secs);
-    let exit = follow(job, screen, timeout).await?;
+    let exit = follow(job, screen, timeout, || match &args.session {
+        Some(file) => remote::keep(&client, file),
+        None => Ok(()),
+    })
+    .await?;
     client.close().await;
     Ok(if args.exit_zero { ExitCode::SUCCESS } else { exit })
 }
@@ -61,10 +65,11 @@ async fn submit(client: &Client, args: &Submit) -> anyhow::Result<JobHandle> {
 }
 
 /// Shows a job's events and its end.
-pub(crate) async fn follow(
+async fn follow(
     mut job: JobHandle,
     mut screen: Screen,
     timeout: Option<Duration>,
+    keep: impl Fn() -> anyhow::Result<()>,
 ) -> anyhow::Result<ExitCode> {
     let job_id = job.id().to_string();
     let deadline = async {
@@ -77,10 +82,17 @@ pub(crate) async fn follow(
     // Listened to all the time: an interrupt that comes between two events must not be lost.
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for interrupts")?;
     let mut interrupts = 0;
+    let mut kept = Instant::now();
     loop {
         tokio::select! {
             event = job.next() => match event {
-                Some(Ok(event)) => screen.event(&event)?,
+                Some(Ok(event)) => {
+                    screen.event(&event)?;
+                    if kept.elapsed() > Duration::from_millis(100) {
+                        keep()?;
+                        kept = Instant::now();
+                    }
+                }
                 // A cut is told by `result`, with the same words.
                 Some(Err(_)) | None => break,
             },

@@ -204,12 +204,12 @@ async fn attempts_come_at_growing_random_waits_until_the_window_is_over() {
         assert!(wait <= most + Duration::from_millis(1), "wait {n} is {wait:?}");
     }
     let long: Duration = at.windows(2).skip(8).map(|pair| pair[1] - pair[0]).sum();
-    let mean = long / (at.len() as u32 - 9);
+    let mean = long / (u32::try_from(at.len()).unwrap() - 9);
     assert!((3_000..7_000).contains(&mean.as_millis()), "full jitter: {mean:?}");
     assert!((600..601).contains(&start.elapsed().as_secs()), "the welcome's window");
     let (lost, why) = not_resumed(end.reason());
     assert!(matches!(lost, Reason::Lost(_)));
-    let tried = ups.load(Ordering::Relaxed) as u32 - 1;
+    let tried = u32::try_from(ups.load(Ordering::Relaxed)).unwrap() - 1;
     assert!(matches!(why, NotResumed::GaveUp { attempts, .. } if *attempts == tried), "{why}");
 }
 

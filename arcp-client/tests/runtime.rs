@@ -92,7 +92,9 @@ fn random(seed: u64) -> impl FnMut(usize) -> usize + Send {
     let state = AtomicU64::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
     move |below| {
         let mut x = state.load(Ordering::Relaxed);
-        (x ^= x << 13, x ^= x >> 7, x ^= x << 17);
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
         state.store(x, Ordering::Relaxed);
         usize::try_from(x >> 33).unwrap() % below
     }

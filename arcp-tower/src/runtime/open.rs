@@ -126,6 +126,11 @@ async fn resume(
     if last_event_seq > row.head {
         return Err(attach_error(AttachError::Ahead));
     }
+    // Before anything is changed: a resume that is refused must not disturb who has the session.
+    let page = journal.store.runs(&row.id, last_event_seq, 1).await.map_err(|e| refused(&e))?;
+    if page.floor > last_event_seq {
+        return Err(expired());
+    }
     let before = row.epoch;
     let row = SessionRow {
         epoch: before + 1,
