@@ -136,7 +136,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     fn feeds<'a>(&'a self, session: &'a SessionId) -> StoreFuture<'a, Vec<FeedRow>>;
 
     /// A session's runs that reach above number `after`, oldest first, at most `limit`. Below
-    /// [`Page::floor`] they are gone.
+    /// [`Page::floor`] they are gone, and one that was acknowledged may be gone above it, too: what is
+    /// not contiguous cannot be replayed from below the gap.
     fn runs<'a>(&'a self, session: &'a SessionId, after: u64, limit: usize) -> StoreFuture<'a, Page<RunRow>>;
 
     /// A job of a principal. A job of somebody else is the same query, and finds nothing (§6.6).

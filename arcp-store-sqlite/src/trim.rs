@@ -60,7 +60,8 @@ fn log(conn: &Connection, job: &str) -> rusqlite::Result<Log> {
     let sql = "SELECT min(needed) FROM (
             SELECT min(next) AS needed FROM feed WHERE job = ?1
             UNION ALL SELECT min(run.from_seq + max(session.acked + 1 - run.first, 0))
-                FROM run JOIN session ON session.id = run.session WHERE run.job = ?1)";
+                FROM run JOIN session ON session.id = run.session
+                WHERE run.job = ?1 AND run.first + run.len > session.acked + 1)";
     let needed: Option<i64> = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0))?;
     Ok(Log { floor: floor.unwrap_or(0), needed: needed.unwrap_or(i64::MAX) })
 }
@@ -104,6 +105,9 @@ fn jobs(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u6
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
         conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
+        let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
+            (SELECT acked FROM session WHERE session.id = run.session)";
+        gone += conn.prepare_cached(sql)?.execute([&id])? as u64;
         gone += conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([&id])? as u64;
     }
     Ok(gone)

@@ -43,6 +43,9 @@ pub async fn replay(
             }
             let trace_id = jobs.get(&run.job).copied().ok_or_else(gone)?;
             let end = run.first + run.len;
+            if run.first > at + 1 {
+                return Err(gone());
+            }
             let mut seq = run.first.max(at + 1);
             while seq < end {
                 let from = run.from + (seq - run.first);

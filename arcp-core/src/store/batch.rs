@@ -45,7 +45,8 @@ pub enum Op {
         /// The next event of feeds that moved.
         feeds: Vec<(JobId, u64)>,
     },
-    /// Everything up to `seq` was acknowledged: runs that end there or below may go. Fenced unless
+    /// Everything up to `seq` was acknowledged: runs that end there or below may go, with their job at
+    /// the latest. Fenced unless
     /// `epoch` is the session's, a conflict if `seq` is above its head. An ack below an earlier one
     /// changes nothing.
     Ack {

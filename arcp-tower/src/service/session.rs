@@ -371,7 +371,14 @@ impl SessionCtx {
             let log = logs.iter().find(|log| *log.job_id() == run.job_id);
             log.is_some_and(|log| log.reaches(run.from))
         };
-        if last_event_seq < outbox.floor() || !replay.iter().all(kept) {
+        // A hole among what was acknowledged is as good as a floor above it.
+        let mut next = last_event_seq + 1;
+        let whole = replay.iter().all(|run| {
+            let follows = run.first == next;
+            next = run.first + run.len;
+            follows
+        });
+        if last_event_seq < outbox.floor() || !whole || !replay.iter().all(kept) {
             return Err(AttachError::BelowFloor);
         }
         if let Some(remembered) = remembered {

@@ -102,9 +102,6 @@ impl Session {
 
     fn ack(&mut self, seq: u64) {
         self.row.acked = self.row.acked.max(seq);
-        while self.runs.front().is_some_and(|run| run.first + run.len - 1 <= self.row.acked) {
-            self.runs.pop_front();
-        }
     }
 }
 

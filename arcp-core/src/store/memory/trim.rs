@@ -75,6 +75,10 @@ impl State {
             }
         }
         for id in done {
+            for session in self.sessions.values_mut() {
+                let acked = session.row.acked;
+                session.runs.retain(|run| run.job != id || run.first + run.len - 1 > acked);
+            }
             if let Some(job) = self.jobs.remove(&id) {
                 self.bytes -= cost(&job.row.body);
                 if let Some(listing) = self.listings.get_mut(&job.row.principal) {
@@ -99,7 +103,7 @@ impl State {
             for feed in session.feeds.values() {
                 need(&feed.job, feed.next);
             }
-            for run in &session.runs {
+            for run in session.runs.iter().filter(|run| run.first + run.len - 1 > session.row.acked) {
                 // The ack may lie in the middle of the first one.
                 need(&run.job, run.from + (session.row.acked + 1).saturating_sub(run.first));
             }
