@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_core::store::{Batch, Hash, Op, SessionRow};
+use arcp_core::store::{Batch, Hash, Op, SessionRow, StoreError};
 use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
 use http::Extensions;
@@ -77,7 +77,7 @@ async fn fresh(
         let row = SessionRow { epoch: 1, ..cx.row(None) };
         if let Err(e) = put(journal, row, 0).await {
             runtime.0.sessions.remove(&cx);
-            return Err(e);
+            return Err(refused(&e));
         }
         cx.stored(1);
     }
@@ -101,10 +101,6 @@ async fn resume(
 ) -> Result<(Attachment, String), Error> {
     let ResumeRequest { session_id, token, last_event_seq, .. } = request;
     let presented = digest(&token);
-    let attach_error = |e| match e {
-        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
-        AttachError::BelowFloor => expired(),
-    };
     let (tokens, token) = Tokens::rotate(presented);
     let _alone = runtime.0.sessions.resuming(&presented, session_id.as_ref()).await;
     let Some(journal) = &runtime.0.journal else {
@@ -115,31 +111,8 @@ async fn resume(
         let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(attach_error)?;
         return Ok((attachment, token));
     };
-    // What the store says is what holds: a connection before this one may have numbered what it
-    // could not keep.
-    let row = row_of(journal, session_id.as_ref(), presented).await?.ok_or_else(expired)?;
-    let stored = Tokens { current: row.token, previous: row.previous_token };
-    let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
-    if row.principal != principal.name() || !stored.accept(&presented) || over {
-        return Err(expired());
-    }
-    if last_event_seq > row.head {
-        return Err(attach_error(AttachError::Ahead));
-    }
-    // Before anything is changed: a resume that is refused must not disturb who has the session.
-    let page = journal.store.runs(&row.id, last_event_seq, 1).await.map_err(|e| refused(&e))?;
-    if page.floor > last_event_seq {
-        return Err(expired());
-    }
-    let before = row.epoch;
-    let row = SessionRow {
-        epoch: before + 1,
-        token: tokens.current,
-        previous_token: tokens.previous,
-        expires_at: None,
-        ..row
-    };
-    put(journal, row.clone(), before).await?;
+    let row =
+        take_over(journal, session_id.as_ref(), last_event_seq, &principal, (presented, tokens)).await?;
     let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
         cx
@@ -151,6 +124,60 @@ async fn resume(
     let attachment =
         cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(attach_error)?;
     Ok((attachment, token))
+}
+
+fn attach_error(e: AttachError) -> Error {
+    match e {
+        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
+        AttachError::BelowFloor => expired(),
+    }
+}
+
+/// How often a resume tries again that another one of the same session got ahead of.
+const TRIES: usize = 8;
+
+/// Makes the connection that `presented` this token the one that writes for the session. What the
+/// store says is what holds: a connection before this one may have numbered what it could not keep.
+async fn take_over(
+    journal: &Journal,
+    session_id: Option<&SessionId>,
+    last_event_seq: u64,
+    principal: &Principal,
+    (presented, tokens): (Hash, Tokens),
+) -> Result<SessionRow, Error> {
+    let mut failure = expired();
+    for _ in 0..TRIES {
+        let row = row_of(journal, session_id, presented).await?.ok_or_else(expired)?;
+        let stored = Tokens { current: row.token, previous: row.previous_token };
+        let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
+        if row.principal != principal.name() || !stored.accept(&presented) || over {
+            return Err(expired());
+        }
+        if last_event_seq > row.head {
+            return Err(attach_error(AttachError::Ahead));
+        }
+        // Before anything is changed: a resume that is refused must not disturb who has the session.
+        let page = journal.store.runs(&row.id, last_event_seq, 1).await.map_err(|e| refused(&e))?;
+        if page.floor > last_event_seq {
+            return Err(expired());
+        }
+        let before = row.epoch;
+        let row = SessionRow {
+            epoch: before + 1,
+            token: tokens.current,
+            previous_token: tokens.previous,
+            expires_at: None,
+            ..row
+        };
+        match put(journal, row.clone(), before).await {
+            Ok(()) => return Ok(row),
+            // A client that gave up on a resume may be back before that resume is through. Its token
+            // may still be good, so it must not be told that the session is gone.
+            Err(e @ StoreError::Fenced { .. }) => failure = refused(&e),
+            Err(e) => return Err(refused(&e)),
+        }
+    }
+    Err(failure)
 }
 
 /// A session that was not in memory.
@@ -175,15 +202,11 @@ async fn row_of(journal: &Journal, id: Option<&SessionId>, token: Hash) -> Resul
     row.map_err(|e| refused(&e))
 }
 
-/// Writes a session's row; a session that another connection is taking over is refused.
-async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<(), Error> {
+/// Writes a session's row.
+async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<(), StoreError> {
     let principal = row.principal.clone();
     let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
-    match commit_patiently(journal.store.clone(), batch).await {
-        Ok(_) => Ok(()),
-        Err(arcp_core::store::StoreError::Fenced { .. }) => Err(expired()),
-        Err(e) => Err(refused(&e)),
-    }
+    commit_patiently(journal.store.clone(), batch).await.map(drop)
 }
 
 fn welcome(

@@ -38,13 +38,8 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     if let Some(key) = &ready.key
         && let Some(held) = runtime.0.registry.take_key(session.principal(), key.clone())
     {
-        return repeat(
-            commands,
-            message,
-            &held,
-            key,
-            runtime.0.registry.visible(session.principal(), &held.job),
-        );
+        let known = runtime.0.registry.visible(session.principal(), &held.job);
+        return repeat(commands, message, &held, key, known).map(|(reply, _)| reply);
     }
     let key = ready.key.clone();
     start(commands, message, ready).inspect_err(|_| {
@@ -83,7 +78,17 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let done = commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
         let known = super::known(runtime, session.principal(), &held.job).await.ok();
-        return repeat(commands, message, held, key, known);
+        let (reply, followed) = repeat(commands, message, held, key, known)?;
+        // What the session follows from now on, it follows after a restart, too.
+        if let Some(next) = followed {
+            let principal = session.principal().name().to_owned();
+            let feed = FeedRow { job: held.job.clone(), principal: principal.clone(), next, own: false };
+            let ops =
+                vec![Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed }];
+            let batch = Batch { id: random::bits(), principal, ops };
+            commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
+        }
+        return Ok(reply);
     }
     start(commands, message, ready)
 }
@@ -215,14 +220,15 @@ pub(super) fn job_of(
     })
 }
 
-/// The answer to a submit whose key was used: the same acceptance, and then what there is to come.
+/// The answer to a submit whose key was used: the same acceptance, and then what there is to come. And
+/// the event from which on the session follows the job, if it did not before.
 fn repeat(
     commands: &Commands,
     message: &Envelope,
     held: &IdempotencyRow,
     asked: &IdempotencyRow,
     job: Option<Arc<JobRecord>>,
-) -> Result<Response, Error> {
+) -> Result<(Response, Option<u64>), Error> {
     let session = &commands.session;
     if held.fingerprint != asked.fingerprint {
         let e = Error::new(Code::DuplicateKey, "payload.idempotency_key: was used with other parameters");
@@ -232,14 +238,14 @@ fn repeat(
     accepted.request_id.clone_from(&message.id);
     let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
-    let Some(job) = job else { return Ok(reply) };
+    let Some(job) = job else { return Ok((reply, None)) };
     job.control(session.id());
     if session.follows(&job.id) {
-        return Ok(reply);
+        return Ok((reply, None));
     }
     let (head, _, ended) = job.log.extent();
     let next = if ended { head } else { head + 1 };
-    let Some(feed) = session.follow(&job.log, next, false) else { return Ok(reply) };
+    let Some(feed) = session.follow(&job.log, next, false) else { return Ok((reply, None)) };
     let session = session.clone();
-    Ok(reply.then(move || session.tell(feed)))
+    Ok((reply.then(move || session.tell(feed)), Some(next)))
 }

@@ -205,12 +205,6 @@ impl SessionCtx {
         lock(&self.0.state).stored_epoch = epoch;
     }
 
-    /// The event of a job that it will be sent next.
-    pub(crate) fn cursor_of(&self, job_id: &JobId) -> Option<u64> {
-        let state = lock(&self.0.state);
-        state.outbox.feed_of(job_id).and_then(|feed| state.outbox.cursor(feed))
-    }
-
     /// Takes what a store says of it, without a connection.
     pub(crate) fn restore(&self, remembered: Remembered) {
         let mut state = lock(&self.0.state);
