@@ -344,10 +344,6 @@ impl SessionCtx {
         true
     }
 
-    pub(crate) fn register(&self, cx: &Context<'_>) {
-        self.0.window.register(cx);
-    }
-
     /// Begins a connection that has everything up to `last_event_seq`, whatever connection has the
     /// session now. `remembered` replaces what is in memory by what a store says.
     ///
