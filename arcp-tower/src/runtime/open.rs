@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_core::store::{Batch, Hash, Op, SessionRow};
+use arcp_core::store::{Batch, Hash, Op, SessionRow, StoreError};
 use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
 use http::Extensions;
@@ -75,7 +75,7 @@ async fn fresh(
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
         let row = SessionRow { epoch: 1, ..cx.row(None) };
-        if let Err(e) = put(journal, row, 0).await {
+        if let Err(e) = put(journal, row, 0).await.and_then(|new| new.then_some(()).ok_or_else(contended)) {
             runtime.0.sessions.remove(&cx);
             return Err(e);
         }
@@ -104,6 +104,7 @@ async fn resume(
     let attach_error = |e| match e {
         AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
         AttachError::BelowFloor => expired(),
+        AttachError::Stale => contended(),
     };
     let (tokens, token) = Tokens::rotate(presented);
     let Some(journal) = &runtime.0.journal else {
@@ -122,18 +123,24 @@ async fn resume(
     if row.principal != principal.name() || !stored.accept(&presented) || over {
         return Err(expired());
     }
+    // A message that arrived under the newest token may not have been written down yet.
+    let here = runtime.0.sessions.find(Some(&row.id), &presented).map(|cx| cx.tokens());
+    if here.is_some_and(|here| here.current == row.token && !here.accept(&presented)) {
+        return Err(expired());
+    }
     if last_event_seq > row.head {
         return Err(attach_error(AttachError::Ahead));
     }
-    let before = row.epoch;
-    let row = SessionRow {
-        epoch: before + 1,
-        token: tokens.current,
-        previous_token: tokens.previous,
-        expires_at: None,
-        ..row
-    };
-    put(journal, row.clone(), before).await?;
+    let epoch = row.epoch + 1;
+    let row =
+        SessionRow { epoch, token: tokens.current, previous_token: tokens.previous, expires_at: None, ..row };
+    if !put(journal, row.clone(), epoch - 1).await? {
+        return Err(contended());
+    }
+    // Until then the connection before this one may have numbered something; and while this one
+    // waited for the store, the next may have come.
+    let row = journal.store.session(&row.id).await.map_err(|e| refused(&e))?;
+    let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
     let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
         cx
@@ -145,6 +152,12 @@ async fn resume(
     let attachment =
         cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(attach_error)?;
     Ok((attachment, token))
+}
+
+/// Two connections want the session at once, perhaps two attempts of the same client. Who lost must
+/// not think that it is gone; who is still there tries again.
+fn contended() -> Error {
+    Error::new(Code::InternalError, "the session is being resumed elsewhere; try again").with_retryable(true)
 }
 
 /// A session that was not in memory.
@@ -169,13 +182,13 @@ async fn row_of(journal: &Journal, id: Option<&SessionId>, token: Hash) -> Resul
     row.map_err(|e| refused(&e))
 }
 
-/// Writes a session's row; a session that another connection is taking over is refused.
-async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<(), Error> {
+/// Writes a session's row. `false` if another connection took it over before.
+async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
     let principal = row.principal.clone();
     let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
     match commit_patiently(journal.store.clone(), batch).await {
-        Ok(_) => Ok(()),
-        Err(arcp_core::store::StoreError::Fenced { .. }) => Err(expired()),
+        Ok(_) => Ok(true),
+        Err(StoreError::Fenced { .. }) => Ok(false),
         Err(e) => Err(refused(&e)),
     }
 }

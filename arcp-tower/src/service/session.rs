@@ -357,6 +357,10 @@ impl SessionCtx {
         remembered: Option<Remembered>,
     ) -> Result<Attachment, AttachError> {
         let mut state = lock(&self.0.state);
+        // Another connection may have come while the store was read: what was read is old.
+        if remembered.as_ref().is_some_and(|remembered| remembered.epoch < state.stored_epoch) {
+            return Err(AttachError::Stale);
+        }
         let outbox = remembered.as_ref().map_or(&state.outbox, |remembered| &remembered.outbox);
         if last_event_seq > outbox.head() {
             return Err(AttachError::Ahead);
@@ -422,6 +426,8 @@ pub(crate) enum AttachError {
     Ahead,
     /// What followed it is no longer kept.
     BelowFloor,
+    /// Another connection took it over meanwhile.
+    Stale,
 }
 
 impl fmt::Debug for SessionCtx {
