@@ -48,20 +48,22 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
             None => Numbers { last: 0, next: 1 },
         }
     };
+    let followed = session.follows(&wanted.job_id);
     let response = begin(commands, message, &record, &wanted, numbers, false)?;
     // The feed and the audit are kept before the reply says so.
     let mut ops =
         vec![Op::Audit { at: clock::wall(), record: audit_record(commands, &wanted.job_id, true)? }];
-    if let Some(next) = session.cursor_of(&wanted.job_id) {
+    // What is followed already moves with each commit of the connection.
+    if !followed && let Some(next) = session.cursor_of(&wanted.job_id) {
         let (principal, own) = (record.principal.name().to_owned(), false);
         let feed = FeedRow { job: record.id.clone(), principal, next, own };
-        if record.session_id != *session.id() {
-            ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
-        }
+        ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     }
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
     if let Err(e) = commit_patiently(journal.store.clone(), batch).await {
-        session.unfollow(&wanted.job_id);
+        if !followed {
+            session.unfollow(&wanted.job_id);
+        }
         return Err(refused(&e));
     }
     Ok(response)
