@@ -127,10 +127,7 @@ impl Journal {
     ) -> Result<(), StoreError> {
         let ops = portions.iter().map(|(stream, portion)| self.append(stream, portion)).collect();
         let batch = Batch { id: random::bits(), principal: principal.name().to_owned(), ops };
-        let failure = match commit_patiently(self.store.clone(), batch).await {
-            Ok(_) => return Ok(()),
-            Err(failure) => failure,
-        };
+        let Err(failure) = commit_patiently(self.store.clone(), batch).await else { return Ok(()) };
         let written = portions.iter().find(|(_, portion)| !portion.events.is_empty());
         let (StoreError::Unknown, Some((stream, portion))) = (&failure, written) else { return Err(failure) };
         loop {

@@ -11,7 +11,7 @@ use arcp_tests::peer::is_terminal;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-pub type Checked<T = ()> = Result<T, String>;
+pub(crate) type Checked<T = ()> = Result<T, String>;
 
 macro_rules! ensure {
     ($what:expr, $($words:tt)+) => {
@@ -23,22 +23,22 @@ macro_rules! ensure {
 pub(crate) use ensure;
 
 /// One connection, and what was read from it.
-pub struct Conn {
-    pub io: Memory,
+pub(crate) struct Conn {
+    pub(crate) io: Memory,
     /// The number that was read last.
-    pub at: u64,
-    pub closed: Option<u16>,
+    pub(crate) at: u64,
+    pub(crate) closed: Option<u16>,
     replies: HashMap<String, Value>,
     pongs: u64,
 }
 
 impl Conn {
-    pub fn new(io: Memory) -> Self {
+    pub(crate) fn new(io: Memory) -> Self {
         Self { io, at: 0, closed: None, replies: HashMap::new(), pongs: 0 }
     }
 
     /// The next frame; `None` if none comes in time, or the connection is closed.
-    pub async fn next(&mut self, patience: Duration) -> Option<String> {
+    pub(crate) async fn next(&mut self, patience: Duration) -> Option<String> {
         if self.closed.is_some() {
             return None;
         }
@@ -51,7 +51,7 @@ impl Conn {
     }
 
     /// `false` if the connection is closed.
-    pub async fn say(&mut self, message: &Value) -> bool {
+    pub(crate) async fn say(&mut self, message: &Value) -> bool {
         let ready = timeout(Duration::from_secs(60), poll_fn(|cx| self.io.poll_ready(cx))).await;
         matches!(ready, Ok(Ok(()))) && self.io.send(message.to_string()).is_ok()
     }
@@ -59,54 +59,54 @@ impl Conn {
 
 /// What a session should see of a job.
 #[derive(Debug, Default)]
-pub struct Stream {
+pub(crate) struct Stream {
     /// The line that comes next, once that is known.
     next: Option<u64>,
     /// Whether it was followed from its first line on.
     whole: bool,
-    pub ended: bool,
+    pub(crate) ended: bool,
     /// Whether the session was to follow it no longer.
-    pub left: bool,
+    pub(crate) left: bool,
 }
 
 impl Stream {
-    pub fn left() -> Self {
+    pub(crate) fn left() -> Self {
         Self { left: true, ..Self::default() }
     }
 
-    pub fn whole() -> Self {
+    pub(crate) fn whole() -> Self {
         Self { next: Some(0), whole: true, ..Self::default() }
     }
 }
 
 /// A session, as its client knows it.
 #[derive(Default)]
-pub struct Client {
-    pub id: Option<String>,
+pub(crate) struct Client {
+    pub(crate) id: Option<String>,
     /// The token that came last.
-    pub newest: String,
+    pub(crate) newest: String,
     /// The one that was presented for it, while it should work.
-    pub before: Option<String>,
+    pub(crate) before: Option<String>,
     /// A token that no longer works once the runtime has settled.
-    pub fading: Option<String>,
+    pub(crate) fading: Option<String>,
     /// Tokens that must not work.
-    pub dead: Vec<String>,
-    pub conn: Option<Conn>,
+    pub(crate) dead: Vec<String>,
+    pub(crate) conn: Option<Conn>,
     /// Everything numbered that arrived, by its number less one.
-    pub frames: Vec<String>,
-    pub acked: u64,
+    pub(crate) frames: Vec<String>,
+    pub(crate) acked: u64,
     /// Requests to follow a job whose answers nobody heard: each may bring its terminal once more.
-    pub unheard: u64,
-    pub streams: HashMap<String, Stream>,
+    pub(crate) unheard: u64,
+    pub(crate) streams: HashMap<String, Stream>,
     next_id: u128,
 }
 
 impl Client {
-    pub fn top(&self) -> u64 {
+    pub(crate) fn top(&self) -> u64 {
         self.frames.len() as u64
     }
 
-    pub fn message(&mut self, kind: &str, payload: &Value) -> (String, Value) {
+    pub(crate) fn message(&mut self, kind: &str, payload: &Value) -> (String, Value) {
         self.next_id += 1;
         let id = MessageId::from_bits(self.next_id).to_string();
         let mut message = json!({ "arcp": "1.1", "id": id, "type": kind, "payload": payload });
@@ -118,7 +118,7 @@ impl Client {
         (id, message)
     }
 
-    pub fn hello(&mut self, resume: Option<Value>) -> Value {
+    pub(crate) fn hello(&mut self, resume: Option<Value>) -> Value {
         let mut payload = json!({
             "client": { "name": "model", "version": "1" },
             "auth": { "scheme": "bearer", "token": ALICE },
@@ -134,7 +134,7 @@ impl Client {
     }
 
     /// Takes a frame of `conn`: what is numbered must fit what is known.
-    pub fn take(&mut self, conn: &mut Conn, text: String) -> Checked {
+    pub(crate) fn take(&mut self, conn: &mut Conn, text: String) -> Checked {
         let frame: Value = serde_json::from_str(&text).map_err(|e| e.to_string())?;
         ensure!(frame["session_id"].as_str() == self.id.as_deref(), "a frame of another session");
         let Some(seq) = frame["event_seq"].as_u64() else {
@@ -178,7 +178,7 @@ impl Client {
     }
 
     /// Reads at most `most` frames, and no longer than frames come one after the other.
-    pub async fn read(&mut self, most: usize) -> Checked {
+    pub(crate) async fn read(&mut self, most: usize) -> Checked {
         let Some(mut conn) = self.conn.take() else { return Ok(()) };
         let mut result = Ok(());
         for _ in 0..most {
@@ -194,7 +194,7 @@ impl Client {
 
     /// Sends a message, and waits for the reply to it and for the pong behind it. `Ok(None)` if the
     /// connection ended first, or there is no reply.
-    pub async fn ask(&mut self, kind: &str, payload: Value) -> Checked<Option<Value>> {
+    pub(crate) async fn ask(&mut self, kind: &str, payload: Value) -> Checked<Option<Value>> {
         let (id, message) = self.message(kind, &payload);
         let (_, ping) = self.message("session.ping", &json!({ "nonce": "n", "sent_at": "" }));
         let with_reply = matches!(kind, "job.submit" | "job.subscribe" | "session.list_jobs");

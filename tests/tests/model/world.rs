@@ -14,10 +14,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::client::{Checked, Client, Conn, Stream, ensure};
 
-pub type Stack = Auth<BearerTokens, Runtime>;
+pub(crate) type Stack = Auth<BearerTokens, Runtime>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     None,
     Memory,
     Flaky,
@@ -25,7 +25,7 @@ pub enum Kind {
 
 /// What goes wrong at the store.
 #[derive(Debug, Clone, Copy)]
-pub enum Hiccup {
+pub(crate) enum Hiccup {
     Applied,
     Unapplied,
     Unavailable,
@@ -38,7 +38,7 @@ type Orders = UnboundedReceiver<u64>;
 
 /// The strings of the puppets.
 #[derive(Default)]
-pub struct Strings {
+pub(crate) struct Strings {
     jobs: Mutex<HashMap<String, UnboundedSender<u64>>>,
     starts: Mutex<HashMap<u64, u64>>,
 }
@@ -52,11 +52,11 @@ impl Strings {
     }
 
     /// How often an agent was started for each key.
-    pub fn starts(&self) -> HashMap<u64, u64> {
+    pub(crate) fn starts(&self) -> HashMap<u64, u64> {
         self.starts.lock().unwrap().clone()
     }
 
-    pub fn order(&self, job: &str, lines: u64) {
+    pub(crate) fn order(&self, job: &str, lines: u64) {
         if let Some(orders) = self.jobs.lock().unwrap().get(job) {
             let _ = orders.send(lines);
         }
@@ -78,30 +78,30 @@ async fn puppet(strings: Arc<Strings>, input: Value, job: Job) -> Result<Value, 
     Ok(json!({ "emitted": emitted }))
 }
 
-pub struct World {
-    pub kind: Kind,
+pub(crate) struct World {
+    pub(crate) kind: Kind,
     config: Config,
     flaky: Option<Arc<FlakyStore<Arc<MemoryStore>>>>,
     store: Option<Arc<dyn Store>>,
     process: Option<Arc<Process>>,
     server: Option<Memories<Stack>>,
-    pub strings: Arc<Strings>,
+    pub(crate) strings: Arc<Strings>,
     /// Whether the store may have failed since it was last healed.
-    pub ill: bool,
+    pub(crate) ill: bool,
     /// Whether jobs may have ended in another way than by themselves.
-    pub rough: bool,
+    pub(crate) rough: bool,
     /// Whether jobs that ended may be forgotten.
-    pub old: bool,
+    pub(crate) old: bool,
     /// The jobs by their keys.
-    pub jobs: HashMap<u64, String>,
+    pub(crate) jobs: HashMap<u64, String>,
     /// Keys whose job was told to end.
-    pub ending: HashSet<u64>,
+    pub(crate) ending: HashSet<u64>,
     /// Keys whose job may be there although nobody heard of it.
-    pub lost: HashSet<u64>,
+    pub(crate) lost: HashSet<u64>,
 }
 
 impl World {
-    pub async fn new(kind: Kind) -> Self {
+    pub(crate) async fn new(kind: Kind) -> Self {
         let memory = Arc::new(MemoryStore::default());
         let flaky = (kind == Kind::Flaky).then(|| Arc::new(FlakyStore::new(memory.clone())));
         let store: Option<Arc<dyn Store>> = match (&flaky, kind) {
@@ -135,7 +135,7 @@ impl World {
     }
 
     /// Starts a process, until that works.
-    pub async fn start(&mut self) {
+    pub(crate) async fn start(&mut self) {
         let strings = self.strings.clone();
         let agent = agent_fn(move |input: Value, job: Job| puppet(strings.clone(), input, job));
         let mut tries = 0;
@@ -153,7 +153,7 @@ impl World {
         self.server = Some(Memories::of(runtime.layer(AuthLayer::new(tokens())), &self.config));
     }
 
-    pub async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         if let Some(process) = &self.process {
             process.kill();
         }
@@ -162,7 +162,7 @@ impl World {
         self.start().await;
     }
 
-    pub fn hiccup(&mut self, hiccup: Hiccup) {
+    pub(crate) fn hiccup(&mut self, hiccup: Hiccup) {
         let Some(flaky) = &self.flaky else { return };
         let pause = StoreError::Unavailable { retry_after: Duration::from_millis(20) };
         match hiccup {
@@ -179,7 +179,7 @@ impl World {
     }
 
     /// From now on the store works.
-    pub async fn heal(&mut self) {
+    pub(crate) async fn heal(&mut self) {
         if let Some(flaky) = &self.flaky {
             flaky.heal();
         }
@@ -187,12 +187,12 @@ impl World {
         self.ill = false;
     }
 
-    pub fn connect(&self, capacity: usize) -> Conn {
+    pub(crate) fn connect(&self, capacity: usize) -> Conn {
         Conn::new(self.server.as_ref().unwrap().transport(capacity).0)
     }
 
     /// Opens a session, or continues one. The answer is returned; a welcome has been taken in.
-    pub async fn greet(
+    pub(crate) async fn greet(
         &mut self,
         client: &mut Client,
         resume: Option<(Value, u64)>,
@@ -211,7 +211,7 @@ impl World {
             let id = answer["session_id"].as_str().map(str::to_owned);
             ensure!(client.id.is_none() || client.id == id, "a resume gave another session");
             client.id = id;
-            client.newest = answer["payload"]["resume_token"].as_str().unwrap_or_default().to_owned();
+            answer["payload"]["resume_token"].as_str().unwrap_or_default().clone_into(&mut client.newest);
             conn.at = from;
             client.conn = Some(conn);
         }
@@ -219,7 +219,7 @@ impl World {
     }
 
     /// A submit under key `key`.
-    pub async fn submit(&mut self, client: &mut Client, key: u64) -> Checked {
+    pub(crate) async fn submit(&mut self, client: &mut Client, key: u64) -> Checked {
         let fresh = !self.lost.contains(&key) && !self.jobs.contains_key(&key);
         let Some(reply) = client.ask("job.submit", submit(key)).await? else {
             self.lost.insert(key);
@@ -242,7 +242,7 @@ impl World {
 
     /// A session is to follow a job: from its first line on, or from now on. If it does already,
     /// nothing changes.
-    pub fn follow(&self, client: &mut Client, key: u64, whole: bool) {
+    pub(crate) fn follow(&self, client: &mut Client, key: u64, whole: bool) {
         let Some(job) = self.jobs.get(&key) else { return };
         if client.streams.get(job).is_none_or(|stream| stream.ended || stream.left) {
             let stream = if whole { Stream::whole() } else { Stream::default() };
@@ -254,6 +254,6 @@ impl World {
     }
 }
 
-pub fn submit(key: u64) -> Value {
+pub(crate) fn submit(key: u64) -> Value {
     json!({ "agent": "puppet", "input": { "key": key }, "idempotency_key": format!("key {key}") })
 }
