@@ -3,10 +3,12 @@
 
 pub mod agents;
 pub mod peer;
+pub mod process;
 pub mod server;
 pub mod wire;
 
 pub use peer::{ALL, Peer, features};
+pub use process::Process;
 pub use server::{Memories, Server, guarded, runtime, tokens};
 pub use wire::Wire;
 

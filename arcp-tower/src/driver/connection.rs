@@ -113,7 +113,7 @@ where
         let mut shutdown = pin!(shutdown.cancelled());
         let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
         poll_fn(|cx| {
-            self.cx.register(cx);
+            self.delivery.attachment.register(cx);
             if self.closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
                 self.close(Close::new(Close::RESTART, "the runtime is stopping"));
             }

@@ -101,7 +101,11 @@ impl Delivery {
                     }
                     // A store that fails closes the connection; it never makes a replay shorter.
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(close_for(&e))),
-                    Poll::Ready(Ok(events)) => self.loaded(events, &what),
+                    Poll::Ready(Ok(events)) => {
+                        self.loaded(events, &what);
+                        // What is ready now goes before anything new is numbered.
+                        continue;
+                    }
                 },
             }
             if let Some(run) = self.attachment.replay.front().cloned() {

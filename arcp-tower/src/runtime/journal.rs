@@ -81,8 +81,7 @@ impl Journal {
             bytes = bytes.saturating_sub(portion.events.iter().map(|e| e.payload.as_str().len()).sum());
             portions.push((stream, portion));
         }
-        let ops = portions.iter().map(|(stream, portion)| self.append(stream, portion)).collect();
-        match self.commit(principal, ops).await {
+        match self.commit(principal, &portions).await {
             Ok(()) => {
                 let done =
                     |(stream, portion): (Arc<JobStream>, Portion)| stream.written(&portion).then_some(stream);
@@ -91,9 +90,10 @@ impl Journal {
             Err(_) if portions.len() > 1 => {
                 // One of them may have spoilt it for the others.
                 let mut again = Vec::new();
-                for (stream, portion) in portions {
-                    let alone = self.commit(principal, vec![self.append(&stream, &portion)]).await;
-                    again.extend(settle(stream, &portion, alone).await);
+                for alone in portions {
+                    let done = self.commit(principal, std::slice::from_ref(&alone)).await;
+                    let (stream, portion) = alone;
+                    again.extend(settle(stream, &portion, done).await);
                 }
                 again
             }
@@ -118,9 +118,28 @@ impl Journal {
         }
     }
 
-    async fn commit(&self, principal: &Principal, ops: Vec<Op>) -> Result<(), StoreError> {
+    /// One commit. When nobody knows whether it happened, the store is read until it says so: what
+    /// is there must not be taken back.
+    async fn commit(
+        &self,
+        principal: &Principal,
+        portions: &[(Arc<JobStream>, Portion)],
+    ) -> Result<(), StoreError> {
+        let ops = portions.iter().map(|(stream, portion)| self.append(stream, portion)).collect();
         let batch = Batch { id: random::bits(), principal: principal.name().to_owned(), ops };
-        commit_patiently(self.store.clone(), batch).await.map(drop)
+        let Err(failure) = commit_patiently(self.store.clone(), batch).await else { return Ok(()) };
+        let written = portions.iter().find(|(_, portion)| !portion.events.is_empty());
+        let (StoreError::Unknown, Some((stream, portion))) = (&failure, written) else { return Err(failure) };
+        loop {
+            match self.store.job(principal.name(), stream.job_id()).await {
+                Ok(Some(row)) if row.head > portion.after => return Ok(()),
+                Ok(_) => return Err(failure),
+                Err(error) => {
+                    tracing::warn!(%error, "whether events were kept is not known yet");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
     }
 }
 

@@ -75,9 +75,9 @@ async fn fresh(
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
         let row = SessionRow { epoch: 1, ..cx.row(None) };
-        if let Err(e) = put(journal, row, 0).await {
+        if let Err(e) = put(journal, row, 0).await.and_then(|new| new.then_some(()).ok_or_else(contended)) {
             runtime.0.sessions.remove(&cx);
-            return Err(refused(&e));
+            return Err(e);
         }
         cx.stored(1);
     }
@@ -101,6 +101,11 @@ async fn resume(
 ) -> Result<(Attachment, String), Error> {
     let ResumeRequest { session_id, token, last_event_seq, .. } = request;
     let presented = digest(&token);
+    let attach_error = |e| match e {
+        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
+        AttachError::BelowFloor => expired(),
+        AttachError::Stale => contended(),
+    };
     let (tokens, token) = Tokens::rotate(presented);
     let _alone = runtime.0.sessions.resuming(&presented, session_id.as_ref()).await;
     let Some(journal) = &runtime.0.journal else {
@@ -111,8 +116,37 @@ async fn resume(
         let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(attach_error)?;
         return Ok((attachment, token));
     };
+    // What the store says is what holds: a connection before this one may have numbered what it
+    // could not keep.
+    let row = row_of(journal, session_id.as_ref(), presented).await?.ok_or_else(expired)?;
+    let stored = Tokens { current: row.token, previous: row.previous_token };
+    let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
+    if row.principal != principal.name() || !stored.accept(&presented) || over {
+        return Err(expired());
+    }
+    // A message that arrived under the newest token may not have been written down yet.
+    let here = runtime.0.sessions.find(Some(&row.id), &presented).map(|cx| cx.tokens());
+    if here.is_some_and(|here| here.current == row.token && !here.accept(&presented)) {
+        return Err(expired());
+    }
+    if last_event_seq > row.head {
+        return Err(attach_error(AttachError::Ahead));
+    }
+    // Before anything is changed: a resume that is refused must not disturb who has the session.
+    let page = journal.store.runs(&row.id, last_event_seq, 1).await.map_err(|e| refused(&e))?;
+    if page.floor > last_event_seq {
+        return Err(expired());
+    }
+    let epoch = row.epoch + 1;
     let row =
-        take_over(journal, session_id.as_ref(), last_event_seq, &principal, (presented, tokens)).await?;
+        SessionRow { epoch, token: tokens.current, previous_token: tokens.previous, expires_at: None, ..row };
+    if !put(journal, row.clone(), epoch - 1).await? {
+        return Err(contended());
+    }
+    // Until then the connection before this one may have numbered something; and while this one
+    // waited for the store, the next may have come.
+    let row = journal.store.session(&row.id).await.map_err(|e| refused(&e))?;
+    let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
     let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
         cx
@@ -126,58 +160,10 @@ async fn resume(
     Ok((attachment, token))
 }
 
-fn attach_error(e: AttachError) -> Error {
-    match e {
-        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
-        AttachError::BelowFloor => expired(),
-    }
-}
-
-/// How often a resume tries again that another one of the same session got ahead of.
-const TRIES: usize = 8;
-
-/// Makes the connection that `presented` this token the one that writes for the session. What the
-/// store says is what holds: a connection before this one may have numbered what it could not keep.
-async fn take_over(
-    journal: &Journal,
-    session_id: Option<&SessionId>,
-    last_event_seq: u64,
-    principal: &Principal,
-    (presented, tokens): (Hash, Tokens),
-) -> Result<SessionRow, Error> {
-    let mut failure = expired();
-    for _ in 0..TRIES {
-        let row = row_of(journal, session_id, presented).await?.ok_or_else(expired)?;
-        let stored = Tokens { current: row.token, previous: row.previous_token };
-        let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
-        if row.principal != principal.name() || !stored.accept(&presented) || over {
-            return Err(expired());
-        }
-        if last_event_seq > row.head {
-            return Err(attach_error(AttachError::Ahead));
-        }
-        // Before anything is changed: a resume that is refused must not disturb who has the session.
-        let page = journal.store.runs(&row.id, last_event_seq, 1).await.map_err(|e| refused(&e))?;
-        if page.floor > last_event_seq {
-            return Err(expired());
-        }
-        let before = row.epoch;
-        let row = SessionRow {
-            epoch: before + 1,
-            token: tokens.current,
-            previous_token: tokens.previous,
-            expires_at: None,
-            ..row
-        };
-        match put(journal, row.clone(), before).await {
-            Ok(()) => return Ok(row),
-            // A client that gave up on a resume may be back before that resume is through. Its token
-            // may still be good, so it must not be told that the session is gone.
-            Err(e @ StoreError::Fenced { .. }) => failure = refused(&e),
-            Err(e) => return Err(refused(&e)),
-        }
-    }
-    Err(failure)
+/// Two connections want the session at once, perhaps two attempts of the same client. Who lost must
+/// not think that it is gone; who is still there tries again.
+fn contended() -> Error {
+    Error::new(Code::InternalError, "the session is being resumed elsewhere; try again").with_retryable(true)
 }
 
 /// A session that was not in memory.
@@ -202,11 +188,15 @@ async fn row_of(journal: &Journal, id: Option<&SessionId>, token: Hash) -> Resul
     row.map_err(|e| refused(&e))
 }
 
-/// Writes a session's row.
-async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<(), StoreError> {
+/// Writes a session's row. `false` if another connection took it over before.
+async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
     let principal = row.principal.clone();
     let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
-    commit_patiently(journal.store.clone(), batch).await.map(drop)
+    match commit_patiently(journal.store.clone(), batch).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Fenced { .. }) => Ok(false),
+        Err(e) => Err(refused(&e)),
+    }
 }
 
 fn welcome(

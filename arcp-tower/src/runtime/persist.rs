@@ -13,20 +13,25 @@ const TRIES: u32 = 8;
 /// happened is repeated under the same id: the store sees to it that it happens once.
 ///
 /// # Errors
-/// The last one. After [`StoreError::Unknown`] only a read can tell.
+/// The last one; but [`StoreError::Unknown`] if any try may have done it. Then only a read can tell.
 pub(crate) async fn commit_patiently(store: Arc<dyn Store>, batch: Batch) -> Result<Committed, StoreError> {
-    let mut wait = Duration::from_millis(10);
-    for _ in 1..TRIES {
+    let (mut wait, mut known) = (Duration::from_millis(10), true);
+    let mut tries = 0;
+    loop {
         let failure = match store.commit(batch.clone()).await {
             Err(e @ (StoreError::Full | StoreError::Unknown)) => (e, wait),
             Err(e @ StoreError::Unavailable { retry_after }) => (e, retry_after.max(wait)),
             done => return done,
         };
+        known &= failure.0 != StoreError::Unknown;
+        tries += 1;
+        if tries == TRIES {
+            return Err(if known { failure.0 } else { StoreError::Unknown });
+        }
         tracing::warn!(error = %failure.0, "a commit is repeated");
         tokio::time::sleep(failure.1).await;
         wait = (wait * 2).min(Duration::from_secs(1));
     }
-    store.commit(batch).await
 }
 
 /// What a client is told of a failure of the store.

@@ -6,7 +6,8 @@ use std::time::Duration;
 use arcp_core::agent::AgentRef;
 use arcp_core::idempotency::fingerprint;
 use arcp_core::job::Status;
-use arcp_core::store::{Batch, FeedRow, IdempotencyRow, JobRow, Op, OpResult};
+use arcp_core::session::FeedId;
+use arcp_core::store::{Batch, Committed, FeedRow, IdempotencyRow, JobRow, Op, OpResult, StoreError};
 use arcp_core::wire::job::{Accepted, Submit};
 use arcp_core::{Code, Envelope, Error, Feature, JobId, Json, MessageType, TraceId};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use tower_layer::Layer as _;
 
 use super::body::JobBody;
 use super::registry::JobRecord;
-use super::{Commands, JobStream, Publish, commit_patiently, refused, supervise};
+use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, supervise};
 use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
 use crate::service::{Response, SessionCtx};
@@ -38,11 +39,16 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     if let Some(key) = &ready.key
         && let Some(held) = runtime.0.registry.take_key(session.principal(), key.clone())
     {
-        let known = runtime.0.registry.visible(session.principal(), &held.job);
-        return repeat(commands, message, &held, key, known).map(|(reply, _)| reply);
+        return repeat(
+            commands,
+            message,
+            &held,
+            key,
+            runtime.0.registry.visible(session.principal(), &held.job),
+        );
     }
     let key = ready.key.clone();
-    start(commands, message, ready).inspect_err(|_| {
+    enlist(commands, &ready).and_then(|feed| start(commands, message, ready, feed)).inspect_err(|_| {
         if let Some(key) = key {
             // A submit that failed must not burn its key.
             runtime.0.registry.free_key(session.principal(), &key.key);
@@ -75,22 +81,42 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     ops.push(Op::PutJob { row });
     ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
-    let done = commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
+    // Before the commit: what it is refused for must not be kept, and whoever finds the job in the
+    // store finds its log here.
+    let feed = enlist(commands, &ready)?;
+    let done = match commit_patiently(journal.store.clone(), batch).await {
+        // It may have happened: the store is asked.
+        Err(e @ StoreError::Unknown) => match journal.store.job(session.principal().name(), &record.id).await
+        {
+            Ok(Some(_)) => Ok(Committed::default()),
+            _ => Err(e),
+        },
+        done => done,
+    };
+    let done = done.inspect_err(|_| delist(commands, &ready)).map_err(|e| refused(&e))?;
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
+        delist(commands, &ready);
         let known = super::known(runtime, session.principal(), &held.job).await.ok();
-        let (reply, followed) = repeat(commands, message, held, key, known)?;
-        // What the session follows from now on, it follows after a restart, too.
-        if let Some(next) = followed {
-            let principal = session.principal().name().to_owned();
-            let feed = FeedRow { job: held.job.clone(), principal: principal.clone(), next, own: false };
-            let ops =
-                vec![Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed }];
-            let batch = Batch { id: random::bits(), principal, ops };
-            commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
+        let followed = session.follows(&held.job);
+        let response = repeat(commands, message, held, key, known)?;
+        if !followed {
+            keep_feed(commands, journal, &held.job).await?;
         }
-        return Ok(reply);
+        return Ok(response);
     }
-    start(commands, message, ready)
+    start(commands, message, ready, feed)
+}
+
+/// Keeps that a session follows somebody's job from now on: it does after a resume, too.
+async fn keep_feed(commands: &Commands, journal: &Journal, job: &JobId) -> Result<(), Error> {
+    let session = &commands.session;
+    let Some(next) = session.cursor_of(job) else { return Ok(()) };
+    let principal = session.principal().name().to_owned();
+    let feed = FeedRow { job: job.clone(), principal: principal.clone(), next, own: false };
+    let op = Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed };
+    let batch = Batch { id: random::bits(), principal, ops: vec![op] };
+    let kept = commit_patiently(journal.store.clone(), batch).await.map(drop);
+    kept.inspect_err(|_| _ = session.unfollow(job)).map_err(|e| refused(&e))
 }
 
 /// Checks a submit, without any effect.
@@ -172,16 +198,27 @@ fn check(commands: &Commands, submit: &Submit) -> Result<Option<Duration>, Error
     }
 }
 
-/// Takes the job in, and starts it once its acceptance is on its way.
-fn start(commands: &Commands, message: &Envelope, ready: Ready) -> Result<Response, Error> {
+/// Takes the job in, if its principal and its session may have one more.
+fn enlist(commands: &Commands, ready: &Ready) -> Result<FeedId, Error> {
+    let Commands { runtime, session } = commands;
+    runtime.0.registry.insert(&ready.record)?;
+    session.follow(&ready.record.log, 1, true).ok_or_else(|| {
+        runtime.0.registry.remove(&ready.record);
+        Error::limit("the session follows as many jobs as it may")
+    })
+}
+
+/// The job will not be.
+fn delist(commands: &Commands, ready: &Ready) {
+    commands.session.unfollow(&ready.record.id);
+    commands.runtime.0.registry.remove(&ready.record);
+}
+
+/// Starts the job once its acceptance is on its way.
+fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
     let inner = &*runtime.0;
     let Ready { record, mut accepted, trace_id, input, agent_ref, agent, max_runtime, .. } = ready;
-    inner.registry.insert(&record)?;
-    let Some(feed) = session.follow(&record.log, 1, true) else {
-        inner.registry.remove(&record);
-        return Err(Error::limit("the session follows as many jobs as it may"));
-    };
     accepted.request_id.clone_from(&message.id);
     let reply = Envelope::new(MessageType::Accepted, &accepted)?;
     let reply = reply.with_job(record.id.clone()).with_trace(Some(trace_id));
@@ -220,15 +257,14 @@ pub(super) fn job_of(
     })
 }
 
-/// The answer to a submit whose key was used: the same acceptance, and then what there is to come. And
-/// the event from which on the session follows the job, if it did not before.
+/// The answer to a submit whose key was used: the same acceptance, and then what there is to come.
 fn repeat(
     commands: &Commands,
     message: &Envelope,
     held: &IdempotencyRow,
     asked: &IdempotencyRow,
     job: Option<Arc<JobRecord>>,
-) -> Result<(Response, Option<u64>), Error> {
+) -> Result<Response, Error> {
     let session = &commands.session;
     if held.fingerprint != asked.fingerprint {
         let e = Error::new(Code::DuplicateKey, "payload.idempotency_key: was used with other parameters");
@@ -238,14 +274,14 @@ fn repeat(
     accepted.request_id.clone_from(&message.id);
     let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
-    let Some(job) = job else { return Ok((reply, None)) };
+    let Some(job) = job else { return Ok(reply) };
     job.control(session.id());
     if session.follows(&job.id) {
-        return Ok((reply, None));
+        return Ok(reply);
     }
     let (head, _, ended) = job.log.extent();
     let next = if ended { head } else { head + 1 };
-    let Some(feed) = session.follow(&job.log, next, false) else { return Ok((reply, None)) };
+    let Some(feed) = session.follow(&job.log, next, false) else { return Ok(reply) };
     let session = session.clone();
-    Ok((reply.then(move || session.tell(feed)), Some(next)))
+    Ok(reply.then(move || session.tell(feed)))
 }

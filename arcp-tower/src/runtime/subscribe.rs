@@ -26,7 +26,7 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     audit(commands, &wanted.job_id, record.is_some());
     let record = record.ok_or_else(|| not_found(&wanted.job_id))?;
     let numbers = numbers_in_memory(&record, &wanted);
-    begin(commands, message, &record, &wanted, numbers, true).map(|(response, _)| response)
+    begin(commands, message, &record, &wanted, numbers, true)
 }
 
 pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
@@ -48,18 +48,20 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
             None => Numbers { last: 0, next: 1 },
         }
     };
-    let (response, followed) = begin(commands, message, &record, &wanted, numbers, false)?;
+    let followed = session.follows(&wanted.job_id);
+    let response = begin(commands, message, &record, &wanted, numbers, false)?;
     // The feed and the audit are kept before the reply says so.
     let mut ops =
         vec![Op::Audit { at: clock::wall(), record: audit_record(commands, &wanted.job_id, true)? }];
-    if let Some(next) = followed {
+    // What is followed already moves with each commit of the connection.
+    if !followed && let Some(next) = session.cursor_of(&wanted.job_id) {
         let (principal, own) = (record.principal.name().to_owned(), false);
         let feed = FeedRow { job: record.id.clone(), principal, next, own };
         ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     }
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
     if let Err(e) = commit_patiently(journal.store.clone(), batch).await {
-        if followed.is_some() {
+        if !followed {
             session.unfollow(&wanted.job_id);
         }
         return Err(refused(&e));
@@ -93,7 +95,6 @@ fn numbers_of(outbox: &Outbox, wanted: &Wanted) -> Numbers {
     Numbers { last: outbox.last_of(&wanted.job_id), next }
 }
 
-/// The reply, and the event from which on the session follows the job, if it did not before.
 fn begin(
     commands: &Commands,
     message: &Envelope,
@@ -101,7 +102,7 @@ fn begin(
     wanted: &Wanted,
     numbers: Numbers,
     only_memory: bool,
-) -> Result<(Response, Option<u64>), Error> {
+) -> Result<Response, Error> {
     let session = &commands.session;
     let (head, oldest, ended) = record.log.extent();
     // The terminal of a job that has ended is always delivered: without it nobody would know.
@@ -127,13 +128,12 @@ fn begin(
     let session = session.clone();
     // The record is held until then: a job that came from the store is nobody else's.
     let record = record.clone();
-    let response = Response::one(reply.with_trace(Some(record.log.trace_id()))).then(move || {
+    Ok(Response::one(reply.with_trace(Some(record.log.trace_id()))).then(move || {
         if let Some(feed) = feed {
             session.tell(feed);
         }
         drop(record);
-    });
-    Ok((response, feed.map(|_| next)))
+    }))
 }
 
 /// Every decision leaves a record (§14).

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
+use std::task::Context;
 
 use arcp_core::event::EventId;
 use arcp_core::session::{FeedId, Placed, Run};
@@ -72,6 +73,15 @@ impl Attachment {
         lock(&self.cx.0.state).epoch == self.epoch
     }
 
+    /// Wakes this connection when there is something to send. A connection that lost the session
+    /// must not take the place of the one that has it: that one would never be woken.
+    pub(crate) fn register(&self, cx: &Context<'_>) {
+        let state = lock(&self.cx.0.state);
+        if state.epoch == self.epoch {
+            self.cx.0.window.register(cx);
+        }
+    }
+
     /// Renders an event under its number.
     pub(crate) fn encode(&self, event: &Event, event_seq: u64) -> String {
         let shared = &*self.cx.0;
@@ -87,7 +97,10 @@ impl Attachment {
 
     /// Frames up to `event_seq` were handed to the transport.
     pub(crate) fn handed(&self, event_seq: u64) {
-        lock(&self.cx.0.state).outbox.handed(event_seq);
+        let mut state = lock(&self.cx.0.state);
+        if state.epoch == self.epoch {
+            state.outbox.handed(event_seq);
+        }
     }
 
     /// Numbers the next event. Numbers are given under the lock that a take-over needs, so a

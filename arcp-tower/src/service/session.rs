@@ -205,6 +205,12 @@ impl SessionCtx {
         lock(&self.0.state).stored_epoch = epoch;
     }
 
+    /// The event of a job that it will be sent next.
+    pub(crate) fn cursor_of(&self, job_id: &JobId) -> Option<u64> {
+        let state = lock(&self.0.state);
+        state.outbox.feed_of(job_id).and_then(|feed| state.outbox.cursor(feed))
+    }
+
     /// Takes what a store says of it, without a connection.
     pub(crate) fn restore(&self, remembered: Remembered) {
         let mut state = lock(&self.0.state);
@@ -338,10 +344,6 @@ impl SessionCtx {
         true
     }
 
-    pub(crate) fn register(&self, cx: &Context<'_>) {
-        self.0.window.register(cx);
-    }
-
     /// Begins a connection that has everything up to `last_event_seq`, whatever connection has the
     /// session now. `remembered` replaces what is in memory by what a store says.
     ///
@@ -355,6 +357,10 @@ impl SessionCtx {
         remembered: Option<Remembered>,
     ) -> Result<Attachment, AttachError> {
         let mut state = lock(&self.0.state);
+        // Another connection may have come while the store was read: what was read is old.
+        if remembered.as_ref().is_some_and(|remembered| remembered.epoch < state.stored_epoch) {
+            return Err(AttachError::Stale);
+        }
         let outbox = remembered.as_ref().map_or(&state.outbox, |remembered| &remembered.outbox);
         if last_event_seq > outbox.head() {
             return Err(AttachError::Ahead);
@@ -429,6 +435,8 @@ pub(crate) enum AttachError {
     Ahead,
     /// What followed it is no longer kept.
     BelowFloor,
+    /// Another connection took it over meanwhile.
+    Stale,
 }
 
 impl fmt::Debug for SessionCtx {
