@@ -1,5 +1,7 @@
 //! What a store remembers: resume in memory and across restarts, with nothing lost (§6.3, §7.2, §8.3).
 
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a failed test")]
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -149,8 +149,11 @@ impl Registry {
             }
             let Some((_, id, bytes)) = jobs.ended.pop_front() else { break };
             jobs.ended_bytes -= bytes;
-            if let Some(job) = jobs.by_id.remove(&id) {
-                // A session may still hold the log for a replay; it is refused one from now on.
+            if let Some(job) = jobs.by_id.remove(&id)
+                && many
+            {
+                // A session may still hold the log for a replay; it is refused one from now on. Time
+                // alone is no reason: what was not acknowledged outlives it (§6.5).
                 job.log.forget();
             }
         }
