@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arcp_client::{Client, JobError, JobHandle, NotResumed, Reason, RequestError, Status};
+use arcp_client::{Client, JobError, JobEvent, JobHandle, NotResumed, Reason, RequestError, Status};
 use arcp_core::Code;
 use arcp_core::transport::Close;
 use arcp_core::wire::event::EventBody;
@@ -17,6 +17,13 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 const OTHER: &str = "job_01J00000000000000000000001";
+
+fn text(event: JobEvent) -> String {
+    match event.body {
+        EventBody::Thought(thought) => thought.text,
+        other => panic!("{other:?}"),
+    }
+}
 
 async fn seqs(job: &mut JobHandle, count: usize) -> Vec<u64> {
     job.take(count).map(|event| event.unwrap().event_seq.unwrap()).collect().await
@@ -204,12 +211,12 @@ async fn attempts_come_at_growing_random_waits_until_the_window_is_over() {
         assert!(wait <= most + Duration::from_millis(1), "wait {n} is {wait:?}");
     }
     let long: Duration = at.windows(2).skip(8).map(|pair| pair[1] - pair[0]).sum();
-    let mean = long / (at.len() as u32 - 9);
+    let mean = long / (u32::try_from(at.len()).unwrap() - 9);
     assert!((3_000..7_000).contains(&mean.as_millis()), "full jitter: {mean:?}");
     assert!((600..601).contains(&start.elapsed().as_secs()), "the welcome's window");
     let (lost, why) = not_resumed(end.reason());
     assert!(matches!(lost, Reason::Lost(_)));
-    let tried = ups.load(Ordering::Relaxed) as u32 - 1;
+    let tried = u32::try_from(ups.load(Ordering::Relaxed)).unwrap() - 1;
     assert!(matches!(why, NotResumed::GaveUp { attempts, .. } if *attempts == tried), "{why}");
 }
 
@@ -425,22 +432,14 @@ async fn events_of_a_submit_whose_acceptance_was_lost_reach_its_handle() {
         };
         let (job, _fake) = tokio::join!(submit, replay);
         let mut job = job.unwrap();
-        if ends_badly {
-            match job.result().await.unwrap_err() {
-                JobError::Ended(failure) => assert_eq!(failure.error.code(), Code::BudgetExhausted),
-                other => panic!("{other}"),
+        let texts = job.by_ref().map(|event| text(event.unwrap())).collect::<Vec<_>>();
+        let texts = timeout(Duration::from_secs(60), texts).await.expect("an end");
+        match job.result().await {
+            Ok(_) => assert_eq!((ends_badly, &*texts), (false, &["0".to_owned(), "1".to_owned()][..])),
+            Err(JobError::Ended(failure)) => {
+                assert_eq!((ends_badly, failure.error.code()), (true, Code::BudgetExhausted));
             }
-        } else {
-            let texts: Vec<_> = job
-                .by_ref()
-                .map(|event| match event.unwrap().body {
-                    EventBody::Thought(thought) => thought.text,
-                    other => panic!("{other:?}"),
-                })
-                .collect()
-                .await;
-            assert_eq!(texts, ["0", "1"]);
-            job.result().await.unwrap();
+            Err(other) => panic!("{other}"),
         }
         sleep(Duration::from_secs(1)).await;
         let point = client.resume_point().unwrap();
