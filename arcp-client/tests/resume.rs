@@ -3,17 +3,19 @@
 
 mod fake;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use arcp_client::{Client, JobError, JobEvent, JobHandle, NotResumed, Reason, RequestError, Status};
 use arcp_core::Code;
-use arcp_core::transport::Close;
+use arcp_core::transport::{Close, Received, Transport as _, WebSocket, WsLimits};
 use arcp_core::wire::event::EventBody;
 use fake::{Fake, JOB, Runtime, reachable, resumable, running};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 const OTHER: &str = "job_01J00000000000000000000001";
@@ -474,4 +476,34 @@ async fn a_request_made_without_a_connection_waits_for_one_as_long_as_it_may() {
     };
     let (job, _fake) = tokio::join!(waiting, accept);
     assert_eq!(job.unwrap().id().as_str(), OTHER);
+}
+
+#[tokio::test]
+async fn it_reconnects_over_websocket_to_the_same_address() {
+    async fn welcome(listener: &TcpListener, welcome: String) -> (WebSocket<TcpStream>, Value) {
+        let (io, _) = listener.accept().await.unwrap();
+        let ws = tokio_tungstenite::accept_async(io).await.unwrap();
+        let mut ws = WebSocket::server(ws.into_inner(), WsLimits::default()).await;
+        let Received::Frame(hello) = poll_fn(|cx| ws.poll_recv(cx)).await.unwrap() else { panic!("a hello") };
+        poll_fn(|cx| ws.poll_ready(cx)).await.unwrap();
+        ws.send(welcome).unwrap();
+        poll_fn(|cx| ws.poll_flush(cx)).await.unwrap();
+        (ws, serde_json::from_str(&hello).unwrap())
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/arcp", listener.local_addr().unwrap());
+    let mut config = arcp_client::ClientConfig::default();
+    config.backoff_first = Duration::ZERO;
+    let connect = Client::builder(&url).token("secret").config(config).connect();
+    let (client, (ws, _)) = tokio::join!(connect, welcome(&listener, fake::welcome(&[])));
+    let client = client.unwrap();
+    let mut status = client.status();
+    drop(ws);
+    let (_ws, hello) = welcome(&listener, fake::again(&[])).await;
+    assert_eq!(hello["payload"]["auth"]["token"], "secret", "never by the resume token alone");
+    assert_eq!(hello["payload"]["resume"]["resume_token"], "rt");
+    while client.resume_point().unwrap().resume_token != "rt2" {
+        status.changed().await.unwrap();
+    }
+    assert_eq!(client.resume_point().unwrap().url, Some(url));
 }
