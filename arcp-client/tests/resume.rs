@@ -3,20 +3,29 @@
 
 mod fake;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arcp_client::{Client, JobError, JobHandle, NotResumed, Reason, RequestError, Status};
+use arcp_client::{Client, JobError, JobEvent, JobHandle, NotResumed, Reason, RequestError, Status};
 use arcp_core::Code;
-use arcp_core::transport::Close;
+use arcp_core::transport::{Close, Received, Transport as _, WebSocket, WsLimits};
 use arcp_core::wire::event::EventBody;
 use fake::{Fake, JOB, Runtime, reachable, resumable, running};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, advance, sleep, timeout};
 
 const OTHER: &str = "job_01J00000000000000000000001";
+
+fn text(event: JobEvent) -> String {
+    match event.body {
+        EventBody::Thought(thought) => thought.text,
+        other => panic!("{other:?}"),
+    }
+}
 
 async fn seqs(job: &mut JobHandle, count: usize) -> Vec<u64> {
     job.take(count).map(|event| event.unwrap().event_seq.unwrap()).collect().await
@@ -425,22 +434,14 @@ async fn events_of_a_submit_whose_acceptance_was_lost_reach_its_handle() {
         };
         let (job, _fake) = tokio::join!(submit, replay);
         let mut job = job.unwrap();
-        if ends_badly {
-            match job.result().await.unwrap_err() {
-                JobError::Ended(failure) => assert_eq!(failure.error.code(), Code::BudgetExhausted),
-                other => panic!("{other}"),
+        let texts = job.by_ref().map(|event| text(event.unwrap())).collect::<Vec<_>>();
+        let texts = timeout(Duration::from_secs(60), texts).await.expect("an end");
+        match job.result().await {
+            Ok(_) => assert_eq!((ends_badly, &*texts), (false, &["0".to_owned(), "1".to_owned()][..])),
+            Err(JobError::Ended(failure)) => {
+                assert_eq!((ends_badly, failure.error.code()), (true, Code::BudgetExhausted));
             }
-        } else {
-            let texts: Vec<_> = job
-                .by_ref()
-                .map(|event| match event.unwrap().body {
-                    EventBody::Thought(thought) => thought.text,
-                    other => panic!("{other:?}"),
-                })
-                .collect()
-                .await;
-            assert_eq!(texts, ["0", "1"]);
-            job.result().await.unwrap();
+            Err(other) => panic!("{other}"),
         }
         sleep(Duration::from_secs(1)).await;
         let point = client.resume_point().unwrap();
@@ -475,4 +476,34 @@ async fn a_request_made_without_a_connection_waits_for_one_as_long_as_it_may() {
     };
     let (job, _fake) = tokio::join!(waiting, accept);
     assert_eq!(job.unwrap().id().as_str(), OTHER);
+}
+
+#[tokio::test]
+async fn it_reconnects_over_websocket_to_the_same_address() {
+    async fn welcome(listener: &TcpListener, welcome: String) -> (WebSocket<TcpStream>, Value) {
+        let (io, _) = listener.accept().await.unwrap();
+        let ws = tokio_tungstenite::accept_async(io).await.unwrap();
+        let mut ws = WebSocket::server(ws.into_inner(), WsLimits::default()).await;
+        let Received::Frame(hello) = poll_fn(|cx| ws.poll_recv(cx)).await.unwrap() else { panic!("a hello") };
+        poll_fn(|cx| ws.poll_ready(cx)).await.unwrap();
+        ws.send(welcome).unwrap();
+        poll_fn(|cx| ws.poll_flush(cx)).await.unwrap();
+        (ws, serde_json::from_str(&hello).unwrap())
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/arcp", listener.local_addr().unwrap());
+    let mut config = arcp_client::ClientConfig::default();
+    config.backoff_first = Duration::ZERO;
+    let connect = Client::builder(&url).token("secret").config(config).connect();
+    let (client, (ws, _)) = tokio::join!(connect, welcome(&listener, fake::welcome(&[])));
+    let client = client.unwrap();
+    let mut status = client.status();
+    drop(ws);
+    let (_ws, hello) = welcome(&listener, fake::again(&[])).await;
+    assert_eq!(hello["payload"]["auth"]["token"], "secret", "never by the resume token alone");
+    assert_eq!(hello["payload"]["resume"]["resume_token"], "rt");
+    while client.resume_point().unwrap().resume_token != "rt2" {
+        status.changed().await.unwrap();
+    }
+    assert_eq!(client.resume_point().unwrap().url, Some(url));
 }

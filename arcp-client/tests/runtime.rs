@@ -13,6 +13,7 @@ use arcp_core::transport::{Close, Memory, Received, RecvError, Transport, memory
 use arcp_core::wire::event::EventBody;
 use arcp_tower::{AgentError, AuthLayer, BearerTokens, Config, Job, Runtime, agent_fn, serve};
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
 /// Frames that a connection brings before it is cut, and frames that the runtime sends in vain.
 type Cuts = Arc<Mutex<Box<dyn FnMut() -> (usize, usize) + Send>>>;
@@ -141,7 +142,8 @@ async fn a_submit_with_a_key_whose_answer_is_lost_is_one_job_with_all_its_events
         let connect = world(Config::default(), move || cuts.next().unwrap());
         let client = connect().connect().await.unwrap();
         let mut job = client.submit("think").input(&50).idempotency_key("k").send().await.unwrap();
-        let texts: Vec<String> = job.by_ref().map(|event| text(&event.unwrap()).to_owned()).collect().await;
+        let texts = job.by_ref().map(|event| text(&event.unwrap()).to_owned()).collect::<Vec<_>>();
+        let texts = timeout(Duration::from_secs(60), texts).await.expect("all of them");
         assert_eq!(texts, (0..50).map(|n| n.to_string()).collect::<Vec<_>>(), "{in_vain} in vain");
         assert_eq!(job.result().await.unwrap().decode(), Ok(50));
         let jobs: Vec<_> = client.list_jobs(JobsFilter::new()).collect().await;
@@ -163,11 +165,7 @@ async fn a_watcher_loses_nothing_either() {
     job.next().await.unwrap().unwrap();
     let watcher = connect().connect().await.unwrap();
     let mut watched = watcher.subscribe(job.id().clone(), true).await.unwrap();
-    let texts = async {
-        let texts: Vec<String> =
-            watched.by_ref().map(|event| text(&event.unwrap()).to_owned()).collect().await;
-        texts
-    };
+    let texts = watched.by_ref().map(|event| text(&event.unwrap()).to_owned()).collect::<Vec<_>>();
     let (texts, result) = tokio::join!(texts, job.result());
     result.unwrap();
     assert_eq!(texts, (0..1000).map(|n| n.to_string()).collect::<Vec<_>>());
