@@ -5,6 +5,7 @@ pub mod agents;
 pub mod peer;
 pub mod process;
 pub mod server;
+pub mod sessions;
 pub mod wire;
 
 pub use peer::{ALL, Peer, features};

@@ -1,7 +1,7 @@
 //! A process that can be killed: the store that others see keeps what it had until then.
 
-use std::future::{Future, pending};
-use std::sync::Arc;
+use std::future::{Future, pending, ready};
+use std::sync::{Arc, Mutex};
 
 use arcp_core::store::{
     Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, RunRow, SessionRow, Store,
@@ -16,17 +16,28 @@ use tokio_util::sync::CancellationToken;
 pub struct Process {
     store: Arc<dyn Store>,
     killed: CancellationToken,
+    refused: Mutex<Option<(String, StoreError)>>,
 }
 
 impl Process {
     /// A process that lives, on `store`.
     pub fn of(store: Arc<dyn Store>) -> Self {
-        Self { store, killed: CancellationToken::new() }
+        Self { store, killed: CancellationToken::new(), refused: Mutex::default() }
     }
 
     /// Ends it, in the middle of whatever it was doing.
     pub fn kill(&self) {
         self.killed.cancel();
+    }
+
+    /// From now on every commit of `principal` fails.
+    pub fn refuse(&self, principal: &str, error: &StoreError) {
+        *self.refused.lock().unwrap() = Some((principal.to_owned(), error.clone()));
+    }
+
+    /// From now on commits go through.
+    pub fn accept(&self) {
+        *self.refused.lock().unwrap() = None;
     }
 
     fn call<'a, T, F>(&'a self, call: impl FnOnce() -> F + Send + 'a) -> StoreFuture<'a, T>
@@ -54,7 +65,11 @@ impl Store for Process {
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {
-        self.call(move || self.store.commit(batch))
+        let refused = self.refused.lock().unwrap().clone();
+        match refused.filter(|(principal, _)| *principal == batch.principal) {
+            Some((_, error)) => Box::pin(ready(Err(error))),
+            None => self.call(move || self.store.commit(batch)),
+        }
     }
 
     fn session<'a>(&'a self, id: &'a SessionId) -> StoreFuture<'a, Option<SessionRow>> {

@@ -57,6 +57,8 @@ enum Op {
         over: bool,
         capacity: usize,
     },
+    /// A resume during which a read fails.
+    ResumeOnHiccup(usize, From),
     Watch(u64, bool),
     Unwatch(u64),
     Expire,
@@ -75,19 +77,21 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Token::Flipped),
         1 => Just(Token::OfOther),
     ];
-    let from = prop_oneof![
-        6 => Just(From::Top),
-        3 => (1u64..6).prop_map(From::Less),
-        2 => Just(From::Zero),
-        1 => Just(From::TooHigh),
-    ];
+    let from = || {
+        prop_oneof![
+            6 => Just(From::Top),
+            3 => (1u64..6).prop_map(From::Less),
+            2 => Just(From::Zero),
+            1 => Just(From::TooHigh),
+        ]
+    };
     let capacity = prop_oneof![Just(0usize), Just(3), Just(64)];
     let hiccup = prop_oneof![
         3 => Just(Hiccup::Applied),
         3 => Just(Hiccup::Unapplied),
         3 => Just(Hiccup::Unavailable),
         1 => Just(Hiccup::Full),
-        3 => (1usize..4).prop_map(Hiccup::Reads),
+        6 => (0usize..10, 1usize..4).prop_map(|(pass, fail)| Hiccup::Reads(pass, fail)),
     ];
     prop_oneof![
         4 => (who(), key()).prop_map(|(who, key)| Op::Submit(who, key)),
@@ -100,14 +104,15 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (who(), 0u64..3).prop_map(|(who, how)| Op::AckAhead(who, how)),
         4 => who().prop_map(Op::Cut),
         3 => (who(), any::<bool>()).prop_map(|(who, read)| Op::CutWelcome(who, read)),
-        9 => (who(), token, from, any::<bool>(), capacity).prop_map(|(who, token, from, over, capacity)| {
+        9 => (who(), token, from(), any::<bool>(), capacity).prop_map(|(who, token, from, over, capacity)| {
             Op::Resume { who, token, from, over, capacity }
         }),
+        3 => (0usize..12, from()).prop_map(|(pass, from)| Op::ResumeOnHiccup(pass, from)),
         2 => (key(), any::<bool>()).prop_map(|(key, history)| Op::Watch(key, history)),
         1 => key().prop_map(Op::Unwatch),
         1 => Just(Op::Expire),
         2 => Just(Op::Restart),
-        3 => hiccup.prop_map(Op::Hiccup),
+        4 => hiccup.prop_map(Op::Hiccup),
     ]
 }
 
@@ -198,7 +203,10 @@ impl Model {
                 }
             }
             Op::Read(who, most) => clients[who].read(most).await?,
-            Op::Settle => self.settle().await,
+            Op::Settle => {
+                self.world.heal().await;
+                self.settle().await;
+            }
             Op::Ack(who, less) => {
                 let client = &mut clients[who];
                 let Some(at) = client.conn.as_ref().map(|conn| conn.at) else { return Ok(()) };
@@ -222,6 +230,10 @@ impl Model {
             Op::CutWelcome(who, read) => self.cut_welcome(who, read).await?,
             Op::Resume { who, token, from, over, capacity } => {
                 self.resume(who, token, from, over, capacity).await?;
+            }
+            Op::ResumeOnHiccup(pass, from) => {
+                world.hiccup(Hiccup::Reads(pass, 1));
+                self.resume(0, Token::Newest, from, false, 64).await?;
             }
             Op::Watch(key, history) => {
                 let Some(job) = world.jobs.get(&key) else { return Ok(()) };
@@ -369,11 +381,14 @@ impl Model {
         let (ill, valid) = (self.world.ill, matches!(token, Token::Newest | Token::Before));
         if code.is_empty() {
             // Whatever arrived before comes again: a success is never shorter.
-            if capacity > 0 && !ill {
+            if capacity > 0 {
+                if ill {
+                    tokio::time::sleep(Duration::from_secs(3)).await;
+                }
                 client.read(usize::MAX).await?;
-                let at = client.conn.as_ref().map_or(0, |conn| conn.at);
-                let closed = client.conn.as_ref().and_then(|conn| conn.closed);
-                ensure!(at >= top, "resumed, and sent up to {at} of {top}; closed with {closed:?}");
+                let (at, closed) = client.conn.as_ref().map_or((0, None), |conn| (conn.at, conn.closed));
+                let failed = ill && closed.is_some();
+                ensure!(at >= top || failed, "resumed, and sent up to {at} of {top}, closed: {closed:?}");
             }
             return Ok(());
         }

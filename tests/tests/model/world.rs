@@ -30,7 +30,8 @@ pub(crate) enum Hiccup {
     Unapplied,
     Unavailable,
     Full,
-    Reads(usize),
+    /// Reads fail, but not the first ones.
+    Reads(usize, usize),
 }
 
 /// How many lines a job should log next; 0 ends it.
@@ -173,7 +174,10 @@ impl World {
                 flaky.fail_commits(20, &StoreError::Full);
                 self.rough = true;
             }
-            Hiccup::Reads(n) => flaky.fail_reads(n, &pause),
+            Hiccup::Reads(pass, fail) => {
+                (0..pass).for_each(|_| flaky.plan_read(Step::pass()));
+                flaky.fail_reads(fail, &pause);
+            }
         }
         self.ill = true;
     }

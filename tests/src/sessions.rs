@@ -1,0 +1,85 @@
+//! Sessions that can be cut and continued, on a store or on none.
+
+use std::sync::Arc;
+
+use arcp_core::store::Store;
+use arcp_core::transport::Memory;
+use arcp_tower::layer::Auth;
+use arcp_tower::{AuthLayer, BearerTokens, Config, Runtime};
+use serde_json::{Value, json};
+
+use crate::peer::numbers;
+use crate::{Memories, Peer, agents, features, tokens};
+
+/// A runtime that lets [`ALICE`](crate::ALICE) and [`BOB`](crate::BOB) in.
+pub type Stack = Auth<BearerTokens, Runtime>;
+
+/// What is negotiated.
+pub const FEATURES: [&str; 6] =
+    ["ack", "subscribe", "list_jobs", "progress", "result_chunk", "agent_versions"];
+
+/// A runtime with every agent of [`agents`]. Dropping it and starting another one on the same store
+/// is a restart.
+pub async fn start(store: Option<Arc<dyn Store>>, config: &Config) -> Memories<Stack> {
+    let builder = agents::all(Runtime::builder()).config(config.clone());
+    let runtime = match store {
+        Some(store) => builder.store(store).open().await.unwrap(),
+        None => builder.build().unwrap(),
+    };
+    Memories::of(runtime.layer(AuthLayer::new(tokens())), config)
+}
+
+/// A hello of `token` that continues the session of `welcome` after `last_event_seq`.
+pub fn resume(token: &str, welcome: &Value, last_event_seq: u64) -> Value {
+    let mut hello = features(token, &FEATURES);
+    hello["resume"] = json!({
+        "session_id": welcome["session_id"],
+        "resume_token": welcome["payload"]["resume_token"],
+        "last_event_seq": last_event_seq,
+    });
+    hello
+}
+
+/// Opens a session of `token`, and keeps its welcome.
+pub async fn open(server: &Memories<Stack>, token: &str) -> (Peer<Memory>, Value) {
+    let mut peer = server.connect();
+    let welcome = peer.hello(token, &FEATURES).await;
+    (peer, welcome)
+}
+
+/// What a new connection is answered that says `hello`.
+pub async fn say(server: &Memories<Stack>, hello: Value) -> (Peer<Memory>, Value) {
+    let mut peer = server.connect();
+    let answer = peer.say_hello(hello).await;
+    if answer["type"] == "session.welcome" {
+        peer.welcomed(answer.clone());
+    }
+    (peer, answer)
+}
+
+/// Continues a session, which must succeed.
+pub async fn resumed(
+    server: &Memories<Stack>,
+    token: &str,
+    welcome: &Value,
+    last_event_seq: u64,
+) -> (Peer<Memory>, Value) {
+    let (peer, again) = say(server, resume(token, welcome, last_event_seq)).await;
+    assert_eq!(again["type"], "session.welcome", "{again}");
+    assert_eq!(again["session_id"], welcome["session_id"]);
+    (peer, again)
+}
+
+/// The code of a refusal; empty if it is none.
+pub fn code(answer: &Value) -> &str {
+    match answer["type"].as_str() {
+        Some("session.error" | "job.error") => answer["payload"]["code"].as_str().unwrap(),
+        _ => "",
+    }
+}
+
+/// Whether frames are numbered `first` and on, without a gap. A failure on thousands of numbers
+/// should not print them.
+pub fn contiguous_from(first: u64, frames: &[Value]) -> bool {
+    numbers(frames).into_iter().eq(first..first + frames.len() as u64)
+}
