@@ -101,7 +101,7 @@ async fn resume(
 ) -> Result<(Attachment, String), Error> {
     let ResumeRequest { session_id, token, last_event_seq, .. } = request;
     let presented = digest(&token);
-    let (tokens, token) = Tokens::rotate(presented);
+    let (tokens, token) = Tokens::rotate(presented, &runtime.0.secret);
     let Some(journal) = &runtime.0.journal else {
         let cx = runtime.0.sessions.find(session_id.as_ref(), &presented).ok_or_else(expired)?;
         if *cx.principal() != principal || !cx.tokens().accept(&presented) {
@@ -110,7 +110,8 @@ async fn resume(
         let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(attach_error)?;
         return Ok((attachment, token));
     };
-    let row = take_over(journal, session_id.as_ref(), last_event_seq, &principal, (presented, tokens)).await?;
+    let row =
+        take_over(journal, session_id.as_ref(), last_event_seq, &principal, (presented, tokens)).await?;
     let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
         cx

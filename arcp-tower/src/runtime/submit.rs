@@ -14,7 +14,7 @@ use tower_layer::Layer as _;
 
 use super::body::JobBody;
 use super::registry::JobRecord;
-use super::{Commands, JobStream, Publish, commit_patiently, refused, supervise};
+use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, supervise};
 use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
 use crate::service::{Response, SessionCtx};
@@ -38,13 +38,8 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     if let Some(key) = &ready.key
         && let Some(held) = runtime.0.registry.take_key(session.principal(), key.clone())
     {
-        return repeat(
-            commands,
-            message,
-            &held,
-            key,
-            runtime.0.registry.visible(session.principal(), &held.job),
-        );
+        let job = runtime.0.registry.visible(session.principal(), &held.job);
+        return Ok(repeat(commands, message, &held, key, job)?.0);
     }
     let key = ready.key.clone();
     start(commands, message, ready).inspect_err(|_| {
@@ -83,7 +78,11 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let done = commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
         let known = super::known(runtime, session.principal(), &held.job).await.ok();
-        return repeat(commands, message, held, key, known);
+        let (response, feed) = repeat(commands, message, held, key, known)?;
+        if let Some(feed) = feed {
+            keep(journal, session, feed).await?;
+        }
+        return Ok(response);
     }
     start(commands, message, ready)
 }
@@ -216,13 +215,14 @@ pub(super) fn job_of(
 }
 
 /// The answer to a submit whose key was used: the same acceptance, and then what there is to come.
+/// Where a store remembers, it has to be told what the session follows from now on.
 fn repeat(
     commands: &Commands,
     message: &Envelope,
     held: &IdempotencyRow,
     asked: &IdempotencyRow,
     job: Option<Arc<JobRecord>>,
-) -> Result<Response, Error> {
+) -> Result<(Response, Option<FeedRow>), Error> {
     let session = &commands.session;
     if held.fingerprint != asked.fingerprint {
         let e = Error::new(Code::DuplicateKey, "payload.idempotency_key: was used with other parameters");
@@ -232,14 +232,30 @@ fn repeat(
     accepted.request_id.clone_from(&message.id);
     let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
-    let Some(job) = job else { return Ok(reply) };
+    let Some(job) = job else { return Ok((reply, None)) };
     job.control(session.id());
     if session.follows(&job.id) {
-        return Ok(reply);
+        return Ok((reply, None));
     }
     let (head, _, ended) = job.log.extent();
     let next = if ended { head } else { head + 1 };
-    let Some(feed) = session.follow(&job.log, next, false) else { return Ok(reply) };
+    let Some(feed) = session.follow(&job.log, next, false) else { return Ok((reply, None)) };
+    let row = FeedRow { job: job.id.clone(), principal: job.principal.name().to_owned(), next, own: false };
     let session = session.clone();
-    Ok(reply.then(move || session.tell(feed)))
+    Ok((reply.then(move || session.tell(feed)), Some(row)))
+}
+
+/// Keeps what a repeat lets its session follow before the reply says so: else a resume would forget
+/// it.
+async fn keep(journal: &Journal, session: &SessionCtx, feed: FeedRow) -> Result<(), Error> {
+    let (job, principal) = (feed.job.clone(), session.principal().name().to_owned());
+    let op = Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed };
+    let batch = Batch { id: random::bits(), principal, ops: vec![op] };
+    match commit_patiently(journal.store.clone(), batch).await {
+        Ok(_) => Ok(()),
+        Err(e) => {
+            session.unfollow(&job);
+            Err(refused(&e))
+        }
+    }
 }

@@ -61,7 +61,13 @@ async fn main() -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(!violations.is_empty())))
 }
 
-async fn run(args: &Args, place: &Place, rng: &mut Rng, records: &Records, shared: &Arc<Shared>) -> Result<()> {
+async fn run(
+    args: &Args,
+    place: &Place,
+    rng: &mut Rng,
+    records: &Records,
+    shared: &Arc<Shared>,
+) -> Result<()> {
     let (now, watched) = watch::channel(Now { url: None, phase: Phase::Busy });
     let most = usize::try_from(args.jobs)?;
     let mut clients = JoinSet::new();

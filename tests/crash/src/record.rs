@@ -194,8 +194,7 @@ mod tests {
 
     #[test]
     fn what_is_in_order_is_no_violation() {
-        let frames =
-            [event(2, "job.event", "a"), event(1, "job.event", "b"), event(3, "job.result", "a")];
+        let frames = [event(2, "job.event", "a"), event(1, "job.event", "b"), event(3, "job.result", "a")];
         let mut record = told(&frames);
         let mut lines: Vec<String> = record.frames.values().cloned().collect();
         lines.push(event(4, "job.event", "b").to_string());

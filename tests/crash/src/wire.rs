@@ -110,7 +110,8 @@ impl Wire {
         let mut record = lock(record);
         record.token = text(&welcome["payload"]["resume_token"])?;
         record.session.clone_from(&wire.session);
-        let note = format!("is welcome with token ..{}", &record.token[record.token.len().saturating_sub(4)..]);
+        let note =
+            format!("is welcome with token ..{}", &record.token[record.token.len().saturating_sub(4)..]);
         record.note(note);
         Ok(Answer::Welcome(Box::new(wire)))
     }
