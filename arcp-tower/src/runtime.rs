@@ -76,7 +76,7 @@ struct Inner {
     journal: Option<Arc<Journal>>,
     /// Agents that take their jobs up again after a restart, as `name@version`.
     restartable: HashSet<String>,
-    /// What cursors are made with.
+    /// What cursors and resume tokens are made with.
     secret: [u8; 32],
     /// Jobs run here and not where a connection happens to be served: a host's worker may go away.
     handle: Handle,

@@ -138,6 +138,60 @@ async fn after_a_restart_the_session_is_there_and_its_job_has_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn resumes_at_the_same_time_do_not_end_the_session() {
+    for store in stores() {
+        let server = start(&store).await;
+        let (peer, welcome) = open(&server).await;
+        drop(peer);
+        // A client that gave up on a resume, and is back before the server is through with it.
+        let mut peers: Vec<_> = (0..3).map(|_| server.connect()).collect();
+        let hellos = peers.iter_mut().map(|peer| peer.say_hello(resume(&welcome, 0)));
+        for answer in futures_util::future::join_all(hellos).await {
+            assert_eq!(answer["type"], "session.welcome", "{answer}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_that_comes_late_does_not_void_the_token_of_the_one_before() {
+    for store in stores() {
+        let server = start(&store).await;
+        let (_first, welcome) = open(&server).await;
+        let (_second, newer) = resumed(&server, &welcome, 0).await;
+        let (_late, _) = resumed(&server, &welcome, 0).await;
+        let (mut peer, _) = resumed(&server, &newer, 0).await;
+        peer.works().await;
+        // Now that the newest was used, the first is of no more use.
+        let refused = server.connect().say_hello(resume(&welcome, 0)).await;
+        assert_eq!(refused["payload"]["code"], "RESUME_WINDOW_EXPIRED");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_found_by_its_key_is_followed_across_a_resume_and_a_restart() {
+    let submit =
+        json!({ "agent": "chatty", "input": { "count": 100, "delay_ms": 10 }, "idempotency_key": "k" });
+    for restart in [false, true] {
+        for store in stores() {
+            let mut server = start(&store).await;
+            let (mut owner, _) = open(&server).await;
+            let job = owner.submit_with(submit.clone()).await;
+            let (mut peer, welcome) = open(&server).await;
+            assert_eq!(peer.submit_with(submit.clone()).await, job);
+            drop(peer);
+            if restart {
+                drop((owner, server));
+                server = start(&store).await;
+            }
+            let (mut peer, _) = resumed(&server, &welcome, 0).await;
+            let frames = peer.job(&job).await;
+            let end = if restart { "job.error" } else { "job.result" };
+            assert_eq!(frames.last().unwrap()["type"], end);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stranger_cannot_resume() {
     for store in stores() {
         let server = start(&store).await;

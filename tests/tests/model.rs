@@ -174,6 +174,7 @@ impl Model {
         client.fading = None;
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm for each operation")]
     async fn step(&mut self, op: Op) -> Checked {
         let Self { world, clients } = self;
         match op {

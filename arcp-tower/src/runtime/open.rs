@@ -106,7 +106,7 @@ async fn resume(
         AttachError::BelowFloor => expired(),
         AttachError::Stale => contended(),
     };
-    let (tokens, token) = Tokens::rotate(presented);
+    let (tokens, token) = Tokens::rotate(presented, &runtime.0.secret);
     let _alone = runtime.0.sessions.resuming(&presented, session_id.as_ref()).await;
     let Some(journal) = &runtime.0.journal else {
         let cx = runtime.0.sessions.find(session_id.as_ref(), &presented).ok_or_else(expired)?;

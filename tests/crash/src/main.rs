@@ -87,7 +87,9 @@ async fn run(
             sleep(rng.millis(20..1500)).await;
         }
         server.kill().await?;
-        records.iter().for_each(|record| lock(record).note("the server was killed"));
+        for record in records {
+            lock(record).note("the server was killed");
+        }
         now.send_modify(|now| now.url = None);
         if kill % 5 == 0 {
             let frames: usize = records.iter().map(|record| lock(record).frames().len()).sum();
@@ -121,7 +123,9 @@ async fn run(
             let mut record = lock(record);
             record.check();
             let lacks = record.lacks();
-            lacks.into_iter().for_each(|what| record.violation(what));
+            for what in lacks {
+                record.violation(what);
+            }
             (record.session.clone(), record.acked)
         };
         // What was acknowledged need not be kept (§6.5).

@@ -142,7 +142,9 @@ impl Record {
                 }
             }
         }
-        found.into_iter().for_each(|what| self.violation(what));
+        for what in found {
+            self.violation(what);
+        }
     }
 
     /// Compares with what `arcp replay` printed from `after` on.
