@@ -37,6 +37,7 @@ mod clock;
 pub mod config;
 pub mod driver;
 pub mod layer;
+mod lock;
 pub mod profile;
 mod random;
 mod replay;

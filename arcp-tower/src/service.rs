@@ -1,5 +1,6 @@
 //! What the services of the stack are called with, and what they answer.
 
+mod attach;
 mod attachment;
 mod connect;
 mod emit;
@@ -7,11 +8,12 @@ mod request;
 mod session;
 mod window;
 
+pub(crate) use attach::{AttachError, Remembered};
 pub(crate) use attachment::{Attachment, Next, Numbered, Staged};
 pub use connect::{Connect, HttpInfo};
 pub use emit::Emit;
 pub use request::{After, Request, Response};
-pub(crate) use session::{AttachError, Opening, Remembered};
+pub(crate) use session::Opening;
 pub use session::{Session, SessionCtx};
 
 use tower_service::Service;

@@ -1,7 +1,7 @@
 //! The jobs that this runtime knows: those that run, and for a while those that ended.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arcp_core::job::{FinalStatus, Lifecycle, Status};
@@ -14,6 +14,7 @@ use super::JobStream;
 use crate::auth::Principal;
 use crate::clock;
 use crate::config::Config;
+use crate::lock::lock;
 use crate::service::SessionCtx;
 
 /// A job.
@@ -34,10 +35,6 @@ pub(super) struct JobRecord {
     pub(super) life: Mutex<Lifecycle>,
     /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
     pub(super) controllers: Mutex<Vec<SessionId>>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl JobRecord {

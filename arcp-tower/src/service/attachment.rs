@@ -10,7 +10,7 @@ use arcp_core::session::{FeedId, Placed, Run};
 use arcp_core::{Event, JobId};
 
 use super::SessionCtx;
-use super::session::lock;
+use crate::lock::lock;
 use crate::runtime::JobStream;
 
 /// The right to be a session's connection. Only its holder numbers events, and only until another

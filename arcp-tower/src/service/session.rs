@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Context;
 
 use arcp_core::event::EventIds;
@@ -16,6 +16,7 @@ use super::attachment::Attachment;
 use super::window::Window;
 use crate::auth::Principal;
 use crate::config::Config;
+use crate::lock::lock;
 use crate::profile::Profile;
 use crate::runtime::{Commands, JobStream, Sessions, Slot, Tokens};
 
@@ -56,7 +57,7 @@ pub(super) struct Shared {
     principal: Principal,
     features: Features,
     pub(super) profile: Arc<dyn Profile>,
-    extensions: Mutex<Arc<Extensions>>,
+    pub(super) extensions: Mutex<Arc<Extensions>>,
     secret: Hash,
     pub(super) ids: EventIds,
     max_feeds: usize,
@@ -64,7 +65,7 @@ pub(super) struct Shared {
     created_at: Timestamp,
     pub(super) state: Mutex<State>,
     pub(super) window: Window,
-    home: Weak<Sessions>,
+    pub(super) home: Weak<Sessions>,
 }
 
 /// What the session was sent, and what it follows. One lock: numbers are given, and the session is
@@ -91,20 +92,6 @@ pub(crate) struct Opening {
     pub(crate) extensions: Extensions,
     pub(crate) secret: Hash,
     pub(crate) tokens: Tokens,
-}
-
-/// What a store remembers of a session.
-pub(crate) struct Remembered {
-    pub(crate) outbox: Outbox,
-    /// The job, its next event, and whether the session submitted it.
-    pub(crate) feeds: Vec<(Arc<JobStream>, u64, bool)>,
-    /// The logs that its runs are of.
-    pub(crate) logs: Vec<Arc<JobStream>>,
-    pub(crate) epoch: u64,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl SessionCtx {
@@ -211,25 +198,6 @@ impl SessionCtx {
         state.outbox.feed_of(job_id).and_then(|feed| state.outbox.cursor(feed))
     }
 
-    /// Takes what a store says of it, without a connection.
-    pub(crate) fn restore(&self, remembered: Remembered) {
-        let mut state = lock(&self.0.state);
-        self.replace(&mut state, remembered);
-    }
-
-    fn replace(&self, state: &mut State, remembered: Remembered) {
-        let Remembered { outbox, feeds, logs, epoch } = remembered;
-        for (stream, slot) in std::mem::take(&mut state.streams).into_values() {
-            stream.unwatch(slot);
-        }
-        state.outbox = outbox;
-        state.logs = logs;
-        state.stored_epoch = epoch;
-        for (stream, next, own) in feeds {
-            self.add_feed(state, &stream, next, own);
-        }
-    }
-
     pub(crate) fn tokens(&self) -> Tokens {
         lock(&self.0.state).tokens
     }
@@ -288,7 +256,13 @@ impl SessionCtx {
         Some(self.add_feed(&mut state, stream, next, own))
     }
 
-    fn add_feed(&self, state: &mut State, stream: &Arc<JobStream>, next: u64, own: bool) -> FeedId {
+    pub(super) fn add_feed(
+        &self,
+        state: &mut State,
+        stream: &Arc<JobStream>,
+        next: u64,
+        own: bool,
+    ) -> FeedId {
         let feed = state.outbox.follow(stream.job_id().clone(), next, own);
         let slot = stream.watch(self, feed);
         state.streams.insert(feed, (stream.clone(), slot));
@@ -344,99 +318,9 @@ impl SessionCtx {
         true
     }
 
-    /// Begins a connection that has everything up to `last_event_seq`, whatever connection has the
-    /// session now. `remembered` replaces what is in memory by what a store says.
-    ///
-    /// # Errors
-    /// What is wrong with the number; the session is untouched.
-    pub(crate) fn attach(
-        &self,
-        last_event_seq: u64,
-        tokens: Tokens,
-        extensions: Option<Extensions>,
-        remembered: Option<Remembered>,
-    ) -> Result<Attachment, AttachError> {
-        let mut state = lock(&self.0.state);
-        // Another connection may have come while the store was read: what was read is old.
-        if remembered.as_ref().is_some_and(|remembered| remembered.epoch < state.stored_epoch) {
-            return Err(AttachError::Stale);
-        }
-        let outbox = remembered.as_ref().map_or(&state.outbox, |remembered| &remembered.outbox);
-        if last_event_seq > outbox.head() {
-            return Err(AttachError::Ahead);
-        }
-        let logs = remembered.as_ref().map_or(&state.logs, |remembered| &remembered.logs);
-        let replay = outbox.replay(last_event_seq);
-        let kept = |run: &arcp_core::session::Run| {
-            let log = logs.iter().find(|log| *log.job_id() == run.job_id);
-            log.is_some_and(|log| log.reaches(run.from))
-        };
-        // A hole among what was acknowledged is as good as a floor above it.
-        let mut next = last_event_seq + 1;
-        let whole = replay.iter().all(|run| {
-            let follows = run.first == next;
-            next = run.first + run.len;
-            follows
-        });
-        if last_event_seq < outbox.floor() || !whole || !replay.iter().all(kept) {
-            return Err(AttachError::BelowFloor);
-        }
-        if let Some(remembered) = remembered {
-            self.replace(&mut state, remembered);
-        }
-        state.outbox.attach(last_event_seq);
-        state.epoch += 1;
-        state.attached = true;
-        let before = std::mem::replace(&mut state.tokens, tokens);
-        let epoch = state.epoch;
-        self.0.window.attach();
-        let feeds: Vec<FeedId> = state.streams.keys().copied().collect();
-        let logs = state.logs.clone();
-        drop(state);
-        if let Some(extensions) = extensions {
-            *lock(&self.0.extensions) = Arc::new(extensions);
-        }
-        if let Some(home) = self.0.home.upgrade() {
-            home.rotated(self, &before);
-        }
-        // Whatever was told to the connection before this one, it may not have sent.
-        for feed in feeds {
-            self.tell(feed);
-        }
-        let logs = logs.into_iter().filter(|log| replay.iter().any(|run| run.job_id == *log.job_id()));
-        let logs = logs.map(|log| (log.job_id().clone(), log)).collect();
-        Ok(Attachment::new(self.clone(), epoch, replay.into(), logs))
-    }
-
-    /// The session is over: it follows nothing, and cannot be resumed.
-    pub(crate) fn end(&self) {
-        let mut state = lock(&self.0.state);
-        let streams = std::mem::take(&mut state.streams);
-        for (feed, (stream, slot)) in streams {
-            state.outbox.unfollow(feed);
-            stream.unwatch(slot);
-        }
-        state.logs.clear();
-        state.epoch += 1;
-        state.attached = false;
-        drop(state);
-        self.0.window.detach();
-    }
-
     pub(super) fn home(&self) -> Option<Arc<Sessions>> {
         self.0.home.upgrade()
     }
-}
-
-/// Why a session cannot be continued from a number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AttachError {
-    /// It was never sent.
-    Ahead,
-    /// What followed it is no longer kept.
-    BelowFloor,
-    /// Another connection took it over meanwhile.
-    Stale,
 }
 
 impl fmt::Debug for SessionCtx {

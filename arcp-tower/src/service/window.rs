@@ -9,7 +9,7 @@ use arcp_core::session::FeedId;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Semaphore;
 
-use super::session::lock;
+use crate::lock::lock;
 
 /// Credits, room, and news.
 pub(super) struct Window {

@@ -1,0 +1,133 @@
+//! Taking a session over: by its first connection, by the next one, and from a store (§6.3).
+
+use std::sync::Arc;
+
+use arcp_core::session::{FeedId, Outbox};
+use http::Extensions;
+
+use super::SessionCtx;
+use super::attachment::Attachment;
+use super::session::State;
+use crate::lock::lock;
+use crate::runtime::{JobStream, Tokens};
+
+/// What a store remembers of a session.
+pub(crate) struct Remembered {
+    pub(crate) outbox: Outbox,
+    /// The job, its next event, and whether the session submitted it.
+    pub(crate) feeds: Vec<(Arc<JobStream>, u64, bool)>,
+    /// The logs that its runs are of.
+    pub(crate) logs: Vec<Arc<JobStream>>,
+    pub(crate) epoch: u64,
+}
+
+/// Why a session cannot be continued from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AttachError {
+    /// It was never sent.
+    Ahead,
+    /// What followed it is no longer kept.
+    BelowFloor,
+    /// Another connection took it over meanwhile.
+    Stale,
+}
+
+impl SessionCtx {
+    /// Takes what a store says of it, without a connection.
+    pub(crate) fn restore(&self, remembered: Remembered) {
+        let mut state = lock(&self.0.state);
+        self.replace(&mut state, remembered);
+    }
+
+    fn replace(&self, state: &mut State, remembered: Remembered) {
+        let Remembered { outbox, feeds, logs, epoch } = remembered;
+        for (stream, slot) in std::mem::take(&mut state.streams).into_values() {
+            stream.unwatch(slot);
+        }
+        state.outbox = outbox;
+        state.logs = logs;
+        state.stored_epoch = epoch;
+        for (stream, next, own) in feeds {
+            self.add_feed(state, &stream, next, own);
+        }
+    }
+
+    /// Begins a connection that has everything up to `last_event_seq`, whatever connection has the
+    /// session now. `remembered` replaces what is in memory by what a store says.
+    ///
+    /// # Errors
+    /// What is wrong with the number; the session is untouched.
+    pub(crate) fn attach(
+        &self,
+        last_event_seq: u64,
+        tokens: Tokens,
+        extensions: Option<Extensions>,
+        remembered: Option<Remembered>,
+    ) -> Result<Attachment, AttachError> {
+        let mut state = lock(&self.0.state);
+        // Another connection may have come while the store was read: what was read is old.
+        if remembered.as_ref().is_some_and(|remembered| remembered.epoch < state.stored_epoch) {
+            return Err(AttachError::Stale);
+        }
+        let outbox = remembered.as_ref().map_or(&state.outbox, |remembered| &remembered.outbox);
+        if last_event_seq > outbox.head() {
+            return Err(AttachError::Ahead);
+        }
+        let logs = remembered.as_ref().map_or(&state.logs, |remembered| &remembered.logs);
+        let replay = outbox.replay(last_event_seq);
+        let kept = |run: &arcp_core::session::Run| {
+            let log = logs.iter().find(|log| *log.job_id() == run.job_id);
+            log.is_some_and(|log| log.reaches(run.from))
+        };
+        // A hole among what was acknowledged is as good as a floor above it.
+        let mut next = last_event_seq + 1;
+        let whole = replay.iter().all(|run| {
+            let follows = run.first == next;
+            next = run.first + run.len;
+            follows
+        });
+        if last_event_seq < outbox.floor() || !whole || !replay.iter().all(kept) {
+            return Err(AttachError::BelowFloor);
+        }
+        if let Some(remembered) = remembered {
+            self.replace(&mut state, remembered);
+        }
+        state.outbox.attach(last_event_seq);
+        state.epoch += 1;
+        state.attached = true;
+        let before = std::mem::replace(&mut state.tokens, tokens);
+        let epoch = state.epoch;
+        self.0.window.attach();
+        let feeds: Vec<FeedId> = state.streams.keys().copied().collect();
+        let logs = state.logs.clone();
+        drop(state);
+        if let Some(extensions) = extensions {
+            *lock(&self.0.extensions) = Arc::new(extensions);
+        }
+        if let Some(home) = self.0.home.upgrade() {
+            home.rotated(self, &before);
+        }
+        // Whatever was told to the connection before this one, it may not have sent.
+        for feed in feeds {
+            self.tell(feed);
+        }
+        let logs = logs.into_iter().filter(|log| replay.iter().any(|run| run.job_id == *log.job_id()));
+        let logs = logs.map(|log| (log.job_id().clone(), log)).collect();
+        Ok(Attachment::new(self.clone(), epoch, replay.into(), logs))
+    }
+
+    /// The session is over: it follows nothing, and cannot be resumed.
+    pub(crate) fn end(&self) {
+        let mut state = lock(&self.0.state);
+        let streams = std::mem::take(&mut state.streams);
+        for (feed, (stream, slot)) in streams {
+            state.outbox.unfollow(feed);
+            stream.unwatch(slot);
+        }
+        state.logs.clear();
+        state.epoch += 1;
+        state.attached = false;
+        drop(state);
+        self.0.window.detach();
+    }
+}
