@@ -371,7 +371,12 @@ impl SessionCtx {
             let log = logs.iter().find(|log| *log.job_id() == run.job_id);
             log.is_some_and(|log| log.reaches(run.from))
         };
-        if last_event_seq < outbox.floor() || !replay.iter().all(kept) {
+        // Its own jobs went on without a connection, perhaps beyond what their logs hold.
+        let ahead = |(feed, (stream, _)): (&FeedId, &(Arc<JobStream>, Slot))| {
+            state.outbox.is_own(*feed) && state.outbox.cursor(*feed).is_some_and(|next| !stream.reaches(next))
+        };
+        let gap = remembered.is_none() && state.streams.iter().any(ahead);
+        if gap || last_event_seq < outbox.floor() || !replay.iter().all(kept) {
             return Err(AttachError::BelowFloor);
         }
         if let Some(remembered) = remembered {
