@@ -155,6 +155,11 @@ impl Outbox {
         self.feeds.get(&feed).map(|feed| feed.next)
     }
 
+    /// Whether a feed is of a job that this session submitted.
+    pub fn is_own(&self, feed: FeedId) -> bool {
+        self.feeds.get(&feed).is_some_and(|feed| feed.own)
+    }
+
     /// How many jobs are followed: those whose terminal message was not sent yet.
     pub fn feeds(&self) -> usize {
         self.feeds.len()

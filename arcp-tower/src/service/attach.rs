@@ -32,6 +32,15 @@ pub(crate) enum AttachError {
     Stale,
 }
 
+impl State {
+    /// Whether a job of its own went on without a connection beyond what its log holds.
+    fn left_behind(&self) -> bool {
+        self.streams.iter().any(|(feed, (stream, _))| {
+            self.outbox.is_own(*feed) && self.outbox.cursor(*feed).is_some_and(|next| !stream.reaches(next))
+        })
+    }
+}
+
 impl SessionCtx {
     /// Takes what a store says of it, without a connection.
     pub(crate) fn restore(&self, remembered: Remembered) {
@@ -86,7 +95,8 @@ impl SessionCtx {
             next = run.first + run.len;
             follows
         });
-        if last_event_seq < outbox.floor() || !whole || !replay.iter().all(kept) {
+        let gap = remembered.is_none() && state.left_behind();
+        if gap || last_event_seq < outbox.floor() || !whole || !replay.iter().all(kept) {
             return Err(AttachError::BelowFloor);
         }
         if let Some(remembered) = remembered {

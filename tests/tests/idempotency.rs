@@ -1,0 +1,247 @@
+//! A submit that is repeated (§7.2, ruling 26): one job, whoever asks how often and however the
+//! parameters are written. Each on no store and on one.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use arcp_core::store::{MemoryStore, Store};
+use arcp_core::transport::Memory;
+use arcp_tests::sessions::{FEATURES, Stack, code, open, resumed, start};
+use arcp_tests::{ALICE, BOB, Memories, Peer, tokens};
+use arcp_tower::{AuthLayer, Config, Job, Runtime, agent_fn};
+use serde_json::{Value, json};
+
+fn stores() -> [Option<Arc<dyn Store>>; 2] {
+    [None, Some(Arc::new(MemoryStore::default()))]
+}
+
+async fn servers(config: &Config) -> Vec<Memories<Stack>> {
+    let mut servers = Vec::new();
+    for store in stores() {
+        servers.push(start(store, config).await);
+    }
+    servers
+}
+
+async fn ask(peer: &mut Peer<Memory>, payload: Value) -> Value {
+    let id = peer.send("job.submit", payload).await;
+    peer.reply(&id).await
+}
+
+/// Submits a payload as it is written.
+async fn ask_raw(peer: &mut Peer<Memory>, payload: &str) -> Value {
+    let (id, message) = peer.message("job.submit", &json!("HERE"));
+    peer.send_text(message.to_string().replace("\"HERE\"", payload)).await;
+    peer.reply(&id).await
+}
+
+async fn jobs(peer: &mut Peer<Memory>) -> usize {
+    let id = peer.send("session.list_jobs", json!({ "limit": 1000 })).await;
+    peer.reply(&id).await["payload"]["jobs"].as_array().unwrap().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_parameters_however_they_are_written_are_the_same_job() {
+    for server in servers(&Config::default()).await {
+        let (mut peer, _) = open(&server, ALICE).await;
+        let written = [
+            r#"{"agent":"echo","input":{"a":1,"b":[2,"x"]},"idempotency_key":"k"}"#,
+            r#"{"idempotency_key":"k","input":{"b":[2,"x"],"a":1},"agent":"echo"}"#,
+            r#"{ "agent" : "echo", "input" : { "a" : 1.0, "b" : [ 20e-1, "\u0078" ] }, "idempotency_key" : "k" }"#,
+            r#"{"agent":"echo","input":{"a":1,"b":[2,"x"]},"idempotency_key":"k","lease_request":{}}"#,
+        ];
+        let mut jobs = Vec::new();
+        for payload in written {
+            let accepted = ask_raw(&mut peer, payload).await;
+            assert_eq!(accepted["type"], "job.accepted", "{payload}");
+            jobs.push(accepted["job_id"].clone());
+        }
+        assert!(jobs.iter().all(|job| *job == jobs[0]), "{jobs:?}");
+        let other = [
+            r#"{"agent":"echo","input":{"a":1,"b":["x",2]},"idempotency_key":"k"}"#,
+            r#"{"agent":"echo","input":{"a":1.0000000000000000001,"b":[2,"x"]},"idempotency_key":"k"}"#,
+            r#"{"agent":"echo@2.0.0","input":{"a":1,"b":[2,"x"]},"idempotency_key":"k"}"#,
+            r#"{"agent":"slow","input":{"a":1,"b":[2,"x"]},"idempotency_key":"k"}"#,
+            r#"{"agent":"echo","input":{"a":1,"b":[2,"x"]},"idempotency_key":"k","max_runtime_sec":9}"#,
+        ];
+        for payload in other {
+            let refused = ask_raw(&mut peer, payload).await;
+            assert_eq!(code(&refused), "DUPLICATE_KEY", "{payload}");
+            assert_eq!(refused["payload"]["details"]["existing_job_id"], jobs[0]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_default_version_does_not_make_a_repeat_another_request() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "k" });
+    let mut jobs = Vec::new();
+    for newest in ["echo@1.0.0", "echo@3.0.0"] {
+        let echo = || agent_fn(|input: Value, _: Job| async move { Ok(input) });
+        let builder = Runtime::builder().agent("echo@1.0.0", echo());
+        let builder = if newest == "echo@1.0.0" { builder } else { builder.agent(newest, echo()) };
+        let runtime = builder.store(store.clone()).open().await.unwrap();
+        let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &Config::default());
+        let mut peer = server.open(ALICE, &FEATURES).await;
+        let accepted = ask(&mut peer, submit.clone()).await;
+        assert_eq!(accepted["payload"]["agent"], "echo@1.0.0");
+        jobs.push(accepted["job_id"].clone());
+    }
+    assert_eq!(jobs[0], jobs[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_submits_at_once_are_one_job_and_each_hears_its_end() {
+    for store in stores() {
+        let starts = Arc::new(AtomicUsize::new(0));
+        let counted = starts.clone();
+        let agent = agent_fn(move |_: Value, _: Job| {
+            counted.fetch_add(1, Ordering::SeqCst);
+            async { Ok("done") }
+        });
+        let builder = Runtime::builder().agent("once", agent);
+        let runtime = match store {
+            Some(store) => builder.store(store).open().await.unwrap(),
+            None => builder.build().unwrap(),
+        };
+        let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &Config::default());
+        let mut tasks = Vec::new();
+        for _ in 0..50 {
+            let server = server.clone();
+            tasks.push(tokio::spawn(async move {
+                let mut peer = server.open(ALICE, &FEATURES).await;
+                let submit = json!({ "agent": "once", "input": 1, "idempotency_key": "k" });
+                let mut ids = Vec::new();
+                for _ in 0..20 {
+                    ids.push(peer.send("job.submit", submit.clone()).await);
+                }
+                let mut jobs = Vec::new();
+                for id in ids {
+                    jobs.push(peer.reply(&id).await["job_id"].as_str().unwrap().to_owned());
+                }
+                let end = peer.job(&jobs[0]).await;
+                assert_eq!(end.last().unwrap()["payload"]["result"], "done");
+                jobs
+            }));
+        }
+        let mut all = Vec::new();
+        for task in tasks {
+            all.extend(task.await.unwrap());
+        }
+        assert_eq!(all.len(), 1000);
+        assert!(all.iter().all(|job| *job == all[0]));
+        assert_eq!(starts.load(Ordering::SeqCst), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_held_across_a_restart_and_across_a_resume() {
+    let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+    let server = start(Some(store.clone()), &Config::default()).await;
+    let (mut peer, welcome) = open(&server, ALICE).await;
+    let submit = json!({ "agent": "echo", "input": { "a": 1 }, "idempotency_key": "k" });
+    let first = ask(&mut peer, submit.clone()).await;
+    let job = first["job_id"].as_str().unwrap().to_owned();
+    let end = peer.job(&job).await;
+    drop((peer, server));
+    let server = start(Some(store), &Config::default()).await;
+    let (mut same, _) = resumed(&server, ALICE, &welcome, 1).await;
+    let (mut other, _) = open(&server, ALICE).await;
+    for peer in [&mut same, &mut other] {
+        let again = ask(peer, submit.clone()).await;
+        for field in ["job_id", "agent", "accepted_at", "lease", "trace_id"] {
+            assert_eq!(again["payload"][field], first["payload"][field], "{field}");
+        }
+        let repeated = peer.job(&job).await;
+        assert_eq!(repeated.len(), 1, "the terminal, and nothing else");
+        assert_eq!(repeated[0]["payload"], end[0]["payload"]);
+    }
+    assert_eq!(jobs(&mut other).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_of_principals_do_not_meet() {
+    for server in servers(&Config::default()).await {
+        let (mut alice, _) = open(&server, ALICE).await;
+        let (mut bob, _) = open(&server, BOB).await;
+        let hers = ask(&mut alice, json!({ "agent": "echo", "input": 1, "idempotency_key": "k" })).await;
+        let his = ask(&mut bob, json!({ "agent": "echo", "input": 2, "idempotency_key": "k" })).await;
+        assert_eq!(his["type"], "job.accepted");
+        assert!(his["job_id"] != hers["job_id"]);
+        let end = bob.job(his["job_id"].as_str().unwrap()).await;
+        assert_eq!(end[0]["payload"]["result"], 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_submit_that_failed_does_not_burn_its_key() {
+    for server in servers(&Config::default().with(|c| (c.max_jobs, c.max_feeds) = (2, 4))).await {
+        let (mut peer, _) = open(&server, ALICE).await;
+        for bad in [
+            json!({ "agent": "nobody", "input": 1, "idempotency_key": "k" }),
+            json!({ "agent": "typed", "input": 1, "idempotency_key": "k" }),
+            json!({ "agent": "echo", "input": 1, "idempotency_key": "k", "max_runtime_sec": 0 }),
+        ] {
+            assert!(!code(&ask(&mut peer, bad).await).is_empty());
+        }
+        let slow = peer.submit("slow", json!({ "ms": 60_000 })).await;
+        peer.submit("slow", json!({ "ms": 60_000 })).await;
+        let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "k" });
+        let refused = ask(&mut peer, submit.clone()).await;
+        assert_eq!(refused["payload"]["details"]["reason"], "limit");
+        assert_eq!(jobs(&mut peer).await, 2, "a job that was refused is not listed");
+        peer.job(&slow).await;
+        let job = peer.submit_with(submit).await;
+        assert_eq!(peer.job(&job).await[0]["payload"]["result"], 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_none_is_refused_by_name() {
+    for server in servers(&Config::default()).await {
+        let (mut peer, _) = open(&server, ALICE).await;
+        for bad in [json!(""), json!("x".repeat(257)), json!("x".repeat(1 << 20)), json!("a\0b"), json!(7)] {
+            let refused =
+                ask(&mut peer, json!({ "agent": "echo", "input": 1, "idempotency_key": bad })).await;
+            assert_eq!(code(&refused), "INVALID_REQUEST");
+            assert!(refused["payload"]["message"].as_str().unwrap().contains("idempotency_key"));
+        }
+        let longest = json!({ "agent": "echo", "input": 1, "idempotency_key": "x".repeat(256) });
+        peer.submit_with(longest).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_whose_time_is_over_is_free() {
+    // The wall clock says when, so the time is none at all.
+    for server in servers(&Config::default().with(|c| c.key_lifetime = Duration::ZERO)).await {
+        let (mut peer, _) = open(&server, ALICE).await;
+        let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "k" });
+        let first = peer.submit_with(submit.clone()).await;
+        assert_ne!(peer.submit_with(submit).await, first);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_repeated_the_submit_hears_the_job_and_may_cancel_it() {
+    for server in servers(&Config::default()).await {
+        let (mut first, _) = open(&server, ALICE).await;
+        let (mut second, welcome) = open(&server, ALICE).await;
+        let (mut third, _) = open(&server, ALICE).await;
+        let submit = json!({ "agent": "slow", "input": {}, "idempotency_key": "k" });
+        let job = first.submit_with(submit.clone()).await;
+        first.kind("job.event").await;
+        assert_eq!(second.submit_with(submit).await, job);
+        assert_eq!(code(&third.cancel(&job).await), "PERMISSION_DENIED");
+        // It goes on after a resume.
+        drop(second);
+        let (mut second, _) = resumed(&server, ALICE, &welcome, 0).await;
+        assert_eq!(second.cancel(&job).await["type"], "job.cancelled");
+        for peer in [&mut first, &mut second] {
+            assert_eq!(peer.job(&job).await.last().unwrap()["payload"]["code"], "CANCELLED");
+        }
+    }
+}
