@@ -20,7 +20,10 @@ const FEATURES: [&str; 6] = ["ack", "subscribe", "list_jobs", "progress", "resul
 
 /// A runtime on a store. Dropping it and starting another one is a restart.
 async fn start(store: &Arc<dyn Store>) -> Memories<Stack> {
-    let config = Config::default();
+    start_with(store, Config::default()).await
+}
+
+async fn start_with(store: &Arc<dyn Store>, config: Config) -> Memories<Stack> {
     let builder = agents::all(Runtime::builder()).config(config.clone()).store(store.clone());
     let runtime = builder.open().await.unwrap();
     Memories::of(runtime.layer(AuthLayer::new(tokens())), &config)
@@ -187,6 +190,27 @@ async fn a_job_that_was_found_by_its_key_is_followed_across_a_resume_and_a_resta
             let frames = peer.job(&job).await;
             let end = if restart { "job.error" } else { "job.result" };
             assert_eq!(frames.last().unwrap()["type"], end);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_that_a_store_has_is_replayed_however_few_logs_a_session_holds() {
+    for store in stores() {
+        let config = || Config::default().with(|config| config.max_session_logs = 2);
+        let server = start_with(&store, config()).await;
+        let (mut peer, welcome) = open(&server).await;
+        for i in 0..6 {
+            peer.submit("echo", json!(i)).await;
+        }
+        let open = peer.submit("chatty", json!({ "count": 100_000, "delay_ms": 100 })).await;
+        peer.pick(|frame| frame["job_id"] == open && frame["payload"]["kind"] == "log").await;
+        drop((peer, server));
+        let server = start_with(&store, config()).await;
+        for _ in 0..2 {
+            let (mut peer, _) = resumed(&server, &welcome, 0).await;
+            let frames = peer.job(&open).await;
+            assert_eq!(frames.last().unwrap()["type"], "job.error");
         }
     }
 }

@@ -147,7 +147,8 @@ async fn resume(
     // waited for the store, the next may have come.
     let row = journal.store.session(&row.id).await.map_err(|e| refused(&e))?;
     let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
-    let remembered = recall::remembered(runtime, &*journal.store, &row).await.map_err(|e| refused(&e))?;
+    let remembered = recall::remembered(runtime, &*journal.store, &row, last_event_seq).await;
+    let remembered = remembered.map_err(|e| refused(&e))?;
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
         cx
     } else {

@@ -35,11 +35,13 @@ pub(super) async fn outbox(
     Ok(Outbox::restore(row.features, max_runs, head, row.acked, runs.skip(skip)))
 }
 
-/// Everything that is needed to go on with a session.
+/// Everything that is needed to go on with a session from number `from`: only the logs that will be
+/// replayed are looked up, since a session that does not acknowledge has any number of them.
 pub(super) async fn remembered(
     runtime: &Runtime,
     store: &dyn Store,
     row: &SessionRow,
+    from: u64,
 ) -> Result<Remembered, StoreError> {
     let outbox = outbox(store, row, runtime.0.config.max_runs).await?;
     let mut logs: HashMap<JobId, Arc<JobStream>> = HashMap::new();
@@ -51,9 +53,8 @@ pub(super) async fn remembered(
             feeds.push((log, feed.next, feed.own));
         }
     }
-    let jobs: Vec<JobId> = outbox.runs().map(|run| run.job_id.clone()).collect();
-    for job in jobs {
-        log(runtime, store, &principal, &job, &mut logs).await?;
+    for run in outbox.replay(from) {
+        log(runtime, store, &principal, &run.job_id, &mut logs).await?;
     }
     Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
 }

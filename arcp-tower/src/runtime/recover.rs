@@ -86,7 +86,7 @@ async fn run_again(
     } else {
         let cx = open::recalled(runtime, &session, http::Extensions::new());
         runtime.0.sessions.insert(&cx)?;
-        let remembered = recall::remembered(runtime, store, &session).await.map_err(failed)?;
+        let remembered = recall::remembered(runtime, store, &session, session.head).await.map_err(failed)?;
         cx.restore(remembered);
         runtime.0.sessions.detached(&cx, cx.epoch());
         cx

@@ -266,6 +266,10 @@ impl SessionCtx {
         let feed = state.outbox.follow(stream.job_id().clone(), next, own);
         let slot = stream.watch(self, feed);
         state.streams.insert(feed, (stream.clone(), slot));
+        if state.stored_epoch > 0 {
+            // A store has all logs; those that a resume needs are looked up for it.
+            return feed;
+        }
         if !state.logs.iter().rev().any(|log| log.job_id() == stream.job_id()) {
             state.logs.push(stream.clone());
         }
