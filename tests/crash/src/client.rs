@@ -18,6 +18,8 @@ use crate::work::Work;
 const KNOWN: usize = 64;
 /// How long what is left of a connection is read that was given up.
 const TAIL: Duration = Duration::from_secs(10);
+/// The close code of a server that failed.
+const INTERNAL: u16 = 1011;
 const NEVER: Duration = Duration::from_secs(3600);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -244,6 +246,9 @@ impl Client {
 }
 
 fn closed(shared: &Shared, record: &Mutex<Record>, code: Code) {
+    if code == Some(INTERNAL) {
+        lock(record).violation("the server could not go on with a connection");
+    }
     lock(record).note(format!("closed with {code:?}"));
     if let Some(code) = code {
         *lock(&shared.counts).closes.entry(code).or_default() += 1;
