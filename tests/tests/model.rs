@@ -236,34 +236,8 @@ impl Model {
                 world.hiccup(Hiccup::Reads(pass, 1));
                 self.resume(0, Token::Newest, from, false, 64).await?;
             }
-            Op::Watch(key, history) => {
-                let Some(job) = world.jobs.get(&key) else { return Ok(()) };
-                let client = &mut clients[1];
-                let wanted = json!({ "job_id": job, "history": history });
-                let reply = client.ask("job.subscribe", wanted).await?;
-                if reply.is_some_and(|reply| reply["type"] == "job.subscribed") {
-                    // It may follow the job already, by a repeat that nobody heard of.
-                    let whole = history && client.unheard == 0;
-                    world.follow(client, key, whole);
-                } else {
-                    client.unheard += 1;
-                    let closed = client.conn.as_ref().is_none_or(|conn| conn.closed.is_some());
-                    ensure!(closed || world.ill || world.old, "a subscription is refused");
-                }
-            }
-            Op::Unwatch(key) => {
-                let Some(job) = world.jobs.get(&key).cloned() else { return Ok(()) };
-                let refusal = clients[1].ask("job.unsubscribe", json!({ "job_id": job })).await?;
-                let client = &mut clients[1];
-                // It may not watch its own.
-                if refusal.is_none()
-                    && client.conn.is_some()
-                    && let Some(stream) = client.streams.get_mut(&job)
-                    && !stream.ended
-                {
-                    *stream = Stream::left();
-                }
-            }
+            Op::Watch(key, history) => self.watch(key, history).await?,
+            Op::Unwatch(key) => self.unwatch(key).await?,
             Op::Expire => {
                 self.world.old |= self.world.kind == Kind::None;
                 tokio::time::sleep(Duration::from_secs(700)).await;
@@ -283,6 +257,40 @@ impl Model {
             Op::Hiccup(hiccup) => world.hiccup(hiccup),
         }
         self.look()
+    }
+
+    async fn watch(&mut self, key: u64, history: bool) -> Checked {
+        let Self { world, clients } = self;
+        let Some(job) = world.jobs.get(&key) else { return Ok(()) };
+        let client = &mut clients[1];
+        let wanted = json!({ "job_id": job, "history": history });
+        let reply = client.ask("job.subscribe", wanted).await?;
+        if reply.is_some_and(|reply| reply["type"] == "job.subscribed") {
+            // It may follow the job already, by a repeat that nobody heard of.
+            let whole = history && client.unheard == 0;
+            world.follow(client, key, whole);
+        } else {
+            client.unheard += 1;
+            let closed = client.conn.as_ref().is_none_or(|conn| conn.closed.is_some());
+            ensure!(closed || world.ill || world.old, "a subscription is refused");
+        }
+        Ok(())
+    }
+
+    async fn unwatch(&mut self, key: u64) -> Checked {
+        let Self { world, clients } = self;
+        let Some(job) = world.jobs.get(&key).cloned() else { return Ok(()) };
+        let refusal = clients[1].ask("job.unsubscribe", json!({ "job_id": job })).await?;
+        let client = &mut clients[1];
+        // It may not watch its own.
+        if refusal.is_none()
+            && client.conn.is_some()
+            && let Some(stream) = client.streams.get_mut(&job)
+            && !stream.ended
+        {
+            *stream = Stream::left();
+        }
+        Ok(())
     }
 
     async fn cut_welcome(&mut self, who: Who, read: bool) -> Checked {
@@ -466,7 +474,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(192))]
+    #![proptest_config(config(384))]
 
     #[test]
     fn without_a_store_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {

@@ -303,14 +303,22 @@ async fn of_64_resumes_on_several_threads_one_has_the_session_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn the_end_of_a_replay_from_a_store_does_not_wait_for_anything() {
-    for count in [0, 1, 2, 63, 64, 65, 500] {
-        let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-        let server = start(Some(store.clone()), &Config::default()).await;
-        let (welcome, _, frames) = cut_after(&server, count).await;
-        drop(server);
-        let server = start(Some(store), &Config::default()).await;
-        let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
-        assert!(peer.during(Duration::from_secs(5)).await == frames, "{count}");
+    for capacity in [0, 1, 3, 64] {
+        for count in [0, 1, 2, 3, 63, 64, 65, 500] {
+            let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
+            let server = start(Some(store.clone()), &Config::default()).await;
+            let (mut peer, welcome) = open(&server, ALICE).await;
+            let mut frames = Vec::new();
+            for count in [count, 0] {
+                let job = peer.submit("chatty", json!({ "count": count })).await;
+                frames.extend(peer.job(&job).await);
+            }
+            drop((peer, server));
+            let server = start(Some(store), &Config::default()).await;
+            let mut peer = server.narrow(capacity);
+            assert_eq!(peer.say_hello(resume(ALICE, &welcome, 0)).await["type"], "session.welcome");
+            assert!(peer.during(Duration::from_secs(5)).await == frames, "{count} in {capacity}");
+        }
     }
 }
 
