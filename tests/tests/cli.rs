@@ -75,7 +75,9 @@ struct Serving {
 
 impl Serving {
     fn start(args: &[&str]) -> Self {
-        let mut child = arcp(&["serve", "--port", "0"]).args(args).stdout(Stdio::piped()).spawn().unwrap();
+        // Without a file: two servers cannot have the same.
+        let mut serve = arcp(&["serve", "--port", "0", "--store", "memory"]);
+        let mut child = serve.args(args).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let first = lines.next().unwrap().unwrap();
         let url = first.strip_prefix("listening on ").unwrap().to_owned();
