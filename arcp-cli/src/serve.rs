@@ -11,6 +11,7 @@ use arcp_tower::{AuthLayer, BearerTokens, Builder, Config, Runtime, TraceLayer, 
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
 
 use crate::args::{Serve, StoreArg};
@@ -41,6 +42,8 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
     let app = app(&config, BearerTokens::new(principals), open(&store)?, agents).await?;
 
+    // Who reads the address may already ask for the end.
+    let interrupted = interrupted()?;
     println!("listening on ws://{bound}/arcp");
     if made_up {
         println!("token: {}", tokens[0].token());
@@ -52,7 +55,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     });
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
-            interrupted().await;
+            interrupted.await;
             stop.cancel();
         })
         .await?;
@@ -92,18 +95,14 @@ fn open(store: &StoreArg) -> anyhow::Result<Option<Arc<dyn Store>>> {
     }
 }
 
-/// Resolves when the process is asked to end.
-async fn interrupted() {
-    let mut terminate = match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(terminate) => terminate,
-        Err(error) => {
-            tracing::warn!(%error, "SIGTERM cannot be caught");
-            let _ = tokio::signal::ctrl_c().await;
-            return;
+/// Catches from now on what asks the process to end; the future resolves when something does.
+fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-    };
-    tokio::select! {
-        _ = tokio::signal::ctrl_c() => {}
-        _ = terminate.recv() => {}
-    }
+    })
 }
