@@ -20,13 +20,13 @@ const FEATURES: [&str; 6] = ["ack", "subscribe", "list_jobs", "progress", "resul
 
 /// A runtime on a store. Dropping it and starting another one is a restart.
 async fn start(store: &Arc<dyn Store>) -> Memories<Stack> {
-    start_with(store, Config::default()).await
+    start_with(store, &Config::default()).await
 }
 
-async fn start_with(store: &Arc<dyn Store>, config: Config) -> Memories<Stack> {
+async fn start_with(store: &Arc<dyn Store>, config: &Config) -> Memories<Stack> {
     let builder = agents::all(Runtime::builder()).config(config.clone()).store(store.clone());
     let runtime = builder.open().await.unwrap();
-    Memories::of(runtime.layer(AuthLayer::new(tokens())), &config)
+    Memories::of(runtime.layer(AuthLayer::new(tokens())), config)
 }
 
 fn stores() -> Vec<Arc<dyn Store>> {
@@ -197,8 +197,8 @@ async fn a_job_that_was_found_by_its_key_is_followed_across_a_resume_and_a_resta
 #[tokio::test(start_paused = true)]
 async fn all_that_a_store_has_is_replayed_however_few_logs_a_session_holds() {
     for store in stores() {
-        let config = || Config::default().with(|config| config.max_session_logs = 2);
-        let server = start_with(&store, config()).await;
+        let config = Config::default().with(|config| config.max_session_logs = 2);
+        let server = start_with(&store, &config).await;
         let (mut peer, welcome) = open(&server).await;
         for i in 0..6 {
             peer.submit("echo", json!(i)).await;
@@ -206,7 +206,7 @@ async fn all_that_a_store_has_is_replayed_however_few_logs_a_session_holds() {
         let open = peer.submit("chatty", json!({ "count": 100_000, "delay_ms": 100 })).await;
         peer.pick(|frame| frame["job_id"] == open && frame["payload"]["kind"] == "log").await;
         drop((peer, server));
-        let server = start_with(&store, config()).await;
+        let server = start_with(&store, &config).await;
         for _ in 0..2 {
             let (mut peer, _) = resumed(&server, &welcome, 0).await;
             let frames = peer.job(&open).await;

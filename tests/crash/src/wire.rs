@@ -1,6 +1,6 @@
 //! One connection, frame by frame: nothing here knows the crates under test.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -44,6 +44,8 @@ pub(crate) struct Wire {
     pub(crate) high: u64,
     /// The keys of submits that were sent and not answered, by message id.
     unanswered: HashMap<String, String>,
+    /// Message ids of submits that were refused for now: some clients are told so in two forms.
+    refused: HashSet<String>,
 }
 
 /// How a connection ended, as far as the server said.
@@ -57,7 +59,14 @@ impl Wire {
     /// Connects and says hello; with `from`, resumes.
     async fn hello(url: &str, sort: Sort, resume: Option<Value>) -> Result<Self> {
         let (ws, _) = timeout(PATIENCE, connect_async(url)).await??;
-        let mut wire = Self { ws, session: String::new(), ids: 0, high: 0, unanswered: HashMap::new() };
+        let mut wire = Self {
+            ws,
+            session: String::new(),
+            ids: 0,
+            high: 0,
+            unanswered: HashMap::new(),
+            refused: HashSet::new(),
+        };
         let mut features = vec!["progress", "result_chunk", "agent_versions"];
         if sort.acks {
             features.push("ack");
@@ -171,13 +180,16 @@ impl Wire {
             self.high = seq;
             return;
         }
-        let asked = frame["payload"]["request_id"].as_str().and_then(|id| self.unanswered.remove(id));
+        let request = frame["payload"]["request_id"].as_str().unwrap_or_default();
+        let asked = self.unanswered.remove(request);
         match (frame["type"].as_str(), asked) {
             (Some("job.accepted"), Some(key)) => record.accepted(&key, &frame),
             // It could not be kept, and may be tried again.
             (Some("session.error" | "job.error"), Some(_)) if frame["payload"]["retryable"] == true => {
                 record.refused += 1;
+                self.refused.insert(request.to_owned());
             }
+            (Some("session.error" | "job.error"), None) if self.refused.contains(request) => {}
             (Some("session.error" | "job.error"), _) => {
                 record.violation(format!("the server complains: {text}"));
             }
