@@ -186,7 +186,8 @@ where
             match received {
                 Ok(Received::Frame(frame)) => {
                     self.link.heard(now);
-                    if !std::mem::replace(&mut self.heard, true) && self.cx.confirm_token() {
+                    let first = !std::mem::replace(&mut self.heard, true);
+                    if first && self.delivery.attachment.confirm_token() {
                         self.delivery.confirmed();
                     }
                     self.frame(&frame);

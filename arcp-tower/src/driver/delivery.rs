@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use arcp_core::Event;
 use arcp_core::session::{FeedId, Run};
-use arcp_core::store::{Batch, Op, RunRow, Store, StoreError};
+use arcp_core::store::{Batch, Op, RunRow, SessionRow, Store, StoreError};
 use arcp_core::transport::Close;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -198,16 +198,16 @@ impl Delivery {
         if batch.is_empty() && self.ack.is_none() && !self.confirm {
             return Ok(false);
         }
-        let cx = &self.attachment.cx;
+        let (cx, epoch) = (&self.attachment.cx, self.attachment.stored_epoch);
         let mut ops = Vec::new();
         if std::mem::take(&mut self.confirm) {
-            let (row, expect) = (cx.row(None), cx.stored_epoch());
-            ops.push(Op::PutSession { row, expect });
+            let row = SessionRow { epoch, ..cx.row(None) };
+            ops.push(Op::PutSession { row, expect: epoch });
         }
         if let Some(seq) = self.ack.take() {
-            ops.push(Op::Ack { session: cx.id().clone(), epoch: cx.stored_epoch(), seq });
+            ops.push(Op::Ack { session: cx.id().clone(), epoch, seq });
         }
-        let frames = batch.finish(cx, &mut ops);
+        let frames = batch.finish(cx, epoch, &mut ops);
         let batch = Batch { id: random::bits(), principal: cx.principal().name().to_owned(), ops };
         let future = commit_patiently(store, batch).map(|done| done.map(drop)).boxed();
         self.busy = Some(Busy::Committing(future, frames));
@@ -255,9 +255,9 @@ impl Numbers {
         }
     }
 
-    fn finish(self, cx: &SessionCtx, ops: &mut Vec<Op>) -> VecDeque<Ready> {
+    fn finish(self, cx: &SessionCtx, epoch: u64, ops: &mut Vec<Op>) -> VecDeque<Ready> {
         let Self { frames, after, runs, feeds, ended, .. } = self;
-        let (session, epoch) = (cx.id(), cx.stored_epoch());
+        let session = cx.id();
         if !feeds.is_empty() {
             let after = if frames.is_empty() { cx.last_event_seq() } else { after };
             ops.push(Op::Number { session: session.clone(), epoch, after, runs, feeds });

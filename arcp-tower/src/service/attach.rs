@@ -106,7 +106,7 @@ impl SessionCtx {
         state.epoch += 1;
         state.attached = true;
         let before = std::mem::replace(&mut state.tokens, tokens);
-        let epoch = state.epoch;
+        let epochs = (state.epoch, state.stored_epoch);
         self.0.window.attach();
         let feeds: Vec<FeedId> = state.streams.keys().copied().collect();
         let logs = state.logs.clone();
@@ -123,7 +123,7 @@ impl SessionCtx {
         }
         let logs = logs.into_iter().filter(|log| replay.iter().any(|run| run.job_id == *log.job_id()));
         let logs = logs.map(|log| (log.job_id().clone(), log)).collect();
-        Ok(Attachment::new(self.clone(), epoch, replay.into(), logs))
+        Ok(Attachment::new(self.clone(), epochs, replay.into(), logs))
     }
 
     /// The session is over: it follows nothing, and cannot be resumed.

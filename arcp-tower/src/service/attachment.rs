@@ -18,6 +18,9 @@ use crate::runtime::JobStream;
 pub(crate) struct Attachment {
     pub(crate) cx: SessionCtx,
     epoch: u64,
+    /// The epoch that this connection's writes to a store name, so that they are refused once
+    /// another one has taken over, whatever the session's own is by then.
+    pub(crate) stored_epoch: u64,
     /// What was numbered for connections before this one, and did not arrive.
     pub(crate) replay: VecDeque<Run>,
     pub(crate) logs: HashMap<JobId, Arc<JobStream>>,
@@ -62,11 +65,11 @@ enum Stage {
 impl Attachment {
     pub(super) fn new(
         cx: SessionCtx,
-        epoch: u64,
+        (epoch, stored_epoch): (u64, u64),
         replay: VecDeque<Run>,
         logs: HashMap<JobId, Arc<JobStream>>,
     ) -> Self {
-        Self { cx, epoch, replay, logs }
+        Self { cx, epoch, stored_epoch, replay, logs }
     }
 
     pub(crate) fn is_current(&self) -> bool {
@@ -80,6 +83,11 @@ impl Attachment {
         if state.epoch == self.epoch {
             self.cx.0.window.register(cx);
         }
+    }
+
+    /// A message arrived: see [`SessionCtx::confirm_token`].
+    pub(crate) fn confirm_token(&self) -> bool {
+        self.cx.confirm_token(self.epoch)
     }
 
     /// Renders an event under its number.

@@ -306,10 +306,13 @@ impl SessionCtx {
         Ok(())
     }
 
-    /// A message arrived under the newest token: the one before it is of no more use. `true` if
-    /// there was one.
-    pub(crate) fn confirm_token(&self) -> bool {
+    /// A message arrived on the connection of `epoch`: if that has the newest token, the one before
+    /// it is of no more use. `true` if there was one.
+    pub(crate) fn confirm_token(&self, epoch: u64) -> bool {
         let mut state = lock(&self.0.state);
+        if state.epoch != epoch {
+            return false;
+        }
         let before = state.tokens;
         state.tokens.previous = None;
         drop(state);
