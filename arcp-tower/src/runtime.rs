@@ -93,6 +93,11 @@ impl Runtime {
         layer.layer(self)
     }
 
+    /// The time, for what is written down.
+    fn wall(&self) -> arcp_core::Timestamp {
+        self.0.config.clock.wall()
+    }
+
     /// The agents, as a welcome tells of them.
     pub fn inventory(&self) -> &[AgentInfo] {
         &self.0.inventory

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use arcp_core::Event;
 use arcp_core::session::{FeedId, Run};
-use arcp_core::store::{Batch, Op, RunRow, SessionRow, Store, StoreError};
+use arcp_core::store::{Batch, Op, RunRow, Store, StoreError};
 use arcp_core::transport::Close;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -201,8 +201,7 @@ impl Delivery {
         let (cx, epoch) = (&self.attachment.cx, self.attachment.stored_epoch);
         let mut ops = Vec::new();
         if std::mem::take(&mut self.confirm) {
-            let row = SessionRow { epoch, ..cx.row(None) };
-            ops.push(Op::PutSession { row, expect: epoch });
+            ops.push(Op::PutSession { row: cx.row(epoch, None), expect: epoch });
         }
         if let Some(seq) = self.ack.take() {
             ops.push(Op::Ack { session: cx.id().clone(), epoch, seq });

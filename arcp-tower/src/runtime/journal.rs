@@ -13,7 +13,8 @@ use tokio::runtime::Handle;
 
 use super::{JobStream, commit_patiently};
 use crate::auth::Principal;
-use crate::{clock, random};
+use crate::clock::Clock;
+use crate::random;
 
 /// The way to a store.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub(crate) struct Journal {
     pub(crate) store: Arc<dyn Store>,
     /// This process, as the store knows it.
     pub(crate) owner: u64,
+    clock: Clock,
     handle: Handle,
     queues: Mutex<HashMap<Principal, Vec<Arc<JobStream>>>>,
 }
@@ -32,8 +34,8 @@ const BYTES: usize = 4 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Journal {
-    pub(super) fn new(store: Arc<dyn Store>, owner: u64, handle: Handle) -> Arc<Self> {
-        Arc::new(Self { store, owner, handle, queues: Mutex::default() })
+    pub(super) fn new(store: Arc<dyn Store>, owner: u64, clock: Clock, handle: Handle) -> Arc<Self> {
+        Arc::new(Self { store, owner, clock, handle, queues: Mutex::default() })
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
@@ -113,7 +115,7 @@ impl Journal {
             owner: self.owner,
             after: portion.after,
             events: portion.events.clone(),
-            at: clock::wall(),
+            at: self.clock.wall(),
             ended: portion.ended,
         }
     }

@@ -70,12 +70,12 @@ async fn fresh(
         extensions,
         secret: random::secret(),
         tokens,
+        created_at: runtime.wall(),
     };
     let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
-        let row = SessionRow { epoch: 1, ..cx.row(None) };
-        if let Err(e) = put(journal, row, 0).await.and_then(|new| new.then_some(()).ok_or_else(contended)) {
+        if let Err(e) = put(journal, cx.row(1, None), 0).await.and_then(|new| new.then_some(()).ok_or_else(contended)) {
             runtime.0.sessions.remove(&cx);
             return Err(e);
         }
@@ -120,7 +120,7 @@ async fn resume(
     // could not keep.
     let row = row_of(journal, session_id.as_ref(), presented).await?.ok_or_else(expired)?;
     let stored = Tokens { current: row.token, previous: row.previous_token };
-    let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
+    let over = row.expires_at.is_some_and(|at| at <= runtime.wall());
     if row.principal != principal.name() || !stored.accept(&presented) || over {
         return Err(expired());
     }
@@ -177,6 +177,7 @@ pub(super) fn recalled(runtime: &Runtime, row: &SessionRow, extensions: Extensio
         extensions,
         secret: row.secret,
         tokens: Tokens { current: row.token, previous: row.previous_token },
+        created_at: row.created_at,
     };
     SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions))
 }

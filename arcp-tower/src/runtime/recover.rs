@@ -7,12 +7,12 @@ use arcp_core::agent::AgentRef;
 use arcp_core::job::{FinalStatus, Status};
 use arcp_core::store::{Batch, JobRow, Op, Store, StoreError, StoredEvent};
 use arcp_core::wire::job::JobError;
-use arcp_core::{Code, Error, Event, Json, MessageType};
+use arcp_core::{Code, Error, Event, Json, MessageType, Timestamp};
 
 use super::body::JobBody;
 use super::registry::JobRecord;
 use super::{Runtime, body, commit_patiently, open, recall, submit, supervise};
-use crate::{clock, random};
+use crate::random;
 
 /// Jobs of one read.
 const PAGE: usize = 256;
@@ -31,7 +31,7 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
             let again = restartable(runtime, &row);
             let mut ops = vec![take];
             if again.is_none() {
-                ops.push(end(&row, journal.owner).map_err(|e| StoreError::Corrupt(e.to_string()))?);
+                ops.push(end(&row, journal.owner, runtime.wall()).map_err(|e| StoreError::Corrupt(e.to_string()))?);
             }
             let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
             commit_patiently(journal.store.clone(), batch).await?;
@@ -54,17 +54,17 @@ fn restartable(runtime: &Runtime, row: &JobRow) -> Option<AgentRef> {
     runtime.0.restartable.contains(&row.agent).then_some(agent)
 }
 
-fn end(row: &JobRow, owner: u64) -> Result<Op, Error> {
+fn end(row: &JobRow, owner: u64, now: Timestamp) -> Result<Op, Error> {
     let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
     let error = error.with_detail("reason", "runtime_restarted");
-    let payload = Json::of(&JobError::new(FinalStatus::Error, &error, clock::wall()))?;
+    let payload = Json::of(&JobError::new(FinalStatus::Error, &error, now))?;
     let event = Event::terminal(MessageType::JobError, row.id.clone(), Some(row.trace_id), payload);
     Ok(Op::Append {
         job: row.id.clone(),
         owner,
         after: row.head,
         events: vec![StoredEvent::of(&event)],
-        at: clock::wall(),
+        at: now,
         ended: Some(Status::Error),
     })
 }
@@ -88,7 +88,7 @@ async fn run_again(
         runtime.0.sessions.insert(&cx)?;
         let remembered = recall::remembered(runtime, store, &session, session.head).await.map_err(failed)?;
         cx.restore(remembered);
-        runtime.0.sessions.detached(&cx, cx.epoch());
+        runtime.0.sessions.detached(&cx, cx.epoch(), session.epoch);
         cx
     };
     let record = body::recalled(runtime, row)?;

@@ -19,7 +19,7 @@ use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, su
 use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
 use crate::service::{Response, SessionCtx};
-use crate::{clock, random};
+use crate::random;
 
 /// Everything about a submit that is in order.
 struct Ready {
@@ -77,7 +77,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     };
     let feed = FeedRow { job: record.id.clone(), principal: row.principal.clone(), next: 1, own: true };
     let mut ops = Vec::new();
-    ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: clock::wall() }));
+    ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: runtime.wall() }));
     ops.push(Op::PutJob { row });
     ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
@@ -130,7 +130,7 @@ fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
 
     let id = JobId::from_bits(random::bits());
     let trace_id = message.trace_id.unwrap_or_else(|| TraceId::from_bits(random::bits()));
-    let now = clock::wall();
+    let now = runtime.wall();
     let mut accepted = Accepted::new(id.clone(), agent_ref.to_string(), now);
     accepted.lease = submit.lease_request.clone();
     accepted.lease_constraints.clone_from(&submit.lease_constraints);
@@ -182,7 +182,7 @@ fn check(commands: &Commands, submit: &Submit) -> Result<Option<Duration>, Error
         if constraints.expires_at.is_some() {
             features.require(Feature::LeaseExpiresAt)?;
         }
-        constraints.effective(clock::wall())?;
+        constraints.effective(runtime.wall())?;
     }
     if let Some(key) = &submit.idempotency_key
         && (key.is_empty() || key.len() > 256 || key.contains('\0'))

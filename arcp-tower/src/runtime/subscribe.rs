@@ -11,7 +11,7 @@ use super::cancel::named;
 use super::registry::{JobRecord, not_found};
 use super::{Commands, body, commit_patiently, recall, refused};
 use crate::service::Response;
-use crate::{clock, random};
+use crate::random;
 
 /// What a subscription begins with.
 struct Wanted {
@@ -52,7 +52,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let response = begin(commands, message, &record, &wanted, numbers, false)?;
     // The feed and the audit are kept before the reply says so.
     let mut ops =
-        vec![Op::Audit { at: clock::wall(), record: audit_record(commands, &wanted.job_id, true)? }];
+        vec![Op::Audit { at: runtime.wall(), record: audit_record(commands, &wanted.job_id, true)? }];
     // What is followed already moves with each commit of the connection.
     if !followed && let Some(next) = session.cursor_of(&wanted.job_id) {
         let (principal, own) = (record.principal.name().to_owned(), false);
