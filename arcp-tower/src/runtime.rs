@@ -12,6 +12,7 @@ mod publish;
 mod recall;
 mod recover;
 mod registry;
+mod resume;
 mod sessions;
 mod stillborn;
 mod submit;

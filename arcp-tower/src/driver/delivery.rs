@@ -278,6 +278,9 @@ fn load(
         if page.floor >= from {
             return Err(StoreError::Corrupt("events that were numbered are gone".to_owned()));
         }
+        if page.items.is_empty() {
+            return Err(StoreError::Corrupt("events that were written are not there".to_owned()));
+        }
         let event =
             |stored: arcp_core::store::StoredEvent| stored.into_event(log.job_id().clone(), log.trace_id());
         Ok(page.items.into_iter().map(event).collect())

@@ -11,7 +11,7 @@ use arcp_core::{Code, Error, Event, Json, MessageType, Timestamp};
 
 use super::body::JobBody;
 use super::registry::JobRecord;
-use super::{Runtime, body, commit_patiently, open, recall, submit, supervise};
+use super::{Runtime, body, commit_patiently, recall, resume, submit, supervise};
 use crate::random;
 
 /// Jobs of one read.
@@ -84,7 +84,7 @@ async fn run_again(
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&session.id), &session.token) {
         cx
     } else {
-        let cx = open::recalled(runtime, &session, http::Extensions::new());
+        let cx = resume::recalled(runtime, &session, http::Extensions::new());
         runtime.0.sessions.insert(&cx)?;
         let remembered = recall::remembered(runtime, store, &session, session.head).await.map_err(failed)?;
         cx.restore(remembered);

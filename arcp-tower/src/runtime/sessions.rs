@@ -45,12 +45,8 @@ impl Sessions {
     }
 
     /// Waits for other resumes of the same session to be done.
-    pub(super) async fn resuming(
-        &self,
-        token: &Hash,
-        id: Option<&SessionId>,
-    ) -> tokio::sync::MutexGuard<'_, ()> {
-        let last = id.and_then(|id| id.as_str().bytes().last()).unwrap_or(token[0]);
+    pub(super) async fn resuming(&self, id: &SessionId) -> tokio::sync::MutexGuard<'_, ()> {
+        let last = id.as_str().bytes().last().unwrap_or_default();
         self.resuming[usize::from(last) % self.resuming.len()].lock().await
     }
 

@@ -249,6 +249,10 @@ impl SessionCtx {
     /// [`SessionCtx::tell`]. `None` if it follows as many as it may.
     pub(crate) fn follow(&self, stream: &Arc<JobStream>, next: u64, own: bool) -> Option<FeedId> {
         let mut state = lock(&self.0.state);
+        if let Some(feed) = state.outbox.feed_of(stream.job_id()) {
+            // A take-over may have brought it from a store meanwhile.
+            return Some(feed);
+        }
         if state.outbox.feeds() >= self.0.config.max_feeds {
             return None;
         }
