@@ -110,10 +110,10 @@ impl Builder {
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
         let expires_at = self.config.clock.wall().plus(self.config.resume_window);
-        let owner = store.join(expires_at).await.map_err(failed)?;
+        let joined = store.join(expires_at, crate::random::secret()).await.map_err(failed)?;
         let every = self.config.sweep;
         let clock = self.config.clock.clone();
-        let runtime = self.finish(Some(Journal::new(store, owner, clock, handle.clone())))?;
+        let runtime = self.finish(Some(Journal::new(store, joined, clock, handle.clone())))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
         handle.spawn(super::sweep::sweep(Arc::downgrade(&runtime.0), every));
         Ok(runtime)

@@ -74,7 +74,10 @@ async fn fresh(
     let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
-        if let Err(e) = put(journal, cx.row(1, None), 0).await.and_then(|new| new.then_some(()).ok_or_else(resume::contended)) {
+        if let Err(e) = put(journal, cx.row(1, None), 0)
+            .await
+            .and_then(|new| new.then_some(()).ok_or_else(resume::contended))
+        {
             runtime.0.sessions.remove(&cx);
             return Err(e);
         }

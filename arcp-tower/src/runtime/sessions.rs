@@ -80,6 +80,11 @@ impl Sessions {
         held.by_id.get(id).cloned()
     }
 
+    /// A session that is held.
+    pub(super) fn by_id(&self, id: &SessionId) -> Option<SessionCtx> {
+        self.held().by_id.get(id).cloned()
+    }
+
     /// A session never began, or is over.
     pub(super) fn remove(&self, session: &SessionCtx) {
         self.held().remove(session);

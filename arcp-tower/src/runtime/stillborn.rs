@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::body::JobBody;
 use super::{Commands, JobStream, Journal, commit_patiently};
 use crate::profile::Refusable;
-use crate::service::Response;
 use crate::random;
+use crate::service::Response;
 
 pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable) -> Result<Response, Error> {
     #[derive(Deserialize)]
@@ -80,6 +80,7 @@ fn keep(
         created_at: now,
         ended_at: None,
         head: 0,
+        last_event_seq: 0,
         owner: journal.owner,
         trace_id,
         body: JobBody::empty(),

@@ -15,11 +15,12 @@ use tower_layer::Layer as _;
 
 use super::body::JobBody;
 use super::registry::JobRecord;
+use super::unsure::Unsure;
 use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, supervise};
 use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
-use crate::service::{Response, SessionCtx};
 use crate::random;
+use crate::service::{Response, SessionCtx};
 
 /// Everything about a submit that is in order.
 struct Ready {
@@ -71,6 +72,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         created_at: record.created_at,
         ended_at: None,
         head: 0,
+        last_event_seq: 0,
         owner: journal.owner,
         trace_id: ready.trace_id,
         body: Json::of(&body)?,
@@ -88,12 +90,25 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         // It may have happened: the store is asked.
         Err(e @ StoreError::Unknown) => match journal.store.job(session.principal().name(), &record.id).await
         {
-            Ok(Some(_)) => Ok(Committed::default()),
-            _ => Err(e),
+            Ok(Some(_)) => Committed::default(),
+            Ok(None) => {
+                delist(commands, &ready);
+                return Err(refused(&e));
+            }
+            Err(_) => {
+                session.unfollow(&record.id);
+                let (key, registry) = (ready.key.map(|row| row.key), runtime.0.registry.clone());
+                let unsure = Unsure { record: record.clone(), key, registry, journal: journal.clone() };
+                runtime.0.handle.spawn(unsure.settle(runtime.wall()));
+                return Err(refused(&e));
+            }
         },
-        done => done,
+        Err(e) => {
+            delist(commands, &ready);
+            return Err(refused(&e));
+        }
+        Ok(done) => done,
     };
-    let done = done.inspect_err(|_| delist(commands, &ready)).map_err(|e| refused(&e))?;
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
         delist(commands, &ready);
         let known = super::known(runtime, session.principal(), &held.job).await.ok();
