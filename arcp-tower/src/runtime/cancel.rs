@@ -16,8 +16,7 @@ pub(super) fn cancel(commands: &Commands, message: &Envelope) -> Result<Response
         return Err(Error::fault("payload.reason", "must have at most 4096 bytes"));
     }
     // A job that runs is in memory. One that is only in the store has ended.
-    let record = runtime.0.registry.visible(session.principal(), &job_id);
-    let record = record.ok_or_else(|| not_found(&job_id))?;
+    let (record, _) = runtime.here(session.principal(), &job_id).ok_or_else(|| not_found(&job_id))?;
     if !record.is_controlled_by(session.id()) {
         // Watching a job gives no right over it (§7.6).
         return Err(Error::new(
