@@ -12,7 +12,8 @@ pub(crate) const APPLICATION: i64 = 0x4152_4350;
 pub(crate) const PAGE: u64 = 4096;
 
 /// What brings schema `n` to `n + 1`; never changed once it was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('owners', 0);
 
@@ -70,11 +71,15 @@ const MIGRATIONS: &[&str] = &["
         pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT NOT NULL, record TEXT NOT NULL
     );
     CREATE INDEX audit_age ON audit(at);
-"];
+",
+    "
+    CREATE TABLE secret(only_one INTEGER PRIMARY KEY CHECK (only_one = 0), value BLOB NOT NULL);
+",
+];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 1;
-const _: () = assert!(MIGRATIONS.len() == 1, "a migration is a version");
+pub(crate) const VERSION: i64 = 2;
+const _: () = assert!(MIGRATIONS.len() == 2, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -6,6 +6,7 @@ use arcp_core::transport::WsLimits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
 use crate::profile::Choice;
 
 /// The bounds of the runtime and of its connections: every queue, buffer, map and wait has one here.
@@ -97,6 +98,8 @@ pub struct Config {
     pub lease_bytes: usize,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
+    /// The wall clock; the system's.
+    pub clock: Clock,
     /// Ends every connection when it is cancelled: an upgraded connection escapes a host's own
     /// graceful shutdown.
     pub shutdown: CancellationToken,
@@ -146,6 +149,7 @@ impl Default for Config {
             lease_pattern_bytes: 1024,
             lease_bytes: 256 << 10,
             profile: Choice::default(),
+            clock: Clock::system(),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         }

@@ -33,7 +33,7 @@
 
 pub mod agent;
 pub mod auth;
-mod clock;
+pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod layer;
@@ -47,6 +47,7 @@ pub mod upgrade;
 
 pub use agent::{Agent, AgentError, Job, Level, ResultStream, agent_fn, agent_service};
 pub use auth::{BearerTokens, Credentials, Principal};
+pub use clock::Clock;
 pub use config::Config;
 pub use driver::serve;
 pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};

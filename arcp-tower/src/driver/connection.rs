@@ -212,7 +212,7 @@ where
             Err(fault) => return self.refuse(&fault.error, &Refusable::frame(fault.id)),
         };
         let request = Refusable::of(&message);
-        let outcome = self.link.handle(clock::wall(), message).and_then(|inbound| {
+        let outcome = self.link.handle(self.config.clock.wall(), message).and_then(|inbound| {
             match inbound {
                 Inbound::Ack(seq) => {
                     let ahead = |e: AckAhead| Error::fault("payload.last_processed_seq", &e.to_string());
@@ -292,7 +292,7 @@ where
 
     fn hold(&mut self, effect: Option<After>) {
         let heartbeat = self.cx.features().has(Feature::Heartbeat);
-        let nonce = if heartbeat { self.link.ping(clock::wall()).ok() } else { None };
+        let nonce = if heartbeat { self.link.ping(self.config.clock.wall()).ok() } else { None };
         let wait = std::time::Duration::from_millis(if nonce.is_some() { 250 } else { 50 });
         self.held.push(Held { nonce, until: clock::now() + wait, _effect: effect });
     }
@@ -363,7 +363,7 @@ where
         if self.closing.is_some() {
             return;
         }
-        if let Err(error) = self.link.handle_timeout(now, clock::wall()) {
+        if let Err(error) = self.link.handle_timeout(now, self.config.clock.wall()) {
             debug_assert_eq!(error.code(), Code::HeartbeatLost);
             self.refuse(&error, &Refusable::frame(None));
             self.close(Close::new(Close::POLICY, error.code().as_str()));

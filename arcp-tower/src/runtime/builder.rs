@@ -109,10 +109,11 @@ impl Builder {
         let Some(store) = self.store.take() else { return self.finish(None) };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
-        let expires_at = crate::clock::wall().plus(self.config.resume_window);
-        let owner = store.join(expires_at).await.map_err(failed)?;
+        let expires_at = self.config.clock.wall().plus(self.config.resume_window);
+        let joined = store.join(expires_at, crate::random::secret()).await.map_err(failed)?;
         let every = self.config.sweep;
-        let runtime = self.finish(Some(Journal::new(store, owner, handle.clone())))?;
+        let clock = self.config.clock.clone();
+        let runtime = self.finish(Some(Journal::new(store, joined, clock, handle.clone())))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
         handle.spawn(super::sweep::sweep(Arc::downgrade(&runtime.0), every));
         Ok(runtime)

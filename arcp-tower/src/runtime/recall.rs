@@ -35,6 +35,48 @@ pub(super) async fn outbox(
     Ok(Outbox::restore(row.features, max_runs, head, row.acked, runs.skip(skip)))
 }
 
+/// Whether all that was numbered above `from` can be sent again: nothing of it was forgotten or is
+/// beyond what a session may remember.
+pub(super) async fn replayable(
+    store: &dyn Store,
+    row: &SessionRow,
+    from: u64,
+    max_runs: usize,
+) -> Result<bool, StoreError> {
+    let (mut next, mut many) = (from + 1, 0);
+    // Only what was acknowledged may be gone: for each job, the first event that is asked for.
+    let mut doubtful: HashMap<JobId, u64> = HashMap::new();
+    loop {
+        let page = store.runs(&row.id, next - 1, PAGE).await?;
+        if page.floor >= next {
+            return Ok(false);
+        }
+        many += page.items.len();
+        for run in page.items {
+            if run.first > next {
+                return Ok(false);
+            }
+            if next <= row.acked {
+                doubtful.entry(run.job).or_insert(run.from + next - run.first);
+            }
+            next = run.first + run.len;
+        }
+        if !page.more {
+            break;
+        }
+    }
+    if next <= row.head || many > max_runs {
+        return Ok(false);
+    }
+    for (job, first) in doubtful {
+        let page = store.job_events(&job, first - 1, 1).await?;
+        if page.floor >= first || page.items.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Everything that is needed to go on with a session from number `from`: only the logs that will be
 /// replayed are looked up, since a session that does not acknowledge has any number of them.
 pub(super) async fn remembered(

@@ -10,8 +10,8 @@ use arcp_core::{Envelope, Error, Feature, JobId, Json, MessageType};
 use super::cancel::named;
 use super::registry::{JobRecord, not_found};
 use super::{Commands, body, commit_patiently, recall, refused};
-use crate::service::Response;
-use crate::{clock, random};
+use crate::random;
+use crate::service::{Response, SessionCtx};
 
 /// What a subscription begins with.
 struct Wanted {
@@ -25,7 +25,8 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     let record = commands.runtime.0.registry.visible(commands.session.principal(), &wanted.job_id);
     audit(commands, &wanted.job_id, record.is_some());
     let record = record.ok_or_else(|| not_found(&wanted.job_id))?;
-    let numbers = numbers_in_memory(&record, &wanted);
+    let submitter = commands.runtime.submitter(&record);
+    let numbers = submitter.map_or(Numbers::NONE, |session| numbers_in_memory(&session, &wanted));
     begin(commands, message, &record, &wanted, numbers, true)
 }
 
@@ -36,8 +37,8 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let record = body::known(runtime, session.principal(), &wanted.job_id).await;
     audit(commands, &wanted.job_id, record.is_ok());
     let record = record?;
-    let numbers = if record.session.is_some() {
-        numbers_in_memory(&record, &wanted)
+    let numbers = if let Some(submitter) = runtime.submitter(&record) {
+        numbers_in_memory(&submitter, &wanted)
     } else {
         let row = journal.store.session(&record.session_id).await.map_err(|e| refused(&e))?;
         match row {
@@ -45,14 +46,14 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
                 let outbox = recall::outbox(&*journal.store, &row, runtime.0.config.max_runs).await;
                 numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
             }
-            None => Numbers { last: 0, next: 1 },
+            None => Numbers::NONE,
         }
     };
     let followed = session.follows(&wanted.job_id);
     let response = begin(commands, message, &record, &wanted, numbers, false)?;
     // The feed and the audit are kept before the reply says so.
     let mut ops =
-        vec![Op::Audit { at: clock::wall(), record: audit_record(commands, &wanted.job_id, true)? }];
+        vec![Op::Audit { at: runtime.wall(), record: audit_record(commands, &wanted.job_id, true)? }];
     // What is followed already moves with each commit of the connection.
     if !followed && let Some(next) = session.cursor_of(&wanted.job_id) {
         let (principal, own) = (record.principal.name().to_owned(), false);
@@ -84,10 +85,14 @@ struct Numbers {
     next: u64,
 }
 
-fn numbers_in_memory(record: &JobRecord, wanted: &Wanted) -> Numbers {
-    let Some(session) = &record.session else { return Numbers { last: 0, next: 1 } };
-    let next = session.job_seq_after(&record.id, wanted.from_event_seq);
-    Numbers { last: session.last_of(&record.id), next }
+impl Numbers {
+    /// The session is gone.
+    const NONE: Self = Self { last: 0, next: 1 };
+}
+
+fn numbers_in_memory(submitter: &SessionCtx, wanted: &Wanted) -> Numbers {
+    let next = submitter.job_seq_after(&wanted.job_id, wanted.from_event_seq);
+    Numbers { last: submitter.last_of(&wanted.job_id), next }
 }
 
 fn numbers_of(outbox: &Outbox, wanted: &Wanted) -> Numbers {
