@@ -100,6 +100,7 @@ FILES = [
     ("arcp-axum/", "layers"),
     ("arcp-cli/", "other"),
     ("tests/tests/privacy", "14"),
+    ("tests/tests/restartable", "7.3"),
     ("tests/tests/tokens", "6.3"),
     ("tests/tests/take_over", "6.3"),
     ("examples/", "other"),

@@ -21,6 +21,7 @@ const PAGE: usize = 256;
 /// Deals with every job of a process that is gone.
 pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
     let Some(journal) = runtime.0.journal.clone() else { return Ok(()) };
+    let damaged = |e: Error| StoreError::Corrupt(e.to_string());
     // Those that could not be dealt with are found again, and must not keep the others from being.
     let mut left: HashSet<JobId> = HashSet::new();
     loop {
@@ -35,10 +36,7 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
             let again = restartable(runtime, &row);
             let mut ops = vec![take];
             if again.is_none() {
-                ops.push(
-                    end(&row, journal.owner, runtime.wall())
-                        .map_err(|e| StoreError::Corrupt(e.to_string()))?,
-                );
+                ops.push(end(&row, journal.owner, runtime.wall()).map_err(damaged)?);
             }
             let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
             match commit_patiently(journal.store.clone(), batch).await {
@@ -55,7 +53,12 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
                 Some(agent) => {
                     tracing::info!(%job_id, "the job runs again");
                     if let Err(error) = run_again(runtime, &*journal.store, &row, agent).await {
-                        tracing::error!(%job_id, %error, "the job could not be run again");
+                        tracing::warn!(%job_id, %error, "the job could not be run again");
+                        // Nobody runs it, so it has to end here.
+                        let op = end(&row, journal.owner, runtime.wall()).map_err(damaged)?;
+                        let batch =
+                            Batch { id: random::bits(), principal: row.principal.clone(), ops: vec![op] };
+                        commit_patiently(journal.store.clone(), batch).await?;
                     }
                 }
             }
