@@ -29,7 +29,7 @@ async fn counts(works: Arc<Works>, input: Value, job: Job) -> Result<Value, Agen
         job.log(Level::Info, format!("run {run} line {line}")).await?;
         tokio::select! {
             () = sleep(Duration::from_millis(100)) => {}
-            () = job.cancelled() => return Ok(json!("stopped")),
+            () = job.cancelled(), if input["stubborn"].is_null() => return Ok(json!("stopped")),
         }
     }
     Ok(json!({ "run": run }))
@@ -224,5 +224,25 @@ async fn a_job_whose_session_is_gone_comes_to_an_end() {
         let now = status(&mut peer, &job).await;
         let runs = works.runs.load(Ordering::SeqCst);
         assert!(now == "error" || runs == 2, "it is {now} and nobody runs it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_was_cancelled_does_not_run_again() {
+    for store in kept() {
+        let (works, config): (Arc<Works>, _) = (Arc::default(), timed(|_| {}));
+        let (first, server) = process(&store, &works, &config).await;
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        let job = peer.submit("counts", json!({ "count": 3000, "stubborn": true })).await;
+        peer.kind("job.event").await;
+        assert_eq!(peer.cancel(&job).await["type"], "job.cancelled");
+        // Before it obeyed.
+        first.kill();
+        drop((peer, server));
+        let (_second, server) = process(&store, &works, &config).await;
+        let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
+        let end = peer.job(&job).await.pop().unwrap();
+        assert_eq!(works.runs.load(Ordering::SeqCst), 1, "who was told that it is cancelled may rely on it");
+        assert_eq!(end["payload"]["code"], "CANCELLED");
     }
 }

@@ -21,7 +21,7 @@ use super::delivery::{Delivery, Ready};
 use super::refuse::to_wire;
 use crate::config::Config;
 use crate::profile::{Refusable, Refusal, Refused};
-use crate::runtime::Commands;
+use crate::runtime::{CommandFuture, Commands};
 use crate::service::{After, Request, Response, Session, SessionCtx};
 use crate::{BoxError, clock, random};
 
@@ -64,6 +64,8 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     config: Arc<Config>,
     link: Link,
     calls: FuturesOrdered<Call<S::Future>>,
+    /// Those that go past the stack.
+    urgent_calls: FuturesOrdered<Call<CommandFuture>>,
     pending: VecDeque<Request>,
     credits: u64,
     held: Vec<Held>,
@@ -99,6 +101,7 @@ where
             config,
             link,
             calls: FuturesOrdered::new(),
+            urgent_calls: FuturesOrdered::new(),
             pending: VecDeque::new(),
             credits: 0,
             held: Vec::new(),
@@ -158,7 +161,8 @@ where
             Err(_) => return Err(None),
         }
         if let Some((close, until)) = &self.closing {
-            let said = self.pending.is_empty() && self.calls.is_empty() && !self.link.has_replies();
+            let idle = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
+            let said = idle && !self.link.has_replies();
             if (said && !progress) || clock::now() >= *until {
                 return Err(Some(close.clone()));
             }
@@ -177,6 +181,7 @@ where
             let now = clock::now();
             if self.closing.is_some()
                 || self.pending.len() >= self.config.max_pending
+                || self.urgent_calls.len() >= self.config.max_pending
                 || !self.link.wants_frame(now)
             {
                 break;
@@ -224,8 +229,8 @@ where
                     self.pending.push_back(Request::new(message, self.cx.clone()));
                 }
                 Inbound::Urgent(message) => {
-                    let response = self.urgent.urgent(&message)?;
-                    self.reply(response, &request);
+                    let (request, future) = (Some(request.clone()), self.urgent.urgent(message));
+                    self.urgent_calls.push_back(Call { request, future });
                 }
                 Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
                 _ => {}
@@ -263,16 +268,26 @@ where
     /// Collects replies in the order of the requests: some clients have nothing else to match by.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
+        while !self.urgent_calls.is_empty()
+            && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.urgent_calls).poll_next(cx)
+        {
+            progress = true;
+            self.answer(outcome, &request);
+        }
         while !self.calls.is_empty()
             && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.calls).poll_next(cx)
         {
             progress = true;
-            match outcome {
-                Ok(response) => self.reply(response, &request),
-                Err(e) => self.refuse(&to_wire(&*e.into()), &request),
-            }
+            self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request);
         }
         progress
+    }
+
+    fn answer(&mut self, outcome: Result<Response, Error>, request: &Refusable) {
+        match outcome {
+            Ok(response) => self.reply(response, request),
+            Err(error) => self.refuse(&error, request),
+        }
     }
 
     fn reply(&mut self, response: Response, request: &Refusable) {

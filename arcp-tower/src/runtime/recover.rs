@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::agent::AgentRef;
-use arcp_core::job::{FinalStatus, Status};
+use arcp_core::job::FinalStatus;
 use arcp_core::store::{Batch, JobRow, Op, Store, StoreError, StoredEvent};
 use arcp_core::wire::job::JobError;
 use arcp_core::{Code, Error, Event, JobId, Json, MessageType, Timestamp};
@@ -69,13 +69,18 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
 /// The agent that takes a job up again, if it said that it can.
 fn restartable(runtime: &Runtime, row: &JobRow) -> Option<AgentRef> {
     let agent: AgentRef = row.agent.parse().ok()?;
-    runtime.0.restartable.contains(&row.agent).then_some(agent)
+    let again = runtime.0.restartable.contains(&row.agent) && !row.cancelling;
+    again.then_some(agent)
 }
 
 fn end(row: &JobRow, owner: u64, now: Timestamp) -> Result<Op, Error> {
-    let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
-    let error = error.with_detail("reason", "runtime_restarted");
-    let payload = Json::of(&JobError::new(FinalStatus::Error, &error, now))?;
+    let (end, error) = if row.cancelling {
+        (FinalStatus::Cancelled, Error::new(Code::Cancelled, "the job was cancelled"))
+    } else {
+        let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
+        (FinalStatus::Error, error.with_detail("reason", "runtime_restarted"))
+    };
+    let payload = Json::of(&JobError::new(end, &error, now))?;
     let event = Event::terminal(MessageType::JobError, row.id.clone(), Some(row.trace_id), payload);
     Ok(Op::Append {
         job: row.id.clone(),
@@ -83,7 +88,7 @@ fn end(row: &JobRow, owner: u64, now: Timestamp) -> Result<Op, Error> {
         after: row.head,
         events: vec![StoredEvent::of(&event)],
         at: now,
-        ended: Some(Status::Error),
+        ended: Some(end.into()),
     })
 }
 
