@@ -99,6 +99,10 @@ FILES = [
     ("arcp-tower/src/upgrade", "4"),
     ("arcp-axum/", "layers"),
     ("arcp-cli/", "other"),
+    ("tests/tests/privacy", "14"),
+    ("tests/tests/restartable", "7.3"),
+    ("tests/tests/tokens", "6.3"),
+    ("tests/tests/take_over", "6.3"),
     ("examples/", "other"),
 ]
 

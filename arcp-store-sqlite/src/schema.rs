@@ -75,11 +75,14 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE secret(only_one INTEGER PRIMARY KEY CHECK (only_one = 0), value BLOB NOT NULL);
 ",
+    "
+    ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 2;
-const _: () = assert!(MIGRATIONS.len() == 2, "a migration is a version");
+pub(crate) const VERSION: i64 = 3;
+const _: () = assert!(MIGRATIONS.len() == 3, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -111,6 +111,8 @@ pub struct JobRow {
     /// The highest number that an event of it has in the session that submitted it, 0 if none or if
     /// that is forgotten (§6.6). A store reads it from the runs; nobody writes it.
     pub last_event_seq: u64,
+    /// Whether its client was told that it will be cancelled (§7.4), from then on.
+    pub cancelling: bool,
     /// The process that runs it.
     pub owner: u64,
     /// Its trace.

@@ -21,7 +21,7 @@ use super::delivery::{Delivery, Ready};
 use super::refuse::to_wire;
 use crate::config::Config;
 use crate::profile::{Refusable, Refusal, Refused};
-use crate::runtime::Commands;
+use crate::runtime::{CommandFuture, Commands};
 use crate::service::{After, Request, Response, Session, SessionCtx};
 use crate::{BoxError, clock, random};
 
@@ -72,6 +72,8 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     config: Arc<Config>,
     link: Link,
     calls: FuturesOrdered<Call<S::Future>>,
+    /// Those that go past the stack.
+    urgent_calls: FuturesOrdered<Call<CommandFuture>>,
     pending: VecDeque<Request>,
     credits: u64,
     held: Vec<Held>,
@@ -109,6 +111,7 @@ where
             config,
             link,
             calls: FuturesOrdered::new(),
+            urgent_calls: FuturesOrdered::new(),
             pending: VecDeque::new(),
             credits: 0,
             held: Vec::new(),
@@ -169,7 +172,8 @@ where
 
     /// Whether everything that was asked for was answered.
     fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.calls.is_empty() && !self.link.has_replies()
+        let called = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
+        called && !self.link.has_replies()
     }
 
     /// One turn of everything. `Err` is the end of the connection.
@@ -201,6 +205,7 @@ where
             if self.closing.is_some()
                 || self.resume.is_some()
                 || self.pending.len() >= self.config.max_pending
+                || self.urgent_calls.len() >= self.config.max_pending
                 || !self.link.wants_frame(now)
             {
                 break;
@@ -248,8 +253,8 @@ where
                     self.pending.push_back(Request::new(message, self.cx.clone()));
                 }
                 Inbound::Urgent(message) => {
-                    let response = self.urgent.urgent(&message)?;
-                    self.reply(response, &request);
+                    let (request, future) = (Some(request.clone()), self.urgent.urgent(message));
+                    self.urgent_calls.push_back(Call { request, future });
                 }
                 Inbound::Resume(message) => self.resume = Some(Box::new(message)),
                 Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
@@ -288,16 +293,26 @@ where
     /// Collects replies in the order of the requests: some clients have nothing else to match by.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
+        while !self.urgent_calls.is_empty()
+            && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.urgent_calls).poll_next(cx)
+        {
+            progress = true;
+            self.answer(outcome, &request);
+        }
         while !self.calls.is_empty()
             && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.calls).poll_next(cx)
         {
             progress = true;
-            match outcome {
-                Ok(response) => self.reply(response, &request),
-                Err(e) => self.refuse(&to_wire(&*e.into()), &request),
-            }
+            self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request);
         }
         progress
+    }
+
+    fn answer(&mut self, outcome: Result<Response, Error>, request: &Refusable) {
+        match outcome {
+            Ok(response) => self.reply(response, request),
+            Err(error) => self.refuse(&error, request),
+        }
     }
 
     fn reply(&mut self, response: Response, request: &Refusable) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::agent::AgentRef;
-use arcp_core::job::{FinalStatus, Status};
+use arcp_core::job::FinalStatus;
 use arcp_core::store::{Batch, JobRow, Op, Store, StoreError, StoredEvent};
 use arcp_core::wire::job::JobError;
 use arcp_core::{Code, Error, Event, JobId, Json, MessageType, Timestamp};
@@ -21,6 +21,7 @@ const PAGE: usize = 256;
 /// Deals with every job of a process that is gone.
 pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
     let Some(journal) = runtime.0.journal.clone() else { return Ok(()) };
+    let damaged = |e: Error| StoreError::Corrupt(e.to_string());
     // Those that could not be dealt with are found again, and must not keep the others from being.
     let mut left: HashSet<JobId> = HashSet::new();
     loop {
@@ -35,10 +36,7 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
             let again = restartable(runtime, &row);
             let mut ops = vec![take];
             if again.is_none() {
-                ops.push(
-                    end(&row, journal.owner, runtime.wall())
-                        .map_err(|e| StoreError::Corrupt(e.to_string()))?,
-                );
+                ops.push(end(&row, journal.owner, runtime.wall()).map_err(damaged)?);
             }
             let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
             match commit_patiently(journal.store.clone(), batch).await {
@@ -55,7 +53,12 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
                 Some(agent) => {
                     tracing::info!(%job_id, "the job runs again");
                     if let Err(error) = run_again(runtime, &*journal.store, &row, agent).await {
-                        tracing::error!(%job_id, %error, "the job could not be run again");
+                        tracing::warn!(%job_id, %error, "the job could not be run again");
+                        // Nobody runs it, so it has to end here.
+                        let op = end(&row, journal.owner, runtime.wall()).map_err(damaged)?;
+                        let batch =
+                            Batch { id: random::bits(), principal: row.principal.clone(), ops: vec![op] };
+                        commit_patiently(journal.store.clone(), batch).await?;
                     }
                 }
             }
@@ -66,13 +69,18 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
 /// The agent that takes a job up again, if it said that it can.
 fn restartable(runtime: &Runtime, row: &JobRow) -> Option<AgentRef> {
     let agent: AgentRef = row.agent.parse().ok()?;
-    runtime.0.restartable.contains(&row.agent).then_some(agent)
+    let again = runtime.0.restartable.contains(&row.agent) && !row.cancelling;
+    again.then_some(agent)
 }
 
 fn end(row: &JobRow, owner: u64, now: Timestamp) -> Result<Op, Error> {
-    let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
-    let error = error.with_detail("reason", "runtime_restarted");
-    let payload = Json::of(&JobError::new(FinalStatus::Error, &error, now))?;
+    let (end, error) = if row.cancelling {
+        (FinalStatus::Cancelled, Error::new(Code::Cancelled, "the job was cancelled"))
+    } else {
+        let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
+        (FinalStatus::Error, error.with_detail("reason", "runtime_restarted"))
+    };
+    let payload = Json::of(&JobError::new(end, &error, now))?;
     let event = Event::terminal(MessageType::JobError, row.id.clone(), Some(row.trace_id), payload);
     Ok(Op::Append {
         job: row.id.clone(),
@@ -80,7 +88,7 @@ fn end(row: &JobRow, owner: u64, now: Timestamp) -> Result<Op, Error> {
         after: row.head,
         events: vec![StoredEvent::of(&event)],
         at: now,
-        ended: Some(Status::Error),
+        ended: Some(end.into()),
     })
 }
 

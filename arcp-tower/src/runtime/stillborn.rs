@@ -81,6 +81,7 @@ fn keep(
         ended_at: None,
         head: 0,
         last_event_seq: 0,
+        cancelling: false,
         owner: journal.owner,
         trace_id,
         body: JobBody::empty(),

@@ -73,6 +73,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         ended_at: None,
         head: 0,
         last_event_seq: 0,
+        cancelling: false,
         owner: journal.owner,
         trace_id: ready.trace_id,
         body: Json::of(&body)?,

@@ -70,6 +70,7 @@ pub(super) fn job(n: u128) -> JobRow {
         ended_at: None,
         head: 0,
         last_event_seq: 0,
+        cancelling: false,
         owner: 1,
         trace_id: TraceId::from_bits(n),
         body: Json::parse(r#"{"input":"é"}"#).unwrap(),
