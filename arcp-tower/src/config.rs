@@ -78,6 +78,8 @@ pub struct Config {
     pub chunk_bytes: usize,
     /// Decoded bytes of a streamed result. 1 GiB.
     pub max_result: u64,
+    /// Principals whose jobs one may know of, beside its own (§7.6). 64.
+    pub max_observed: usize,
     /// Jobs of one principal that run at once. 1,000.
     pub max_jobs: usize,
     /// Ended jobs that are kept in all. 4,096.
@@ -139,6 +141,7 @@ impl Default for Config {
             max_sent_frame: (1 << 20) - (1 << 10),
             chunk_bytes: 512 << 10,
             max_result: 1 << 30,
+            max_observed: 64,
             max_jobs: 1000,
             max_ended_jobs: 4096,
             max_ended_bytes: 256 << 20,

@@ -2,6 +2,7 @@
 
 mod connection;
 mod delivery;
+mod late;
 mod refuse;
 
 use std::future::poll_fn;
@@ -38,18 +39,28 @@ pub(crate) use refuse::to_wire;
 /// ```
 pub async fn serve<T: Transport, M: MakeSession>(
     mut io: T,
-    make: M,
+    mut make: M,
     extensions: Extensions,
     config: Config,
 ) -> Option<Close> {
+    let mut bearer = None;
     let opened = match first(&mut io, &config).await {
-        Ok(first) => open(make, first, extensions, &config).await,
+        Ok(first) => {
+            bearer = late::bearer(&first);
+            open(&mut make, first, extensions, &config).await
+        }
         Err(e) => Err(e),
     };
     let close = match opened {
-        Ok(session) => {
+        Ok(mut session) => {
             io.opened();
-            Connection::new(&mut io, session).run().await
+            loop {
+                let mut connection = Connection::new(&mut io, session);
+                session = match late::run(&mut connection, &mut make, bearer.as_ref(), &config).await {
+                    Ok(resumed) => resumed,
+                    Err(close) => break close,
+                };
+            }
         }
         Err(NotOpened::Gone) => None,
         Err(NotOpened::Unreadable(close)) => Some(close),
@@ -119,7 +130,7 @@ async fn first<T: Transport>(io: &mut T, config: &Config) -> Result<Envelope, No
 
 /// Opens the session that `first` asks for.
 async fn open<M: MakeSession>(
-    mut make: M,
+    make: &mut M,
     first: Envelope,
     extensions: Extensions,
     config: &Config,

@@ -22,6 +22,7 @@ mod supervise;
 mod sweep;
 mod tokens;
 mod unsure;
+mod visible;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -50,6 +51,7 @@ pub(crate) use tokens::Tokens;
 
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::observe::ObservePolicy;
 use crate::service::{Connect, Session, SessionCtx};
 use registry::JobRecord;
 
@@ -76,6 +78,7 @@ struct Inner {
     config: Arc<Config>,
     registry: Arc<Registry>,
     sessions: Arc<Sessions>,
+    observe: Arc<dyn ObservePolicy>,
     /// The way to a store, if there is one.
     journal: Option<Arc<Journal>>,
     /// Agents that take their jobs up again after a restart, as `name@version`.

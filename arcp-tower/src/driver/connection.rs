@@ -48,6 +48,14 @@ impl<F: Future> Future for Call<F> {
     }
 }
 
+/// How a connection goes on.
+pub(super) enum End {
+    /// It does not. `None` if the peer is gone.
+    Closed(Option<Close>),
+    /// With another session, if this message is let through.
+    Resume(Box<Envelope>),
+}
+
 /// An effect that waits for the peer to answer a ping.
 struct Held {
     nonce: Option<String>,
@@ -71,6 +79,8 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     held: Vec<Held>,
     /// Whether the peer said anything after its handshake.
     heard: bool,
+    /// The peer wants another session. Nothing is read until that is decided.
+    resume: Option<Box<Envelope>>,
     /// Set when the connection is about to end: what is still to be said goes first, until then.
     closing: Option<(Close, Instant)>,
 }
@@ -106,12 +116,18 @@ where
             credits: 0,
             held: Vec::new(),
             heard: false,
+            resume: None,
             closing: None,
         }
     }
 
-    /// Runs until the connection ends. `None` if the peer is gone.
-    pub(super) async fn run(mut self) -> Option<Close> {
+    /// What outlives the connection.
+    pub(super) fn session(&self) -> &SessionCtx {
+        &self.cx
+    }
+
+    /// Runs until the connection ends, or is to go on with another session.
+    pub(super) async fn run(&mut self) -> End {
         let shutdown = self.config.shutdown.clone();
         let mut shutdown = pin!(shutdown.cancelled());
         let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
@@ -122,17 +138,20 @@ where
             }
             for _ in 0..TURNS {
                 if !self.delivery.attachment.is_current() {
-                    return Poll::Ready(Some(Close::new(
-                        Close::TAKEN_OVER,
-                        "the session was resumed elsewhere",
-                    )));
+                    let close = Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere");
+                    return Poll::Ready(End::Closed(Some(close)));
                 }
                 let progress = match self.turn(cx) {
                     Ok(progress) => progress,
-                    Err(end) => return Poll::Ready(end),
+                    Err(end) => return Poll::Ready(End::Closed(end)),
                 };
                 if progress {
                     continue;
+                }
+                if self.is_idle()
+                    && let Some(request) = self.resume.take()
+                {
+                    return Poll::Ready(End::Resume(request));
                 }
                 // Timers only when nothing else is to be done: one that fires makes a new turn.
                 let Some(at) = self.next_timeout() else { return Poll::Pending };
@@ -151,6 +170,12 @@ where
         .await
     }
 
+    /// Whether everything that was asked for was answered.
+    fn is_idle(&self) -> bool {
+        let called = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
+        called && !self.link.has_replies()
+    }
+
     /// One turn of everything. `Err` is the end of the connection.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
         let mut progress = self.poll_read(cx)?;
@@ -160,12 +185,10 @@ where
             Ok(wrote) => progress |= wrote,
             Err(_) => return Err(None),
         }
-        if let Some((close, until)) = &self.closing {
-            let idle = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
-            let said = idle && !self.link.has_replies();
-            if (said && !progress) || clock::now() >= *until {
-                return Err(Some(close.clone()));
-            }
+        if let Some((close, until)) = &self.closing
+            && ((self.is_idle() && !progress) || clock::now() >= *until)
+        {
+            return Err(Some(close.clone()));
         }
         Ok(progress)
     }
@@ -180,6 +203,7 @@ where
         for _ in 0..TURN {
             let now = clock::now();
             if self.closing.is_some()
+                || self.resume.is_some()
                 || self.pending.len() >= self.config.max_pending
                 || self.urgent_calls.len() >= self.config.max_pending
                 || !self.link.wants_frame(now)
@@ -232,6 +256,7 @@ where
                     let (request, future) = (Some(request.clone()), self.urgent.urgent(message));
                     self.urgent_calls.push_back(Call { request, future });
                 }
+                Inbound::Resume(message) => self.resume = Some(Box::new(message)),
                 Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
                 _ => {}
             }
@@ -312,7 +337,7 @@ where
         self.held.push(Held { nonce, until: clock::now() + wait, _effect: effect });
     }
 
-    fn refuse(&mut self, error: &Error, request: &Refusable) {
+    pub(super) fn refuse(&mut self, error: &Error, request: &Refusable) {
         let cx = self.cx.clone();
         let busy = cx.is_busy() || !self.calls.is_empty() || !self.pending.is_empty();
         tracing::debug!(%error, kind = request.kind.as_ref().map_or("none", |k| k.as_str()), "refused");

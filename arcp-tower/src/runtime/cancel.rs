@@ -8,7 +8,7 @@ use arcp_core::wire::job::{Cancel, Cancelled};
 use arcp_core::{Code, Envelope, Error, JobId, MessageType};
 
 use super::registry::{JobRecord, not_found};
-use super::{Commands, Journal, body, commit_patiently, refused};
+use super::{Commands, Journal, commit_patiently, refused};
 use crate::random;
 use crate::service::Response;
 
@@ -20,8 +20,8 @@ struct Wanted {
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let wanted = read(message)?;
-    let record = commands.runtime.0.registry.visible(commands.session.principal(), &wanted.job_id);
-    let record = record.ok_or_else(|| not_found(&wanted.job_id))?;
+    let found = commands.runtime.here(commands.session.principal(), &wanted.job_id);
+    let (record, _) = found.ok_or_else(|| not_found(&wanted.job_id))?;
     check(commands, &record)?;
     answer(message, wanted, record)
 }
@@ -34,7 +34,8 @@ pub(super) async fn stored(
     message: &Envelope,
 ) -> Result<Response, Error> {
     let wanted = read(message)?;
-    let record = body::known(&commands.runtime, commands.session.principal(), &wanted.job_id).await?;
+    let found = commands.runtime.anywhere(commands.session.principal(), &wanted.job_id).await;
+    let (record, _) = found.map_err(|e| refused(&e))?.ok_or_else(|| not_found(&wanted.job_id))?;
     check(commands, &record)?;
     let op = Op::CancelJob { job: record.id.clone(), owner: journal.owner };
     let principal = record.principal.name().to_owned();

@@ -1,7 +1,7 @@
 //! `session.list_jobs` (§6.6).
 
 use arcp_core::job::Status;
-use arcp_core::store::{JobQuery, JobRow, Page, Position};
+use arcp_core::store::{JobQuery, JobRow, Position};
 use arcp_core::wire::session::{JobEntry, Jobs, ListJobs};
 use arcp_core::{Envelope, Error, Feature, Json, MessageType};
 
@@ -9,6 +9,7 @@ use super::body::JobBody;
 use super::cursor::Cursors;
 use super::registry::JobRecord;
 use super::{Commands, Runtime, refused};
+use crate::auth::Principal;
 use crate::service::Response;
 
 /// The largest page, and the usual one.
@@ -17,14 +18,16 @@ const USUAL: u32 = 100;
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let (query, cursors) = read(commands, message)?;
-    let mut jobs = commands.runtime.0.registry.of(commands.session.principal());
+    let Commands { runtime, session } = commands;
+    let observed = runtime.observed(session.principal()).into_iter();
+    let mut jobs: Vec<_> = observed.flat_map(|whose| runtime.0.registry.of(&whose.principal)).collect();
     jobs.retain(|job| matches(&query, job));
     jobs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
     let more = jobs.len() > query.limit;
     jobs.truncate(query.limit);
     let end = jobs.last().filter(|_| more);
     let end = end.map(|job| Position { created_at: job.created_at, job: job.id.clone() });
-    let entries = jobs.iter().map(|job| entry(&commands.runtime, job)).collect();
+    let entries = jobs.iter().map(|job| entry(runtime, job)).collect();
     answer(message, entries, end.and_then(|end| cursors.write(&end)))
 }
 
@@ -32,14 +35,22 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let Commands { runtime, session } = commands;
     let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
     let (query, cursors) = read(commands, message)?;
-    let Page { items, more, .. } =
-        journal.store.list_jobs(session.principal().name(), query).await.map_err(|e| refused(&e))?;
+    let (limit, mut more, mut items) = (query.limit, false, Vec::new());
+    for whose in runtime.observed(session.principal()) {
+        let page = journal.store.list_jobs(whose.principal.name(), query.clone()).await;
+        let page = page.map_err(|e| refused(&e))?;
+        more |= page.more;
+        items.extend(page.items);
+    }
+    items.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    more |= items.len() > limit;
+    items.truncate(limit);
     let end = items.last().filter(|_| more);
     let end = end.map(|row| Position { created_at: row.created_at, job: row.id.clone() });
     let mut entries = Vec::with_capacity(items.len());
     for row in items {
         // What runs here is known better here.
-        match runtime.0.registry.visible(session.principal(), &row.id) {
+        match runtime.0.registry.visible(&Principal::new(row.principal.as_str()), &row.id) {
             Some(record) => entries.push(entry(runtime, &record)),
             None => entries.push(stored_entry(row)?),
         }

@@ -7,7 +7,7 @@ use arcp_core::JobId;
 use arcp_core::session::{Outbox, Run};
 use arcp_core::store::{RunRow, SessionRow, Store, StoreError};
 
-use super::{JobStream, Runtime, body};
+use super::{JobStream, Runtime};
 use crate::auth::Principal;
 use crate::service::Remembered;
 
@@ -90,13 +90,13 @@ pub(super) async fn remembered(
     let principal = Principal::new(row.principal.as_str());
     let mut feeds = Vec::new();
     for feed in store.feeds(&row.id).await? {
-        let owner = Principal::new(feed.principal.as_str());
-        if let Some(log) = log(runtime, store, &owner, &feed.job, &mut logs).await? {
+        // One that it may not watch any more is not followed any more.
+        if let Some(log) = log(runtime, &principal, &feed.job, &mut logs).await? {
             feeds.push((log, feed.next, feed.own));
         }
     }
     for run in outbox.replay(from) {
-        log(runtime, store, &principal, &run.job_id, &mut logs).await?;
+        log(runtime, &principal, &run.job_id, &mut logs).await?;
     }
     Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
 }
@@ -104,7 +104,6 @@ pub(super) async fn remembered(
 /// The log of a job: the one that is in memory, or one that reads from the store.
 async fn log(
     runtime: &Runtime,
-    store: &dyn Store,
     principal: &Principal,
     job: &JobId,
     known: &mut HashMap<JobId, Arc<JobStream>>,
@@ -112,17 +111,10 @@ async fn log(
     if let Some(log) = known.get(job) {
         return Ok(Some(log.clone()));
     }
-    let log = match runtime.0.registry.visible(principal, job) {
-        Some(record) => record.log.clone(),
-        None => match store.job(principal.name(), job).await? {
-            Some(row) => match body::recalled(runtime, &row) {
-                Ok(record) => record.log.clone(),
-                Err(e) => return Err(StoreError::Corrupt(e.to_string())),
-            },
-            // It was forgotten. What is left of it in the runs cannot be replayed.
-            None => return Ok(None),
-        },
-    };
+    // If it was forgotten, or may not be known of any more, what is left of it in the runs cannot be
+    // replayed.
+    let Some((record, _)) = runtime.anywhere(principal, job).await? else { return Ok(None) };
+    let log = record.log.clone();
     known.insert(job.clone(), log.clone());
     Ok(Some(log))
 }
