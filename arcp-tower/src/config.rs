@@ -48,7 +48,7 @@ pub struct Config {
     pub max_pending: usize,
     /// Jobs that one session may follow at once, its own and others. 1,024.
     pub max_feeds: usize,
-    /// Events that a session's jobs may be ahead of its acks before they wait (§6.5). 4,096.
+    /// Events that a session's jobs may be ahead of its acks before they wait (§6.5). 4,096; with 0 they never do.
     pub window: usize,
     /// Bytes of payload that a session's jobs may be ahead of what was sent to it. 4 MiB.
     pub backlog_bytes: usize,

@@ -253,7 +253,7 @@ impl<T: Transport> Peer<T> {
         subscribed
     }
 
-    /// Says all of `frames` while it reads, until `count` frames have come.
+    /// Says all of `frames` while it reads, until at least `count` frames have come.
     pub async fn flood(&mut self, frames: impl IntoIterator<Item = String>, count: usize) -> Vec<ByteString> {
         let (mut frames, mut read) = (frames.into_iter().peekable(), Vec::new());
         let all = poll_fn(|cx| {
@@ -270,7 +270,7 @@ impl<T: Transport> Peer<T> {
                     read.push(frame);
                     moved = true;
                 }
-                if read.len() >= count {
+                if read.len() >= count && frames.peek().is_none() {
                     return Poll::Ready(());
                 }
                 if !moved {

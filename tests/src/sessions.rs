@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use arcp_core::Timestamp;
 use arcp_core::store::Store;
 use arcp_core::transport::Memory;
 use arcp_tower::layer::Auth;
-use arcp_tower::{AuthLayer, BearerTokens, Clock, Config, Runtime};
+use arcp_tower::{AuthLayer, BearerTokens, Config, Runtime};
 use serde_json::{Value, json};
-use tokio::time::Instant;
 
 use crate::peer::numbers;
 use crate::{ALICE, Memories, Peer, agents, features, tokens};
@@ -99,12 +97,4 @@ pub async fn first(server: &Memories<Stack>, kind: &str, payload: Value) -> (Pee
         peer.welcomed(answer.clone());
     }
     (peer, answer)
-}
-
-/// Bounds whose wall clock is tokio's, so that a paused test moves both.
-pub fn timed(change: impl FnOnce(&mut Config)) -> Config {
-    let (from, noon) = (Instant::now(), 1_800_000_000_000);
-    let passed = move || i64::try_from(from.elapsed().as_millis()).unwrap();
-    let clock = Clock::new(move || Timestamp::from_millis(noon + passed()));
-    Config::default().with(|config| config.clock = clock).with(change)
 }

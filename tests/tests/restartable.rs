@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arcp_core::store::Store;
 use arcp_tests::peer::is_terminal;
-use arcp_tests::sessions::{Stack, code, contiguous_from, open, resumed, timed};
+use arcp_tests::sessions::{Stack, code, contiguous_from, open, resumed};
 use arcp_tests::stores::kept;
-use arcp_tests::{ALICE, Memories, Peer, Process, tokens};
+use arcp_tests::{ALICE, Memories, Peer, Process, timed, tokens};
 use arcp_tower::{AgentError, AuthLayer, Config, Job, Level, Runtime, agent_fn};
 use serde_json::{Value, json};
 use tokio::time::sleep;

@@ -27,7 +27,9 @@ pub(super) struct Window {
 }
 
 impl Window {
+    /// 0 is no window: nothing waits for an ack.
     pub(super) fn new(size: usize, backlog_cap: usize) -> Self {
+        let size = if size == 0 { Semaphore::MAX_PERMITS } else { size.min(Semaphore::MAX_PERMITS) };
         Self {
             size,
             credits: Arc::new(Semaphore::new(size)),
