@@ -397,6 +397,18 @@ async fn requests_that_cannot_be_repeated_fail_and_the_others_are_sent_again() {
     assert_eq!(listed.len(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_misses_our_heartbeat_refuses_no_request_by_that() {
+    let (client, mut runtime, mut fake) = resumable(&["heartbeat"]).await;
+    let keyed = tokio::spawn(client.submit("echo").idempotency_key("k").send());
+    let submit = fake.next().await;
+    fake.send("session.error", json!({}), json!({"code": "HEARTBEAT_LOST", "message": "x"})).await;
+    let (_, mut fake) = runtime.resumed(&["heartbeat"]).await;
+    assert_eq!(fake.next().await, submit, "the same once more");
+    fake.accept(&submit, JOB).await;
+    assert_eq!(keyed.await.unwrap().unwrap().id().as_str(), JOB);
+}
+
 async fn answer(fake: &mut Fake, frame: &Value) {
     let id = &frame["id"];
     match frame["type"].as_str().unwrap() {
