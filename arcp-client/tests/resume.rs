@@ -294,6 +294,28 @@ async fn a_refusal_that_may_pass_is_tried_again_and_so_is_a_welcome_that_does_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_a_late_attempt_of_this_client_took_is_taken_back_and_another_is_not() {
+    let taken = || Close::new(Close::TAKEN_OVER, "resumed elsewhere");
+    for (later, back) in [(1, true), (6, false)] {
+        let (client, mut runtime, _job) = lost().await;
+        let silent = runtime.called().await;
+        let (_, mut fake) = runtime.resumed(&[]).await;
+        sleep(Duration::from_secs(later)).await;
+        // The runtime got to see the silent one only now.
+        drop(silent);
+        fake.close(taken()).await;
+        if back {
+            let (resume, mut fake) = runtime.resumed(&[]).await;
+            assert_eq!(resume["resume_token"], "rt2");
+            // That was it; this is somebody else.
+            fake.close(taken()).await;
+        }
+        let why = client.closed().await;
+        assert!(matches!(why.reason(), Reason::ClosedByPeer(close) if *close == taken()), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_session_is_no_resume() {
     let (client, mut runtime, _job) = lost().await;
     let mut fake = runtime.called().await;
