@@ -382,8 +382,12 @@ where
 
     fn next_timeout(&self) -> Option<Instant> {
         let held = self.held.iter().map(|held| held.until).min();
-        let closing = self.closing.as_ref().map(|(_, until)| *until);
-        [self.link.poll_timeout(clock::now()), held, closing].into_iter().flatten().min()
+        // A heartbeat that was missed stays missed: only the end counts from then on.
+        let next = match &self.closing {
+            Some((_, until)) => Some(*until),
+            None => self.link.poll_timeout(clock::now()),
+        };
+        [next, held].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self) {
