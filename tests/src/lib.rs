@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
 pub mod agents;
+pub mod clock;
 pub mod peer;
 pub mod process;
 pub mod server;
@@ -9,6 +10,7 @@ pub mod sessions;
 pub mod stores;
 pub mod wire;
 
+pub use clock::timed;
 pub use peer::{ALL, Peer, features};
 pub use process::Process;
 pub use server::{Memories, Server, guarded, runtime, tokens};

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use arcp_core::store::flaky::{FlakyStore, Step};
 use arcp_core::store::{MemoryStore, Store};
-use arcp_tests::ALICE;
 use arcp_tests::peer::numbers;
-use arcp_tests::sessions::{code, contiguous_from, open, resume, resumed, say, start, timed};
+use arcp_tests::sessions::{code, contiguous_from, open, resume, resumed, say, start};
+use arcp_tests::{ALICE, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
 use tokio::time::sleep;
