@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use arcp_core::store::{Batch, Op, SessionRow, StoreError};
 use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
 use http::Extensions;
 
-use super::{Commands, Journal, Runtime, Tokens, commit_patiently, refused, resume};
+use super::persist::{contended, put_session};
+use super::{Commands, Runtime, Tokens, resume};
 use crate::auth::Principal;
 use crate::profile::Profile;
 use crate::random;
@@ -74,9 +74,9 @@ async fn fresh(
     let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
-        if let Err(e) = put(journal, cx.row(1, None), 0)
+        if let Err(e) = put_session(journal, cx.row(1, None), 0)
             .await
-            .and_then(|new| new.then_some(()).ok_or_else(resume::contended))
+            .and_then(|new| new.then_some(()).ok_or_else(contended))
         {
             runtime.0.sessions.remove(&cx);
             return Err(e);
@@ -86,17 +86,6 @@ async fn fresh(
     match cx.attach(0, tokens, None, None) {
         Ok(attachment) => Ok((attachment, token)),
         Err(_) => Err(Error::new(Code::InternalError, "the session could not be opened")),
-    }
-}
-
-/// Writes a session's row. `false` if another connection took it over before.
-pub(super) async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
-    let principal = row.principal.clone();
-    let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
-    match commit_patiently(journal.store.clone(), batch).await {
-        Ok(_) => Ok(true),
-        Err(StoreError::Fenced { .. }) => Ok(false),
-        Err(e) => Err(refused(&e)),
     }
 }
 

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::store::{Batch, Committed, Store, StoreError};
+use arcp_core::store::{Batch, Committed, Op, SessionRow, Store, StoreError};
 use arcp_core::{Code, Error};
+
+use super::Journal;
+use crate::random;
 
 /// How often a batch is tried before it counts as failed.
 const TRIES: u32 = 8;
@@ -38,4 +41,21 @@ pub(crate) async fn commit_patiently(store: Arc<dyn Store>, batch: Batch) -> Res
 pub(crate) fn refused(e: &StoreError) -> Error {
     tracing::warn!(error = %e, "the store refused a request");
     Error::new(Code::InternalError, "the request could not be kept").with_detail("reason", "store")
+}
+
+/// Writes a session's row. `false` if another connection took it over before.
+pub(super) async fn put_session(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
+    let principal = row.principal.clone();
+    let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
+    match commit_patiently(journal.store.clone(), batch).await {
+        Ok(_) => Ok(true),
+        Err(StoreError::Fenced { .. }) => Ok(false),
+        Err(e) => Err(refused(&e)),
+    }
+}
+
+/// Two connections want the session at once, perhaps two attempts of the same client. Who lost must
+/// not think that it is gone; who is still there tries again.
+pub(super) fn contended() -> Error {
+    Error::new(Code::InternalError, "the session is being resumed elsewhere; try again").with_retryable(true)
 }

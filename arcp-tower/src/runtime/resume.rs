@@ -7,8 +7,9 @@ use arcp_core::wire::session::ResumeRequest;
 use arcp_core::{Code, Error, SessionId};
 use http::Extensions;
 
+use super::persist::{contended, put_session};
 use super::tokens::digest;
-use super::{Journal, Runtime, Tokens, open, recall, refused};
+use super::{Journal, Runtime, Tokens, recall, refused};
 use crate::auth::Principal;
 use crate::profile::by_name;
 use crate::service::{AttachError, Attachment, Opening, SessionCtx};
@@ -87,7 +88,7 @@ async fn stored(
     }
     let (expect, epoch) = (row.epoch, row.epoch + 1);
     let Tokens { current: token, previous: previous_token } = claim.tokens;
-    if !open::put(journal, SessionRow { epoch, token, previous_token, expires_at: None, ..row }, expect)
+    if !put_session(journal, SessionRow { epoch, token, previous_token, expires_at: None, ..row }, expect)
         .await?
     {
         return Err(contended());
@@ -112,12 +113,6 @@ async fn stored(
 /// is nobody's business.
 fn expired() -> Error {
     Error::new(Code::ResumeWindowExpired, "the session cannot be resumed from there")
-}
-
-/// Two connections want the session at once, perhaps two attempts of the same client. Who lost must
-/// not think that it is gone; who is still there tries again.
-pub(super) fn contended() -> Error {
-    Error::new(Code::InternalError, "the session is being resumed elsewhere; try again").with_retryable(true)
 }
 
 fn refusal(e: AttachError) -> Error {
