@@ -1,24 +1,25 @@
 //! The open half of a connection: one task, one owner, both directions polled in turn.
 
+mod answer;
+mod read;
+mod write;
+
 use std::collections::VecDeque;
 use std::future::{Future as _, poll_fn};
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use arcp_core::session::{AckAhead, Inbound, Link, LinkConfig};
-use arcp_core::transport::{Close, Received, RecvError, Transport};
-use arcp_core::{Code, Envelope, Error, Feature, MessageId};
-use bytestring::ByteString;
+use arcp_core::session::{Link, LinkConfig};
+use arcp_core::transport::{Close, Transport};
+use arcp_core::{Code, Envelope, Feature};
 use tower_service::Service;
 
 use super::calls::Calls;
-use super::delivery::{Delivery, Ready};
-use super::refuse::to_wire;
+use super::delivery::Delivery;
 use crate::config::Config;
-use crate::profile::{Refusable, Refusal, Refused};
+use crate::profile::Refusable;
 use crate::runtime::{CommandFuture, Commands};
 use crate::service::{After, Request, Response, Session, SessionCtx};
 use crate::{BoxError, clock, random};
@@ -190,194 +191,6 @@ where
 
     fn close(&mut self, close: Close) {
         self.closing.get_or_insert((close, clock::now() + self.config.close_timeout));
-    }
-
-    /// Reads while there is room. Control frames are dealt with even while no command can run.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
-        let mut progress = false;
-        for _ in 0..TURN {
-            let now = clock::now();
-            if self.closing.is_some()
-                || self.resume.is_some()
-                || self.pending.len() >= self.config.max_pending
-                || self.urgent_calls.len() >= self.config.max_pending
-                || !self.link.wants_frame(now)
-            {
-                break;
-            }
-            let Poll::Ready(received) = self.io.poll_recv(cx) else { break };
-            progress = true;
-            match received {
-                Ok(Received::Frame(frame)) => {
-                    self.link.heard(now);
-                    let first = !std::mem::replace(&mut self.heard, true);
-                    if first && self.delivery.attachment.confirm_token() {
-                        self.delivery.confirmed();
-                    }
-                    self.frame(&frame);
-                }
-                Ok(Received::Closed(Some(_))) => return Err(Some(Close::new(Close::NORMAL, ""))),
-                Ok(Received::Closed(None)) | Err(RecvError::Io(_)) => return Err(None),
-                Err(e) => {
-                    if matches!(e, RecvError::Binary) {
-                        let error = Error::fault("message", "must be a text frame");
-                        self.refuse(&error, &Refusable::frame(None));
-                    }
-                    self.close(e.close().unwrap_or_else(|| Close::new(Close::PROTOCOL, "")));
-                }
-            }
-        }
-        Ok(progress)
-    }
-
-    fn frame(&mut self, frame: &ByteString) {
-        let message = match Envelope::decode(frame, self.config.json_limits()) {
-            Ok(message) => message,
-            Err(fault) => return self.refuse(&fault.error, &Refusable::frame(fault.id)),
-        };
-        let request = Refusable::of(&message);
-        let outcome = self.link.handle(self.config.clock.wall(), message).and_then(|inbound| {
-            match inbound {
-                Inbound::Ack(seq) => {
-                    let ahead = |e: AckAhead| Error::fault("payload.last_processed_seq", &e.to_string());
-                    self.cx.ack(seq).map_err(ahead)?;
-                    self.delivery.acked(seq);
-                }
-                Inbound::Pong(nonce) => self.held.retain(|held| held.nonce.as_ref() != Some(&nonce)),
-                Inbound::Request(message) => {
-                    self.pending.push_back(Request::new(message, self.cx.clone()));
-                }
-                Inbound::Urgent(message) => {
-                    self.urgent_calls.push(request.clone(), self.urgent.urgent(message));
-                }
-                Inbound::Resume(message) => self.resume = Some(Box::new(message)),
-                Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
-                _ => {}
-            }
-            Ok(())
-        });
-        if let Err(error) = outcome {
-            self.refuse(&error, &request);
-        }
-    }
-
-    /// Starts commands in the order they came. Readiness is asked for only when a command waits: an
-    /// idle session must not sit on a permit that others share.
-    fn poll_dispatch(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
-        let mut progress = false;
-        while !self.pending.is_empty() && self.calls.len() < self.config.max_in_flight {
-            match self.service.poll_ready(cx) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(())) => {}
-                Poll::Ready(Err(e)) => {
-                    // A service that failed its readiness is of no more use.
-                    let error = to_wire(&*e.into());
-                    return Err(Some(Close::new(Close::INTERNAL, error.message())));
-                }
-            }
-            let Some(request) = self.pending.pop_front() else { break };
-            let named = Refusable::of(&request.message);
-            self.calls.push(named, self.service.call(request));
-            progress = true;
-        }
-        Ok(progress)
-    }
-
-    /// Collects replies in the order of the requests: some clients have nothing else to match by.
-    fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
-        let mut progress = false;
-        while let Poll::Ready(Some((request, outcome))) = self.urgent_calls.poll_next(cx) {
-            progress = true;
-            self.answer(outcome, &request);
-        }
-        while let Poll::Ready(Some((request, outcome))) = self.calls.poll_next(cx) {
-            progress = true;
-            self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request);
-        }
-        progress
-    }
-
-    fn answer(&mut self, outcome: Result<Response, Error>, request: &Refusable) {
-        match outcome {
-            Ok(response) => self.reply(response, request),
-            Err(error) => self.refuse(&error, request),
-        }
-    }
-
-    fn reply(&mut self, response: Response, request: &Refusable) {
-        let Response { replies, after } = response;
-        let profile = self.cx.profile().clone();
-        let single = replies.len() == 1;
-        let mut holds_back = false;
-        for reply in replies {
-            holds_back |= profile.holds_back(&reply);
-            self.link.reply(profile.reply(reply, request.id.as_ref().filter(|_| single)));
-        }
-        if holds_back && after.is_some() {
-            self.hold(after);
-        }
-        // Otherwise `after` runs here, when it is dropped: the replies are queued.
-    }
-
-    fn hold(&mut self, effect: Option<After>) {
-        let heartbeat = self.cx.features().has(Feature::Heartbeat);
-        let nonce = if heartbeat { self.link.ping(self.config.clock.wall()).ok() } else { None };
-        let wait = std::time::Duration::from_millis(if nonce.is_some() { 250 } else { 50 });
-        self.held.push(Held { nonce, until: clock::now() + wait, _effect: effect });
-    }
-
-    pub(super) fn refuse(&mut self, error: &Error, request: &Refusable) {
-        let cx = self.cx.clone();
-        let busy = cx.is_busy() || !self.calls.is_empty() || !self.pending.is_empty();
-        tracing::debug!(%error, kind = request.kind.as_ref().map_or("none", |k| k.as_str()), "refused");
-        match cx.profile().refuse(&Refusal::new(error, request.clone(), busy)) {
-            Refused::Frames(frames) => frames.into_iter().for_each(|frame| self.link.reply(frame)),
-            Refused::Stillborn => match self.urgent.stillborn(error, request) {
-                Ok(response) => self.reply(response, request),
-                Err(error) => tracing::warn!(%error, "a refusal could not be said"),
-            },
-        }
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut progress = false;
-        for _ in 0..TURN {
-            let Poll::Ready(ready) = self.io.poll_ready(cx) else { break };
-            ready?;
-            let Some(frame) = self.next_frame(cx) else { break };
-            self.io.send(frame)?;
-            progress = true;
-        }
-        self.cx.credit(std::mem::take(&mut self.credits));
-        if !progress {
-            // While there is more to send, it is gathered; what is left goes when there is no more.
-            if let Poll::Ready(flushed) = self.io.poll_flush(cx) {
-                flushed?;
-            }
-        }
-        Ok(progress)
-    }
-
-    /// Control frames and replies first, then events.
-    fn next_frame(&mut self, cx: &mut Context<'_>) -> Option<String> {
-        if let Some(reply) = self.link.next_reply() {
-            let id = MessageId::from_bits(random::bits());
-            return Some(reply.encode(Some(self.cx.id()), &id));
-        }
-        if self.closing.is_some() {
-            return None;
-        }
-        match self.delivery.poll_frame(cx) {
-            Poll::Ready(Ok(Some(Ready { frame, credits, .. }))) => {
-                self.credits += credits;
-                Some(frame)
-            }
-            Poll::Ready(Ok(None)) | Poll::Pending => None,
-            Poll::Ready(Err(close)) => {
-                self.close(close);
-                None
-            }
-        }
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -1,0 +1,61 @@
+//! What goes out: control frames and replies first, then events.
+
+use std::io;
+use std::mem;
+use std::task::{Context, Poll};
+
+use arcp_core::MessageId;
+use arcp_core::transport::Transport;
+use tower_service::Service;
+
+use super::{Connection, TURN};
+use crate::driver::delivery::Ready;
+use crate::service::{Request, Response};
+use crate::{BoxError, random};
+
+impl<T, S> Connection<'_, T, S>
+where
+    T: Transport,
+    S: Service<Request, Response = Response, Error: Into<BoxError>>,
+{
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let mut progress = false;
+        for _ in 0..TURN {
+            let Poll::Ready(ready) = self.io.poll_ready(cx) else { break };
+            ready?;
+            let Some(frame) = self.next_frame(cx) else { break };
+            self.io.send(frame)?;
+            progress = true;
+        }
+        self.cx.credit(mem::take(&mut self.credits));
+        if !progress {
+            // While there is more to send, it is gathered; what is left goes when there is no more.
+            if let Poll::Ready(flushed) = self.io.poll_flush(cx) {
+                flushed?;
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Control frames and replies first, then events.
+    fn next_frame(&mut self, cx: &mut Context<'_>) -> Option<String> {
+        if let Some(reply) = self.link.next_reply() {
+            let id = MessageId::from_bits(random::bits());
+            return Some(reply.encode(Some(self.cx.id()), &id));
+        }
+        if self.closing.is_some() {
+            return None;
+        }
+        match self.delivery.poll_frame(cx) {
+            Poll::Ready(Ok(Some(Ready { frame, credits, .. }))) => {
+                self.credits += credits;
+                Some(frame)
+            }
+            Poll::Ready(Ok(None)) | Poll::Pending => None,
+            Poll::Ready(Err(close)) => {
+                self.close(close);
+                None
+            }
+        }
+    }
+}
