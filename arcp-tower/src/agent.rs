@@ -1,5 +1,6 @@
 //! Agents: what a runtime runs, and what they are given.
 
+mod emit;
 mod function;
 mod job;
 mod progress;
@@ -8,8 +9,9 @@ mod stream;
 use arcp_core::{Error, Json};
 use futures_util::future::BoxFuture;
 
+pub use emit::Level;
 pub use function::{AgentFn, AgentService, agent_fn, agent_service};
-pub use job::{Job, Level};
+pub use job::Job;
 pub(crate) use job::{JobParts, StreamState};
 pub use progress::ProgressReport;
 pub use stream::ResultStream;
