@@ -120,7 +120,7 @@ WORDS = [
     ("close bye shutdown drain", "6.7"),
     ("auth authentication token tokens bearer principal", "6.1"),
     ("hello welcome handshake features negotiation", "6.2"),
-    ("bad hostile limit limits bounds frame frames fuzz garbage flood", "14"),
+    ("bad hostile limit limits bounds memory frame frames fuzz garbage flood", "14"),
     ("cancel cancellation grace", "7.4"),
     ("submit submission", "7.1"),
     ("version versions inventory", "7.5"),

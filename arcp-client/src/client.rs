@@ -48,7 +48,8 @@ impl Client {
     }
 
     /// A client of the runtime at the other end of the transports that `open` opens: one now, and
-    /// another whenever the connection is lost.
+    /// another whenever the connection is lost. For byte streams that a WebSocket is to run on, see
+    /// [`Builder::over_streams`].
     ///
     /// ```
     /// use arcp_client::Client;

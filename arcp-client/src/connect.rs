@@ -1,5 +1,7 @@
 //! Building a client, and opening its session (§6.2).
 
+use std::future::Future;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,7 @@ use arcp_core::session::{Peer, PeerConfig};
 use arcp_core::transport::{BoxTransport, Transport};
 use arcp_core::wire::session::{Auth, Party};
 use http::Uri;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -34,7 +37,10 @@ pub struct Over<T>(T);
 
 /// Where a [`Builder`] connects to: whatever a function of the application opens.
 #[derive(Debug)]
-pub struct Dial(Connector);
+pub struct Dial {
+    connector: Connector,
+    url: Option<String>,
+}
 
 /// What a client says of itself, and where it connects to.
 #[derive(Debug)]
@@ -103,6 +109,11 @@ impl<C> Builder<C> {
         let Self { target, greeting, config, resume, from } = self;
         (target, Builder { target: (), greeting, config, resume, from })
     }
+
+    fn aimed<D>(self, aim: impl FnOnce(C) -> D) -> Builder<D> {
+        let (target, Builder { greeting, config, resume, from, .. }) = self.split();
+        Builder { target: aim(target), greeting, config, resume, from }
+    }
 }
 
 impl Builder<()> {
@@ -150,9 +161,40 @@ impl Builder<Url> {
     pub async fn connect(self) -> Result<Client, ConnectError> {
         let (Url(url), builder) = self.split();
         let uri: Uri = url.parse().map_err(|_| ConnectError::Url)?;
-        let mut connector = Connector::to(uri, &builder.config);
+        let mut connector = Connector::to(uri);
         let ws = connector.open(&builder.config).await?;
         builder.begin(ws, Some(connector), Some(url)).await
+    }
+
+    /// Connects over WebSocket, on byte streams of the application's own: one that `open` opens now,
+    /// and another whenever the connection is lost. So it goes through a Unix socket, a proxy, TLS
+    /// (with an address that begins with `wss:`), or a network that a test makes up. The address is
+    /// what the runtime is asked for; nothing looks its host up.
+    ///
+    /// ```
+    /// # #[cfg(unix)]
+    /// # async fn example() -> Result<(), arcp_client::ConnectError> {
+    /// use arcp_client::Client;
+    /// use tokio::net::UnixStream;
+    ///
+    /// let client = Client::builder("ws://localhost/arcp")
+    ///     .over_streams(|| UnixStream::connect("/run/arcp.sock"))
+    ///     .token("secret")
+    ///     .connect()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// An error of `open` is [`ConnectError::Io`], and what it opens has, together with the upgrade,
+    /// the time of [`ClientConfig::hello_timeout`].
+    pub fn over_streams<F, Fut, S>(self, open: F) -> Builder<Dial>
+    where
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = io::Result<S>> + Send + 'static,
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.aimed(|Url(url)| Dial { connector: Connector::over(url.clone(), open), url: Some(url) })
     }
 
     /// Opens a session over `transport` instead, whatever the address is. It is not resumed when
@@ -186,7 +228,7 @@ impl<T: Transport + Send + 'static> Builder<Over<T>> {
 
 impl Builder<Dial> {
     pub(crate) fn dial(connector: Connector) -> Self {
-        Self::new(Dial(connector))
+        Self::new(Dial { connector, url: None })
     }
 
     /// Opens a connection, and a session on it.
@@ -194,8 +236,8 @@ impl Builder<Dial> {
     /// # Errors
     /// [`ConnectError`], as [`Builder::<Url>::connect`].
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let (Dial(mut connector), builder) = self.split();
+        let (Dial { mut connector, url }, builder) = self.split();
         let transport = connector.open(&builder.config).await?;
-        builder.begin(transport, Some(connector), None).await
+        builder.begin(transport, Some(connector), url).await
     }
 }

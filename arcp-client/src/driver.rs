@@ -56,7 +56,9 @@ impl Driver {
             let reason = poll_fn(|cx| line.poll(cx, &mut io)).await;
             tracing::debug!(%reason, "the connection ends");
             let close = reason.close();
-            let Some(reach) = reach.as_mut().filter(|_| reason.may_pass()) else {
+            let stray = |reach: &mut Reach| reach.lost_to_a_stray(&reason, &config);
+            let passes = reason.may_pass() || reach.as_mut().is_some_and(stray);
+            let Some(reach) = reach.as_mut().filter(|_| passes) else {
                 // Who closes waits until that is done; everyone else is told at once.
                 if reason == Reason::ClosedByUs {
                     shut(io, close, config.close_wait).await;

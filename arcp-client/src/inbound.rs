@@ -193,19 +193,20 @@ impl Engine {
             }
         };
         let code = error.code();
+        // No request is lost for want of a heartbeat; the connection is (§6.4).
+        if code == Code::HeartbeatLost && clues.request_id.is_none() {
+            return Err(Reason::HeartbeatLost);
+        }
         if let Some(request) = self.pending.refused(&clues) {
             self.fail(request, RequestError::Refused(error));
             return Ok(());
         }
-        match (&clues.request_id, code) {
-            (None, Code::HeartbeatLost) => Err(Reason::HeartbeatLost),
-            (None, Code::Unauthenticated) => Err(Reason::Ended(error)),
-            _ => {
-                // It concerns no request that is pending, and no job: those are never failed by it.
-                tracing::warn!(%code, text = error.message(), "the runtime reports an error");
-                Ok(())
-            }
+        if code == Code::Unauthenticated && clues.request_id.is_none() {
+            return Err(Reason::Ended(error));
         }
+        // It concerns no request that is pending, and no job: those are never failed by it.
+        tracing::warn!(%code, text = error.message(), "the runtime reports an error");
+        Ok(())
     }
 
     fn pong(&mut self, now: Instant, message: &Envelope) {

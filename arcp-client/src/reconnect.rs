@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::Code;
-use arcp_core::transport::BoxTransport;
+use arcp_core::transport::{BoxTransport, Close};
 use futures_util::future::{Either, select};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
@@ -38,6 +38,8 @@ struct Outage {
     attempts: u32,
     /// What had arrived when it was resumed, and when that was.
     resumed: Option<(u64, Instant)>,
+    /// Attempts that were given up without an answer. The runtime may still get to see them.
+    strays: u32,
 }
 
 impl Outage {
@@ -49,6 +51,18 @@ impl Outage {
 impl Reach {
     pub(crate) fn new(connector: Connector, greeting: Greeting, anchor: Arc<Anchor>, window: u64) -> Self {
         Self { connector, greeting, anchor, window: seconds(window), outage: None }
+    }
+
+    /// Whether the session was lost to an attempt of this client's own, which was given up and
+    /// arrived late: nobody is there, and it can be had back. That can only be until the runtime has
+    /// heard of the newest token, so soon after a resume, and once for each such attempt.
+    pub(crate) fn lost_to_a_stray(&mut self, reason: &Reason, config: &ClientConfig) -> bool {
+        let taken = matches!(reason, Reason::ClosedByPeer(close) if close.code == Close::TAKEN_OVER);
+        let Some(outage) = self.outage.as_mut().filter(|_| taken) else { return false };
+        let soon = outage.resumed.is_some_and(|(_, at)| at.elapsed() < config.hello_timeout);
+        let lost = soon && outage.strays > 0;
+        outage.strays -= u32::from(lost);
+        lost
     }
 
     /// Connects and resumes, until that succeeds, is refused or takes too long, or the client is
@@ -70,7 +84,7 @@ impl Reach {
             return Err(lost);
         };
         let same = self.outage.take().filter(|outage| outage.lasts(begun, received, config));
-        let mut outage = same.unwrap_or(Outage { since: begun, attempts: 0, resumed: None });
+        let mut outage = same.unwrap_or(Outage { since: begun, attempts: 0, resumed: None, strays: 0 });
         let until = outage.since + most.min(seconds(u64::MAX));
         let why = Disconnected::new(lost.clone());
         let mut last = lost.to_string();
@@ -88,10 +102,11 @@ impl Reach {
             tracing::debug!(attempt, ?wait, "waits to reconnect");
             let opened = async {
                 sleep_until((now + wait).min(until)).await;
-                let transport = self.connector.open(config).await?;
-                self.greeting.say(transport, Some(request.clone()), config).await
+                let transport = self.connector.open(config).await.map_err(|e| (e, false))?;
+                let said = self.greeting.say(transport, Some(request.clone()), config).await;
+                said.map_err(|e| (e, true))
             };
-            let failed = match select(pin!(opened), pin!(close.recv())).await {
+            let (failed, said) = match select(pin!(opened), pin!(close.recv())).await {
                 Either::Right(_) => return Err(Reason::ClosedByUs),
                 Either::Left((Err(e), _)) => e,
                 Either::Left((Ok((transport, info)), _)) => {
@@ -104,6 +119,9 @@ impl Reach {
                 }
             };
             tracing::debug!(attempt, error = %failed, "not reconnected");
+            let unanswered =
+                matches!(failed, ConnectError::TimedOut | ConnectError::Io(_) | ConnectError::Closed(None));
+            outage.strays = outage.strays.saturating_add(u32::from(said && unanswered));
             match failed {
                 ConnectError::OtherSession => return Err(not_resumed(lost, NotResumed::OtherSession)),
                 ConnectError::Refused(error) if is_final(&error) => {

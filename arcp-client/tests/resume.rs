@@ -4,18 +4,24 @@
 mod fake;
 
 use std::future::poll_fn;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arcp_client::{Client, JobError, JobEvent, JobHandle, NotResumed, Reason, RequestError, Status};
+use arcp_client::{
+    Client, ClientConfig, ConnectError, JobError, JobEvent, JobHandle, NotResumed, Reason, RequestError,
+    Status,
+};
 use arcp_core::Code;
 use arcp_core::transport::{Close, Received, Transport as _, WebSocket, WsLimits};
 use arcp_core::wire::event::EventBody;
 use fake::{Fake, JOB, Runtime, reachable, resumable, running};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, advance, sleep, timeout};
 
 const OTHER: &str = "job_01J00000000000000000000001";
@@ -288,6 +294,28 @@ async fn a_refusal_that_may_pass_is_tried_again_and_so_is_a_welcome_that_does_no
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_a_late_attempt_of_this_client_took_is_taken_back_and_another_is_not() {
+    let taken = || Close::new(Close::TAKEN_OVER, "resumed elsewhere");
+    for (later, back) in [(1, true), (6, false)] {
+        let (client, mut runtime, _job) = lost().await;
+        let silent = runtime.called().await;
+        let (_, mut fake) = runtime.resumed(&[]).await;
+        sleep(Duration::from_secs(later)).await;
+        // The runtime got to see the silent one only now.
+        drop(silent);
+        fake.close(taken()).await;
+        if back {
+            let (resume, mut fake) = runtime.resumed(&[]).await;
+            assert_eq!(resume["resume_token"], "rt2");
+            // That was it; this is somebody else.
+            fake.close(taken()).await;
+        }
+        let why = client.closed().await;
+        assert!(matches!(why.reason(), Reason::ClosedByPeer(close) if *close == taken()), "{why}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_session_is_no_resume() {
     let (client, mut runtime, _job) = lost().await;
     let mut fake = runtime.called().await;
@@ -391,6 +419,18 @@ async fn requests_that_cannot_be_repeated_fail_and_the_others_are_sent_again() {
     assert_eq!(listed.len(), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_misses_our_heartbeat_refuses_no_request_by_that() {
+    let (client, mut runtime, mut fake) = resumable(&["heartbeat"]).await;
+    let keyed = tokio::spawn(client.submit("echo").idempotency_key("k").send());
+    let submit = fake.next().await;
+    fake.send("session.error", json!({}), json!({"code": "HEARTBEAT_LOST", "message": "x"})).await;
+    let (_, mut fake) = runtime.resumed(&["heartbeat"]).await;
+    assert_eq!(fake.next().await, submit, "the same once more");
+    fake.accept(&submit, JOB).await;
+    assert_eq!(keyed.await.unwrap().unwrap().id().as_str(), JOB);
+}
+
 async fn answer(fake: &mut Fake, frame: &Value) {
     let id = &frame["id"];
     match frame["type"].as_str().unwrap() {
@@ -478,32 +518,77 @@ async fn a_request_made_without_a_connection_waits_for_one_as_long_as_it_may() {
     assert_eq!(job.unwrap().id().as_str(), OTHER);
 }
 
-#[tokio::test]
-async fn it_reconnects_over_websocket_to_the_same_address() {
-    async fn welcome(listener: &TcpListener, welcome: String) -> (WebSocket<TcpStream>, Value) {
-        let (io, _) = listener.accept().await.unwrap();
-        let ws = tokio_tungstenite::accept_async(io).await.unwrap();
-        let mut ws = WebSocket::server(ws.into_inner(), WsLimits::default()).await;
-        let Received::Frame(hello) = poll_fn(|cx| ws.poll_recv(cx)).await.unwrap() else { panic!("a hello") };
-        poll_fn(|cx| ws.poll_ready(cx)).await.unwrap();
-        ws.send(welcome).unwrap();
-        poll_fn(|cx| ws.poll_flush(cx)).await.unwrap();
-        (ws, serde_json::from_str(&hello).unwrap())
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("ws://{}/arcp", listener.local_addr().unwrap());
-    let mut config = arcp_client::ClientConfig::default();
+/// The runtime's end of a byte stream: upgraded, and welcomed with `welcome`. And the hello.
+async fn welcomed<S>(io: S, welcome: String) -> (WebSocket<S>, Value)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let ws = tokio_tungstenite::accept_async(io).await.unwrap();
+    let mut ws = WebSocket::server(ws.into_inner(), WsLimits::default()).await;
+    let Received::Frame(hello) = poll_fn(|cx| ws.poll_recv(cx)).await.unwrap() else { panic!("a hello") };
+    poll_fn(|cx| ws.poll_ready(cx)).await.unwrap();
+    ws.send(welcome).unwrap();
+    poll_fn(|cx| ws.poll_flush(cx)).await.unwrap();
+    (ws, serde_json::from_str(&hello).unwrap())
+}
+
+fn without_backoff() -> ClientConfig {
+    let mut config = ClientConfig::default();
     config.backoff_first = Duration::ZERO;
-    let connect = Client::builder(&url).token("secret").config(config).connect();
-    let (client, (ws, _)) = tokio::join!(connect, welcome(&listener, fake::welcome(&[])));
-    let client = client.unwrap();
+    config
+}
+
+/// Waits until a client was resumed with the token of [`fake::again`].
+async fn rotated(client: &Client) {
     let mut status = client.status();
-    drop(ws);
-    let (_ws, hello) = welcome(&listener, fake::again(&[])).await;
-    assert_eq!(hello["payload"]["auth"]["token"], "secret", "never by the resume token alone");
-    assert_eq!(hello["payload"]["resume"]["resume_token"], "rt");
     while client.resume_point().unwrap().resume_token != "rt2" {
         status.changed().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn it_reconnects_over_websocket_to_the_same_address() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/arcp", listener.local_addr().unwrap());
+    let welcome = async |welcome| welcomed(listener.accept().await.unwrap().0, welcome).await;
+    let connect = Client::builder(&url).token("secret").config(without_backoff()).connect();
+    let (client, (ws, _)) = tokio::join!(connect, welcome(fake::welcome(&[])));
+    let client = client.unwrap();
+    drop(ws);
+    let (_ws, hello) = welcome(fake::again(&[])).await;
+    assert_eq!(hello["payload"]["auth"]["token"], "secret", "never by the resume token alone");
+    assert_eq!(hello["payload"]["resume"]["resume_token"], "rt");
+    rotated(&client).await;
     assert_eq!(client.resume_point().unwrap().url, Some(url));
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_reconnects_over_streams_of_the_application() {
+    let (opened, mut streams) = mpsc::unbounded_channel();
+    let builder = Client::builder("wss://somewhere.test/arcp").over_streams(move || {
+        let (ours, theirs) = tokio::io::duplex(64);
+        opened.send(theirs).unwrap();
+        async { Ok(ours) }
+    });
+    let connect = builder.token("secret").config(without_backoff()).connect();
+    let first = async { welcomed(streams.recv().await.unwrap(), fake::welcome(&[])).await };
+    let (client, (ws, _)) = tokio::join!(connect, first);
+    let client = client.unwrap();
+    drop(ws);
+    let (_ws, hello) = welcomed(streams.recv().await.unwrap(), fake::again(&[])).await;
+    assert_eq!(hello["payload"]["resume"]["resume_token"], "rt");
+    rotated(&client).await;
+    assert_eq!(client.resume_point().unwrap().url.as_deref(), Some("wss://somewhere.test/arcp"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_cannot_be_opened_or_has_no_address_is_an_error() {
+    let refused = || async { Err::<DuplexStream, _>(io::ErrorKind::ConnectionRefused.into()) };
+    let connect = |url: &str| Client::builder(url).over_streams(refused).connect();
+    let error = connect("ws://somewhere.test/").await.unwrap_err();
+    assert!(matches!(&error, ConnectError::Io(e) if e.kind() == io::ErrorKind::ConnectionRefused), "{error}");
+    assert!(matches!(connect("no address at all").await, Err(ConnectError::Url)));
+    let silent = || async { Ok(tokio::io::duplex(64).0) };
+    let http = Client::builder("http://somewhere.test/").over_streams(silent).connect().await;
+    assert!(matches!(http, Err(ConnectError::Url)), "{http:?}");
 }

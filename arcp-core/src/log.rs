@@ -92,9 +92,10 @@ impl JobLog {
         Ok(self.head())
     }
 
-    /// Drops all events; their numbers stay given.
+    /// Drops all events, and the room that they took; their numbers stay given.
     pub fn forget(&mut self) {
         self.trim(self.head());
+        self.events = VecDeque::new();
     }
 
     /// Takes back the events above number `head`: they could not be kept elsewhere.

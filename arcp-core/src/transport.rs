@@ -12,7 +12,7 @@ use bytestring::ByteString;
 
 pub use memory::{Memory, memory};
 #[cfg(feature = "ws")]
-pub use ws::{Metered, WebSocket, WsLimits};
+pub use ws::{WebSocket, WsLimits};
 
 /// What arrived.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +144,9 @@ pub trait Transport: Unpin {
 
     /// The session is open: the narrow limit of the first frame no longer applies.
     fn opened(&mut self) {}
+
+    /// Nothing is to be sent for now: what was held for that may be given back.
+    fn rest(&mut self) {}
 }
 
 /// A transport of any kind that may move between threads.
@@ -172,5 +175,9 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn opened(&mut self) {
         (**self).opened();
+    }
+
+    fn rest(&mut self) {
+        (**self).rest();
     }
 }

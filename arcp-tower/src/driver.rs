@@ -1,5 +1,6 @@
 //! Drives one connection. The same code serves every transport and every host.
 
+mod calls;
 mod connection;
 mod delivery;
 mod late;
@@ -9,7 +10,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use arcp_core::transport::{Close, Received, RecvError, Transport};
-use arcp_core::{Code, Envelope, Error, MessageType};
+use arcp_core::{Code, Envelope, Error, Json, MessageType};
 use http::Extensions;
 
 use crate::config::Config;
@@ -23,7 +24,7 @@ pub(crate) use refuse::to_wire;
 ///
 /// There is no `Send` bound: the future is `Send` exactly when the transport and the stack are, so
 /// the same function runs under `tokio::spawn` and on a worker of actix. Dropping it ends the
-/// connection; the session and its jobs live on.
+/// connection; the session and its jobs live on. Share one `Arc<Config>` among many connections.
 ///
 /// ```
 /// use arcp_core::transport::memory;
@@ -37,50 +38,70 @@ pub(crate) use refuse::to_wire;
 /// assert_eq!(served.await.unwrap(), None);
 /// # }
 /// ```
-pub async fn serve<T: Transport, M: MakeSession>(
+pub fn serve<T: Transport, M: MakeSession>(
     mut io: T,
     mut make: M,
     extensions: Extensions,
-    config: Config,
-) -> Option<Close> {
-    let mut bearer = None;
-    let opened = match first(&mut io, &config).await {
-        Ok(first) => {
+    config: impl Into<Arc<Config>>,
+) -> impl Future<Output = Option<Close>> {
+    let config = config.into();
+    // No `async fn`: what it is called with would be in its future twice, for as long as it lives.
+    async move {
+        let mut bearer = None;
+        // Boxed: it is larger than what comes after it, and is over soon.
+        let opening = Box::pin(async {
+            let first = first(&mut io, &config).await?;
             bearer = late::bearer(&first);
             open(&mut make, first, extensions, &config).await
-        }
-        Err(e) => Err(e),
-    };
-    let close = match opened {
-        Ok(mut session) => {
-            io.opened();
-            loop {
-                let mut connection = Connection::new(&mut io, session);
-                session = match late::run(&mut connection, &mut make, bearer.as_ref(), &config).await {
-                    Ok(resumed) => resumed,
-                    Err(close) => break close,
-                };
+        });
+        let close = match opening.await {
+            Ok(session) => {
+                io.opened();
+                run(&mut io, &mut make, Box::new(session), bearer, &config).await
             }
-        }
-        Err(NotOpened::Gone) => None,
-        Err(NotOpened::Unreadable(close)) => Some(close),
-        Err(NotOpened::Binary) => {
+            Err(why) => Box::pin(refused(&mut io, why, &config)).await,
+        }?;
+        let closing = poll_fn(|cx| io.poll_close(cx, &close));
+        let _ = tokio::time::timeout(config.close_timeout, closing).await;
+        tracing::debug!(%close, "connection closed");
+        Some(close)
+    }
+}
+
+/// Runs one session after the other, as the peer wants them.
+async fn run<T: Transport, M: MakeSession>(
+    io: &mut T,
+    make: &mut M,
+    mut session: Box<Session<M::Commands>>,
+    bearer: Option<Json>,
+    config: &Config,
+) -> Option<Close> {
+    loop {
+        let mut connection = Connection::new(io, *session);
+        session = match late::run(&mut connection, make, bearer.as_ref(), config).await {
+            Ok(resumed) => Box::new(resumed),
+            Err(close) => return close,
+        };
+    }
+}
+
+/// Says why no session was opened, and how to close.
+async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> Option<Close> {
+    match why {
+        NotOpened::Gone => None,
+        NotOpened::Unreadable(close) => Some(close),
+        NotOpened::Binary => {
             let error = Error::fault("message", "must be a text frame");
-            refuse::handshake(&mut io, &config, &error, None).await;
+            refuse::handshake(io, config, &error, None).await;
             RecvError::Binary.close()
         }
-        Err(NotOpened::Refused(refusal)) => {
+        NotOpened::Refused(refusal) => {
             let (error, first) = &*refusal;
             tracing::debug!(%error, "handshake refused");
-            refuse::handshake(&mut io, &config, error, first.as_ref()).await;
+            refuse::handshake(io, config, error, first.as_ref()).await;
             Some(Close::new(Close::POLICY, error.code().as_str()))
         }
-    };
-    let close = close?;
-    let closing = tokio::time::timeout(config.close_timeout, poll_fn(|cx| io.poll_close(cx, &close)));
-    let _ = closing.await;
-    tracing::debug!(%close, "connection closed");
-    Some(close)
+    }
 }
 
 /// Why no session was opened.
@@ -118,7 +139,7 @@ async fn first<T: Transport>(io: &mut T, config: &Config) -> Result<Envelope, No
         return Err(NotOpened::Unreadable(Close::new(Close::TOO_LARGE, "the first message is too large")));
     }
     let first = Envelope::decode(&frame, config.json_limits()).map_err(|fault| {
-        let unread = Envelope::of_json(MessageType::Hello, arcp_core::Json::empty_object());
+        let unread = Envelope::of_json(MessageType::Hello, Json::empty_object());
         NotOpened::refused(fault.error, Some(unread.with_id(fault.id)))
     })?;
     if !Refusable::of(&first).opens() {

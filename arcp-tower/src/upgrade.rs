@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arcp_core::transport::WebSocket;
@@ -23,7 +24,7 @@ use crate::service::{HttpInfo, Mount};
 #[derive(Debug, Clone)]
 pub struct Upgrade<M> {
     make: M,
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl<M> Upgrade<M> {
@@ -33,8 +34,8 @@ impl<M> Upgrade<M> {
     }
 
     /// Serves with `make` and `config`, which the runtime was best built with too.
-    pub fn with_config(make: M, config: Config) -> Self {
-        Self { make, config }
+    pub fn with_config(make: M, config: impl Into<Arc<Config>>) -> Self {
+        Self { make, config: config.into() }
     }
 }
 
@@ -59,13 +60,12 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
         let (parts, _) = request.into_parts();
         let mut extensions = parts.extensions;
         extensions.insert(HttpInfo::copied(&parts.uri, &parts.headers));
-        let (make, config) = (self.make.clone(), self.config.clone());
+        let (make, config) = (self.make.clone(), Arc::clone(&self.config));
         self.config.tracker.spawn(async move {
             match upgrade.await {
                 Ok(io) => {
                     let ws = WebSocket::server(TokioIo::new(io), config.ws_limits()).await;
-                    // Boxed: what an idle connection holds should be what its state needs.
-                    Box::pin(crate::serve(ws, make, extensions, config)).await;
+                    crate::serve(ws, make, extensions, config).await;
                 }
                 Err(error) => tracing::debug!(%error, "the upgrade failed"),
             }

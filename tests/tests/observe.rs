@@ -9,7 +9,7 @@ use std::time::Duration;
 use arcp_core::store::MemoryStore;
 use arcp_core::transport::Memory;
 use arcp_tests::peer::numbers;
-use arcp_tests::sessions::{Stack, code, contiguous_from, open, resumed};
+use arcp_tests::sessions::{Stack, code, contiguous_from, open, resume, resumed, say};
 use arcp_tests::{ALICE, BOB, Memories, Peer, agents, timed, tokens};
 use arcp_tower::{Access, AuthLayer, Observed, Principal, Runtime};
 use serde_json::{Value, json};
@@ -164,8 +164,7 @@ async fn a_watcher_resumes_what_it_was_sent_of_somebody_elses_job_also_after_a_r
     sleep(Duration::from_secs(1)).await;
     // Where he may not know of it any more, it is not replayed to him either.
     let strict = server(Some(store), None).await;
-    let (_, refused) =
-        arcp_tests::sessions::say(&strict, arcp_tests::sessions::resume(BOB, &welcome, 2)).await;
+    let (_, refused) = say(&strict, resume(BOB, &welcome, 2)).await;
     assert_eq!(code(&refused), "RESUME_WINDOW_EXPIRED");
 }
 

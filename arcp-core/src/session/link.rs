@@ -154,6 +154,13 @@ impl Link {
         !self.control.is_empty()
     }
 
+    /// Nothing is to be done for now: what was held for replies is given back.
+    pub fn rest(&mut self) {
+        if self.control.is_empty() {
+            self.control = VecDeque::new();
+        }
+    }
+
     /// Queues a ping of its own nonce, and says which.
     ///
     /// # Errors

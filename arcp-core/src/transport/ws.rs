@@ -1,5 +1,9 @@
 //! A tungstenite WebSocket, at either end.
 
+mod gather;
+mod limits;
+mod metered;
+
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -10,90 +14,23 @@ use futures_core::Stream as _;
 use futures_sink::Sink as _;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::{Close, Received, RecvError, Transport};
-
-/// The bounds of a WebSocket, all of them.
-#[derive(Debug, Clone, Copy)]
-#[non_exhaustive]
-pub struct WsLimits {
-    /// The first message: what a stranger may make us hold.
-    pub first_message: usize,
-    /// Every later message, and each frame of it.
-    pub message: usize,
-    /// Bytes read at once. A connection holds that much as long as it lives.
-    pub read_buffer: usize,
-    /// Bytes gathered before they are written.
-    pub write_buffer: usize,
-}
-
-impl Default for WsLimits {
-    fn default() -> Self {
-        Self {
-            first_message: 16 << 10,
-            message: (2 << 20) + (64 << 10),
-            read_buffer: 4 << 10,
-            write_buffer: 64 << 10,
-        }
-    }
-}
-
-impl WsLimits {
-    fn config(self) -> WebSocketConfig {
-        WebSocketConfig::default()
-            .read_buffer_size(self.read_buffer)
-            .write_buffer_size(self.write_buffer)
-            // One message may be added to a buffer that is full; the default is no bound at all.
-            .max_write_buffer_size(self.write_buffer + 2 * self.message)
-            .max_message_size(Some(self.message))
-            .max_frame_size(Some(self.message))
-    }
-}
-
-/// A byte stream that stops after a number of bytes, until the bound is lifted. tungstenite cannot
-/// change its limits on an open connection, so the narrow one of the first message is kept here.
-#[derive(Debug)]
-pub struct Metered<T> {
-    io: T,
-    left: Option<usize>,
-}
-
-impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.left == Some(0) {
-            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
-        }
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
-        self.left = self.left.map(|left| left.saturating_sub(read));
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<T: AsyncWrite + Unpin> AsyncWrite for Metered<T> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
+use gather::Gather;
+pub use limits::WsLimits;
+use metered::Metered;
 
 /// A WebSocket as a [`Transport`].
 #[derive(Debug)]
 pub struct WebSocket<T> {
-    ws: WebSocketStream<Metered<T>>,
+    ws: WebSocketStream<Metered<Gather<T>>>,
+    role: Role,
+    /// Whether the peer said that it closes.
+    closed: bool,
     closing: Closing,
 }
 
@@ -110,16 +47,22 @@ impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     pub async fn server(io: T, limits: WsLimits) -> Self {
         // Headers of the frames and what one read may bring beyond the message are not counted.
         let left = Some(limits.first_message + limits.read_buffer + 64);
-        let io = Metered { io, left };
-        let ws = WebSocketStream::from_raw_socket(io, Role::Server, Some(limits.config())).await;
-        Self { ws, closing: Closing::No }
+        Self::new(io, limits, left, Role::Server).await
     }
 
     /// The client's end of a connection that was upgraded already.
     pub async fn client(io: T, limits: WsLimits) -> Self {
-        let io = Metered { io, left: None };
-        let ws = WebSocketStream::from_raw_socket(io, Role::Client, Some(limits.config())).await;
-        Self { ws, closing: Closing::No }
+        Self::new(io, limits, None, Role::Client).await
+    }
+
+    async fn new(io: T, limits: WsLimits, left: Option<usize>, role: Role) -> Self {
+        let io = Metered::new(Gather::new(io, limits.write_buffer), left);
+        let ws = WebSocketStream::from_raw_socket(io, role, Some(limits.config(role))).await;
+        Self { ws, role, closed: false, closing: Closing::No }
+    }
+
+    fn gather(&mut self) -> &mut Gather<T> {
+        self.ws.get_mut().inner()
     }
 }
 
@@ -155,6 +98,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
                 }
                 Some(Ok(Message::Binary(_))) => return Poll::Ready(Err(RecvError::Binary)),
                 Some(Ok(Message::Close(frame))) => {
+                    self.closed = true;
                     let close = frame.map(|f| Close::new(f.code.into(), f.reason.as_str()));
                     return Poll::Ready(Ok(Received::Closed(close)));
                 }
@@ -169,20 +113,40 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.ws).poll_ready(cx).map_err(send_error)
+        if self.role == Role::Client {
+            ready!(Pin::new(&mut self.ws).poll_ready(cx)).map_err(send_error)?;
+        }
+        self.gather().poll_room(cx)
     }
 
     fn send(&mut self, frame: String) -> io::Result<()> {
-        Pin::new(&mut self.ws).start_send(Message::Text(frame.into())).map_err(send_error)
+        if self.role == Role::Client {
+            return Pin::new(&mut self.ws).start_send(Message::Text(frame.into())).map_err(send_error);
+        }
+        if self.closed || self.closing != Closing::No {
+            return Err(io::ErrorKind::NotConnected.into());
+        }
+        // What a runtime sends is not masked: it is copied once, past tungstenite's own buffer.
+        let (opcode, len) = (OpCode::Data(Data::Text), frame.len());
+        let header = FrameHeader { opcode, ..FrameHeader::default() };
+        let mut formed = Ok(());
+        self.gather().append(len + header.len(len as u64), |gathered| {
+            formed = header.format(len as u64, gathered);
+            gathered.extend_from_slice(frame.as_bytes());
+        });
+        formed.map_err(send_error)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.ws).poll_flush(cx).map_err(send_error)
+        ready!(Pin::new(&mut self.ws).poll_flush(cx)).map_err(send_error)?;
+        // If the peer closed first, the flush before ends with that, and leaves the answer here.
+        Pin::new(self.gather()).poll_flush(cx)
     }
 
     fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<io::Result<()>> {
         if self.closing == Closing::No {
-            ready!(self.poll_ready(cx))?;
+            // So that there is room for one more control frame.
+            ready!(self.poll_flush(cx))?;
             let mut end = close.reason.len().min(123);
             while !close.reason.is_char_boundary(end) {
                 end -= 1;
@@ -199,7 +163,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
         if self.closing == Closing::Flushed {
             ready!(Pin::new(self.ws.get_mut()).poll_shutdown(cx))?;
             self.closing = Closing::ShutDown;
-            self.ws.get_mut().left = None;
+            self.ws.get_mut().lift();
         }
         // What is still under way is read and dropped: closing a socket with unread bytes resets
         // it, and a reset can overtake the close frame.
@@ -214,6 +178,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
     }
 
     fn opened(&mut self) {
-        self.ws.get_mut().left = None;
+        self.ws.get_mut().lift();
+    }
+
+    fn rest(&mut self) {
+        self.gather().rest();
     }
 }

@@ -1,22 +1,20 @@
 //! The open half of a connection: one task, one owner, both directions polled in turn.
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Instant;
 
 use arcp_core::session::{AckAhead, Inbound, Link, LinkConfig};
 use arcp_core::transport::{Close, Received, RecvError, Transport};
 use arcp_core::{Code, Envelope, Error, Feature, MessageId};
 use bytestring::ByteString;
-use futures_util::Stream as _;
-use futures_util::stream::FuturesOrdered;
-use pin_project_lite::pin_project;
 use tower_service::Service;
 
+use super::calls::Calls;
 use super::delivery::{Delivery, Ready};
 use super::refuse::to_wire;
 use crate::config::Config;
@@ -29,24 +27,6 @@ use crate::{BoxError, clock, random};
 const TURN: usize = 128;
 /// Turns before other tasks of the thread have theirs.
 const TURNS: usize = 8;
-
-pin_project! {
-    /// A command under way, with what its refusal would name.
-    struct Call<F> {
-        request: Option<Refusable>,
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F: Future> Future for Call<F> {
-    type Output = (Refusable, F::Output);
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let output = ready!(this.future.poll(cx));
-        Poll::Ready((this.request.take().unwrap_or_default(), output))
-    }
-}
 
 /// How a connection goes on.
 pub(super) enum End {
@@ -71,9 +51,9 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     delivery: Delivery,
     config: Arc<Config>,
     link: Link,
-    calls: FuturesOrdered<Call<S::Future>>,
+    calls: Calls<S::Future>,
     /// Those that go past the stack.
-    urgent_calls: FuturesOrdered<Call<CommandFuture>>,
+    urgent_calls: Calls<CommandFuture>,
     pending: VecDeque<Request>,
     credits: u64,
     held: Vec<Held>,
@@ -110,8 +90,8 @@ where
             delivery: Delivery::new(attachment, store),
             config,
             link,
-            calls: FuturesOrdered::new(),
-            urgent_calls: FuturesOrdered::new(),
+            calls: Calls::new(),
+            urgent_calls: Calls::new(),
             pending: VecDeque::new(),
             credits: 0,
             held: Vec::new(),
@@ -153,6 +133,7 @@ where
                 {
                     return Poll::Ready(End::Resume(request));
                 }
+                self.rest();
                 // Timers only when nothing else is to be done: one that fires makes a new turn.
                 let Some(at) = self.next_timeout() else { return Poll::Pending };
                 let at = tokio::time::Instant::from_std(at);
@@ -174,6 +155,20 @@ where
     fn is_idle(&self) -> bool {
         let called = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
         called && !self.link.has_replies()
+    }
+
+    /// Nothing is to be done for now. Most connections wait most of their time, and hold nothing for
+    /// work while they do.
+    fn rest(&mut self) {
+        self.io.rest();
+        self.link.rest();
+        self.delivery.rest();
+        if self.pending.is_empty() {
+            self.pending = VecDeque::new();
+        }
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
     }
 
     /// One turn of everything. `Err` is the end of the connection.
@@ -253,8 +248,7 @@ where
                     self.pending.push_back(Request::new(message, self.cx.clone()));
                 }
                 Inbound::Urgent(message) => {
-                    let (request, future) = (Some(request.clone()), self.urgent.urgent(message));
-                    self.urgent_calls.push_back(Call { request, future });
+                    self.urgent_calls.push(request.clone(), self.urgent.urgent(message));
                 }
                 Inbound::Resume(message) => self.resume = Some(Box::new(message)),
                 Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
@@ -282,9 +276,8 @@ where
                 }
             }
             let Some(request) = self.pending.pop_front() else { break };
-            let named = Some(Refusable::of(&request.message));
-            let future = self.service.call(request);
-            self.calls.push_back(Call { request: named, future });
+            let named = Refusable::of(&request.message);
+            self.calls.push(named, self.service.call(request));
             progress = true;
         }
         Ok(progress)
@@ -293,15 +286,11 @@ where
     /// Collects replies in the order of the requests: some clients have nothing else to match by.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while !self.urgent_calls.is_empty()
-            && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.urgent_calls).poll_next(cx)
-        {
+        while let Poll::Ready(Some((request, outcome))) = self.urgent_calls.poll_next(cx) {
             progress = true;
             self.answer(outcome, &request);
         }
-        while !self.calls.is_empty()
-            && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.calls).poll_next(cx)
-        {
+        while let Poll::Ready(Some((request, outcome))) = self.calls.poll_next(cx) {
             progress = true;
             self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request);
         }
@@ -393,8 +382,12 @@ where
 
     fn next_timeout(&self) -> Option<Instant> {
         let held = self.held.iter().map(|held| held.until).min();
-        let closing = self.closing.as_ref().map(|(_, until)| *until);
-        [self.link.poll_timeout(clock::now()), held, closing].into_iter().flatten().min()
+        // A heartbeat that was missed stays missed: only the end counts from then on.
+        let next = match &self.closing {
+            Some((_, until)) => Some(*until),
+            None => self.link.poll_timeout(clock::now()),
+        };
+        [next, held].into_iter().flatten().min()
     }
 
     fn handle_timeout(&mut self) {

@@ -71,6 +71,17 @@ impl Delivery {
         self.confirm = self.store.is_some();
     }
 
+    /// Nothing is to be sent for now: queues that have grown are given back.
+    pub(super) fn rest(&mut self) {
+        const SMALL: usize = 8;
+        if self.ready.is_empty() && self.ready.capacity() > SMALL {
+            self.ready = VecDeque::new();
+        }
+        if self.staged.events.is_empty() && self.staged.events.capacity() > SMALL {
+            self.staged.events = VecDeque::new();
+        }
+    }
+
     /// The next frame; `None` if there is nothing to send now.
     ///
     /// # Errors

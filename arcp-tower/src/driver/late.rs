@@ -42,7 +42,8 @@ where
             authenticate(&mut request, bearer);
         }
         let extensions = (*connection.session().extensions()).clone();
-        match open(make, *request, extensions, config).await {
+        // Boxed: hardly any connection comes here.
+        match Box::pin(open(make, *request, extensions, config)).await {
             Ok(session) => return Ok(session),
             Err(NotOpened::Refused(refusal)) => connection.refuse(&refusal.0, &asked),
             Err(_) => return Err(None),

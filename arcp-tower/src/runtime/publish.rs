@@ -38,6 +38,8 @@ struct State {
     queued: bool,
     /// How the job ended, with its terminal.
     ended: Option<Status>,
+    /// Whether its events are to be held no longer than somebody follows it.
+    forgotten: bool,
     watchers: Vec<Option<Watcher>>,
     /// Agents that wait until more was written.
     writers: Vec<Waker>,
@@ -106,7 +108,7 @@ impl JobStream {
     ) -> Self {
         let visible = log.head();
         let (watchers, writers) = (Vec::new(), Vec::new());
-        let state = State { log, visible, queued: false, ended: None, watchers, writers };
+        let state = State { log, visible, queued: false, ended: None, forgotten: false, watchers, writers };
         let broken = CancellationToken::new();
         Self { job_id, trace_id, principal, journal, state: Mutex::new(state), broken }
     }
@@ -230,9 +232,10 @@ impl JobStream {
     }
 
     /// Holds its events in memory no longer. Where there is a store they are read from it, and
-    /// otherwise they are gone; but what somebody still follows stays.
+    /// otherwise they are gone; but what somebody still follows stays for as long.
     pub(super) fn forget(&self) {
         let mut state = self.state();
+        state.forgotten = true;
         if state.visible == state.log.head() && state.watchers.iter().all(Option::is_none) {
             state.log.forget();
         }
@@ -257,8 +260,8 @@ impl JobStream {
             *watcher = None;
         }
         let over = state.log.is_ended() && state.watchers.iter().all(Option::is_none);
-        if over && self.journal.is_some() && state.visible == state.log.head() {
-            // Everybody was sent everything, and the store has it.
+        if over && (self.journal.is_some() || state.forgotten) && state.visible == state.log.head() {
+            // Everybody was sent everything, and the store has it, or there was no room for it.
             state.log.forget();
         }
     }
