@@ -103,6 +103,7 @@ FILES = [
     ("tests/tests/not_negotiated", "6.2"),
     ("tests/tests/floods", "14"),
     ("tests/tests/privacy", "14"),
+    ("tests/tests/served", "other"),
     ("tests/tests/restartable", "7.3"),
     ("tests/tests/tokens", "6.3"),
     ("tests/tests/take_over", "6.3"),

@@ -64,7 +64,7 @@ pub struct Config {
     pub resume_window: Duration,
     /// Sessions of one principal. 16,384; beyond that those without a connection go first.
     pub max_sessions: usize,
-    /// How often a store is trimmed. 1 minute.
+    /// How often what is over is forgotten, here and in a store. 1 minute.
     pub sweep: Duration,
     /// How long an idempotency key is held (§7.2). One day.
     pub key_lifetime: Duration,

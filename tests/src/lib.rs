@@ -3,6 +3,7 @@
 
 pub mod agents;
 pub mod clock;
+pub mod command;
 pub mod peer;
 pub mod process;
 pub mod server;

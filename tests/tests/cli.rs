@@ -2,102 +2,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use arcp_tests::command::{Serving, arcp, binary, run, text};
 use serde_json::{Value, json};
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-/// The newest change of a source below `dir`.
-fn newest(dir: &Path) -> SystemTime {
-    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
-    let time = |path: PathBuf| {
-        if path.is_dir() { newest(&path) } else { path.metadata().unwrap().modified().unwrap() }
-    };
-    entries.map(time).max().unwrap_or(SystemTime::UNIX_EPOCH)
-}
-
-/// The binary, beside this test's; built if it is not there, or older than what it is made of.
-fn binary() -> &'static Path {
-    static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    BINARY.get_or_init(|| {
-        let test = std::env::current_exe().unwrap();
-        let profile = test.ancestors().nth(2).unwrap().to_owned();
-        let binary = profile.join(format!("arcp{}", std::env::consts::EXE_SUFFIX));
-        let crates = ["arcp-core", "arcp-tower", "arcp-client", "arcp-axum", "arcp-cli"];
-        let changed = crates.map(|name| newest(&workspace().join(name).join("src"))).into_iter().max();
-        let built = binary.metadata().and_then(|meta| meta.modified()).ok();
-        if built < changed {
-            let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-            build
-                .args(["build", "--locked", "-p", "arcp-cli", "--target-dir"])
-                .arg(profile.parent().unwrap());
-            if profile.ends_with("release") {
-                build.arg("--release");
-            }
-            assert!(build.current_dir(workspace()).status().unwrap().success());
-            // Cargo leaves a file alone that is as it was.
-            let file = std::fs::File::options().append(true).open(&binary).unwrap();
-            file.set_modified(SystemTime::now()).unwrap();
-        }
-        binary
-    })
-}
-
-fn arcp(args: &[&str]) -> Command {
-    let mut command = Command::new(binary());
-    command.args(args);
-    for name in ["ARCP_URL", "ARCP_TOKEN", "ARCP_TOKEN_FILE", "RUST_LOG"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-fn run(args: &[&str]) -> Output {
-    arcp(args).stdin(Stdio::null()).output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-/// `arcp serve`, ended when it is dropped.
-struct Serving {
-    child: Child,
-    url: String,
-    token: Option<String>,
-}
-
-impl Serving {
-    fn start(args: &[&str]) -> Self {
-        // Without a file: two servers cannot have the same.
-        let mut serve = arcp(&["serve", "--port", "0", "--store", "memory"]);
-        let mut child = serve.args(args).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first = lines.next().unwrap().unwrap();
-        let url = first.strip_prefix("listening on ").unwrap().to_owned();
-        let token = if args.contains(&"--token") { None } else { lines.next().map(Result::unwrap) };
-        let token = token.map(|line| line.strip_prefix("token: ").unwrap().to_owned());
-        Self { child, url, token }
-    }
-
-    fn submit(&self, args: &[&str]) -> Output {
-        let mut command = arcp(&["submit", "--url", &self.url]);
-        command.args(args).env("ARCP_TOKEN", "secret").stdin(Stdio::null()).output().unwrap()
-    }
-}
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 fn demo_agents() -> Serving {
     Serving::start(&["--demo-agents", "--token", "secret=me@example.com"])

@@ -3,13 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use arcp_core::Timestamp;
 use arcp_core::transport::Memory;
 use arcp_tests::sessions::{code, open, start};
 use arcp_tests::stores::stores;
-use arcp_tests::{ALICE, BOB, Peer};
-use arcp_tower::Config;
+use arcp_tests::{ALICE, BOB, Peer, timed};
+use arcp_tower::{Clock, Config};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 async fn list(peer: &mut Peer<Memory>, payload: Value) -> Value {
     let id = peer.send("session.list_jobs", payload).await;
@@ -201,5 +204,119 @@ async fn an_entry_says_where_the_job_stands_in_the_submitting_session() {
         assert_eq!(entry["last_event_seq"], 4);
         assert_eq!((&entry["status"], &entry["agent"]), (&json!("success"), &json!("chatty@1.0.0")));
         assert_eq!(entry["created_at"], entry["submitted_at"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_of_the_same_instant_are_each_listed_once() {
+    // The clock stands still, so that time alone puts nothing in order.
+    let still = Clock::new(|| Timestamp::from_millis(1_800_000_000_000));
+    for store in stores() {
+        let config = Config::default().with(|c| c.clock = still.clone());
+        let server = start(store, &config).await;
+        let (mut peer, _) = open(&server, ALICE).await;
+        let jobs = submit_some(&mut peer).await;
+        let whole = all(&mut peer, 1000, &json!({})).await;
+        assert!(whole.iter().cloned().collect::<BTreeSet<_>>() == jobs);
+        for limit in [1, 3, 26] {
+            assert!(all(&mut peer, limit, &json!({})).await == whole, "{limit}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn jobs_that_come_and_go_between_pages_neither_repeat_nor_hide_others() {
+    let short = |c: &mut Config| {
+        c.retention = Duration::from_secs(1000);
+        c.sweep = Duration::from_secs(10);
+    };
+    for store in stores() {
+        let server = start(store, &timed(short)).await;
+        let (mut peer, _) = open(&server, ALICE).await;
+        let mut before = Vec::new();
+        for n in 0..12 {
+            sleep(Duration::from_secs(50)).await;
+            let job = peer.submit("echo", json!(n)).await;
+            let end = peer.job(&job).await;
+            peer.ack(end[0]["event_seq"].as_u64().unwrap()).await;
+            before.push(job);
+        }
+        // Newest first; while the pages are read, new ones come and the oldest go.
+        before.reverse();
+        let (mut found, mut cursor) = (Vec::new(), Value::Null);
+        loop {
+            let mut payload = json!({ "limit": 2 });
+            if !cursor.is_null() {
+                payload["cursor"] = cursor;
+            }
+            let page = list(&mut peer, payload).await;
+            found.extend(ids(&page));
+            cursor = page["payload"]["next_cursor"].clone();
+            if cursor.is_null() {
+                break;
+            }
+            let job = peer.submit("echo", json!("new")).await;
+            let end = peer.job(&job).await;
+            peer.ack(end[0]["event_seq"].as_u64().unwrap()).await;
+            sleep(Duration::from_secs(130)).await;
+        }
+        assert!(before.starts_with(&found), "{} of {}", found.len(), before.len());
+        assert!((6..12).contains(&found.len()), "{} were found", found.len());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_is_none_is_refused_in_words_that_tell_nothing() {
+    for store in stores() {
+        let server = start(store, &Config::default()).await;
+        let (mut peer, _) = open(&server, ALICE).await;
+        submit_some(&mut peer).await;
+        let page = list(&mut peer, json!({ "limit": 5 })).await;
+        let cursor = page["payload"]["next_cursor"].as_str().unwrap().to_owned();
+        // It says neither when nor what: no id, no time in it.
+        for id in ids(&page) {
+            assert!(!cursor.contains(&id) && !cursor.contains(&id[4..]));
+        }
+        assert!(!cursor.contains("20") || cursor.len() > 40, "{cursor}");
+        let mut words = BTreeSet::new();
+        for bad in [
+            "garbage",
+            "",
+            "a.b.c",
+            "{}",
+            "\u{e9}",
+            &cursor[1..],
+            &format!("{cursor}0"),
+            &"x".repeat(1 << 16),
+        ] {
+            let refused = list(&mut peer, json!({ "cursor": bad })).await;
+            assert_eq!(code(&refused), "INVALID_REQUEST");
+            words.insert(refused["payload"]["message"].to_string());
+        }
+        assert_eq!(words.len(), 1, "{words:?}");
+        assert!(words.first().unwrap().contains("payload.cursor: must be"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_jobs_go_from_listings_after_their_time_though_nothing_else_happens() {
+    let short = |c: &mut Config| {
+        (c.retention, c.sweep) = (Duration::from_secs(100), Duration::from_secs(10));
+    };
+    for store in stores() {
+        let server = start(store, &timed(short)).await;
+        let (mut peer, _) = open(&server, ALICE).await;
+        let job = peer.submit("echo", json!(1)).await;
+        let end = peer.job(&job).await;
+        peer.ack(end[0]["event_seq"].as_u64().unwrap()).await;
+        let running = peer.submit("slow", json!({})).await;
+        sleep(Duration::from_secs(80)).await;
+        assert_eq!(all(&mut peer, 10, &json!({})).await.len(), 2);
+        sleep(Duration::from_secs(80)).await;
+        assert_eq!(all(&mut peer, 10, &json!({})).await, [running]);
+        for kind in ["job.subscribe", "job.cancel"] {
+            let id = peer.send(kind, json!({ "job_id": job })).await;
+            assert_eq!(code(&peer.reply(&id).await), "JOB_NOT_FOUND");
+        }
     }
 }

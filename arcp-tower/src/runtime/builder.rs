@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arcp_core::Features;
 use arcp_core::agent::{AgentRef, FIRST_VERSION, InvalidAgentRef, Inventory};
@@ -126,11 +127,9 @@ impl Builder {
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
         let expires_at = self.config.clock.wall().plus(self.config.resume_window);
         let joined = store.join(expires_at, crate::random::secret()).await.map_err(failed)?;
-        let every = self.config.sweep;
         let clock = self.config.clock.clone();
         let runtime = self.finish(Some(Journal::new(store, joined, clock, handle.clone())))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
-        handle.spawn(super::sweep::sweep(Arc::downgrade(&runtime.0), every));
         Ok(runtime)
     }
 
@@ -148,7 +147,8 @@ impl Builder {
         }
         let inventory = agents.describe();
         let config = Arc::new(self.config);
-        Ok(Runtime(Arc::new(Inner {
+        let every = config.sweep.max(Duration::from_millis(1));
+        let inner = Arc::new(Inner {
             inventory,
             agents,
             features: Features::of(FEATURES),
@@ -160,8 +160,10 @@ impl Builder {
             restartable,
             secret: crate::random::secret(),
             config,
-            handle,
-        })))
+            handle: handle.clone(),
+        });
+        handle.spawn(super::sweep::sweep(Arc::downgrade(&inner), every));
+        Ok(Runtime(inner))
     }
 }
 

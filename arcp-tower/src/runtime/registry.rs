@@ -111,14 +111,39 @@ impl Registry {
 
     /// Takes a job in, if its principal may run one more.
     pub(super) fn insert(&self, job: &Arc<JobRecord>) -> Result<(), Error> {
+        self.add(&mut lock(&self.jobs), job)
+    }
+
+    /// Takes a job in together with its key; or says who has the key, and that job if it is still
+    /// known. `room` is whether the session may follow one more.
+    pub(super) fn claim(&self, job: &Arc<JobRecord>, key: Option<&IdempotencyRow>, room: bool) -> Claimed {
         let mut jobs = lock(&self.jobs);
+        let Some(row) = key else {
+            return if room { self.add(&mut jobs, job).map(|()| None) } else { Err(too_many()) };
+        };
+        let now = self.clock.wall();
+        let key = (job.principal.clone(), row.key.clone());
+        if let Some(held) = jobs.keys.get(&key).filter(|held| held.expires_at > now) {
+            return Ok(Some((held.clone(), jobs.by_id.get(&held.job).cloned())));
+        }
+        if !room {
+            return Err(too_many());
+        }
+        self.add(&mut jobs, job)?;
+        jobs.keys.insert(key.clone(), row.clone());
+        jobs.keys_in_order.push_back(key);
+        self.sweep_keys(&mut jobs, now);
+        Ok(None)
+    }
+
+    fn add(&self, jobs: &mut Jobs, job: &Arc<JobRecord>) -> Result<(), Error> {
         let running = jobs.running.entry(job.principal.clone()).or_default();
         if *running >= self.max_jobs {
             return Err(Error::limit(format!("at most {} jobs may run at once", self.max_jobs)));
         }
         *running += 1;
         jobs.by_id.insert(job.id.clone(), job.clone());
-        self.sweep(&mut jobs);
+        self.sweep(jobs);
         Ok(())
     }
 
@@ -170,16 +195,8 @@ impl Registry {
         jobs.by_id.values().filter(|job| job.principal == *principal).cloned().collect()
     }
 
-    /// Takes an idempotency key, or says who has it.
-    pub(super) fn take_key(&self, principal: &Principal, row: IdempotencyRow) -> Option<IdempotencyRow> {
-        let mut jobs = lock(&self.jobs);
-        let key = (principal.clone(), row.key.clone());
-        let now = self.clock.wall();
-        if let Some(held) = jobs.keys.get(&key).filter(|held| held.expires_at > now) {
-            return Some(held.clone());
-        }
-        jobs.keys.insert(key.clone(), row);
-        jobs.keys_in_order.push_back(key);
+    /// Keys whose time is over go, and the oldest of too many.
+    fn sweep_keys(&self, jobs: &mut Jobs, now: Timestamp) {
         while let Some(oldest) = jobs.keys_in_order.front() {
             let expired = jobs.keys.get(oldest).is_none_or(|held| held.expires_at <= now);
             if !expired && jobs.keys_in_order.len() <= self.max_keys {
@@ -189,12 +206,13 @@ impl Registry {
                 jobs.keys.remove(&oldest);
             }
         }
-        None
     }
 
-    /// Frees a key whose job never began.
-    pub(super) fn free_key(&self, principal: &Principal, key: &str) {
-        lock(&self.jobs).keys.remove(&(principal.clone(), key.to_owned()));
+    /// Forgets what is over by now, whether anything else happens or not.
+    pub(super) fn forget(&self) {
+        let mut jobs = lock(&self.jobs);
+        self.sweep(&mut jobs);
+        self.sweep_keys(&mut jobs, self.clock.wall());
     }
 }
 
@@ -207,6 +225,14 @@ impl Jobs {
             }
         }
     }
+}
+
+/// What became of a job that wants a key: nothing if it has it.
+pub(super) type Claimed = Result<Option<(IdempotencyRow, Option<Arc<JobRecord>>)>, Error>;
+
+/// The refusal of one more job to a session.
+pub(super) fn too_many() -> Error {
+    Error::limit("the session follows as many jobs as it may")
 }
 
 /// The answer for a job that is not there, or not to be known of.

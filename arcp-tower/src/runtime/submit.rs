@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tower_layer::Layer as _;
 
 use super::body::JobBody;
-use super::registry::JobRecord;
+use super::registry::{JobRecord, too_many};
 use super::unsure::Unsure;
 use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, supervise};
 use crate::agent::{Agent, Job, JobParts};
@@ -37,24 +37,20 @@ struct Ready {
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
     let ready = prepare(commands, message)?;
-    if let Some(key) = &ready.key
-        && let Some(held) = runtime.0.registry.take_key(session.principal(), key.clone())
-    {
-        return repeat(
-            commands,
-            message,
-            &held,
-            key,
-            runtime.0.registry.visible(session.principal(), &held.job),
-        );
-    }
-    let key = ready.key.clone();
-    enlist(commands, &ready).and_then(|feed| start(commands, message, ready, feed)).inspect_err(|_| {
-        if let Some(key) = key {
-            // A submit that failed must not burn its key.
-            runtime.0.registry.free_key(session.principal(), &key.key);
+    let feed = session.follow(&ready.record.log, 1, true);
+    // One step: whoever finds the key taken finds the job, too.
+    match runtime.0.registry.claim(&ready.record, ready.key.as_ref(), feed.is_some()) {
+        Ok(None) => start(commands, message, ready, feed.ok_or_else(too_many)?),
+        Ok(Some((held, job))) => {
+            session.unfollow(&ready.record.id);
+            let Some(key) = &ready.key else { return Err(too_many()) };
+            repeat(commands, message, &held, key, job)
         }
-    })
+        Err(e) => {
+            session.unfollow(&ready.record.id);
+            Err(e)
+        }
+    }
 }
 
 pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
@@ -86,7 +82,11 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
     // Before the commit: what it is refused for must not be kept, and whoever finds the job in the
     // store finds its log here.
-    let feed = enlist(commands, &ready)?;
+    let feed = match enlist(commands, &ready) {
+        Ok(feed) => feed,
+        // A repeat takes no room: it may be this very job that there is none beside.
+        Err(e) => return again(commands, journal, message, &ready).await?.ok_or(e),
+    };
     let done = match commit_patiently(journal.store.clone(), batch).await {
         // It may have happened: the store is asked.
         Err(e @ StoreError::Unknown) => match journal.store.job(session.principal().name(), &record.id).await
@@ -112,15 +112,47 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     };
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
         delist(commands, &ready);
-        let known = super::known(runtime, session.principal(), &held.job).await.ok();
-        let followed = session.follows(&held.job);
-        let response = repeat(commands, message, held, key, known)?;
-        if !followed {
-            keep_feed(commands, journal, &held.job).await?;
-        }
-        return Ok(response);
+        return repeat_stored(commands, journal, message, held, key).await;
     }
     start(commands, message, ready, feed)
+}
+
+/// The answer to a submit that there is no room for, if it is a repeat.
+async fn again(
+    commands: &Commands,
+    journal: &Journal,
+    message: &Envelope,
+    ready: &Ready,
+) -> Result<Option<Response>, Error> {
+    let Some(key) = &ready.key else { return Ok(None) };
+    let held = journal.store.idempotency(commands.session.principal().name(), &key.key).await;
+    let held = held.map_err(|e| refused(&e))?;
+    match held.filter(|held| held.expires_at > commands.runtime.wall()) {
+        Some(held) => repeat_stored(commands, journal, message, &held, key).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn repeat_stored(
+    commands: &Commands,
+    journal: &Journal,
+    message: &Envelope,
+    held: &IdempotencyRow,
+    asked: &IdempotencyRow,
+) -> Result<Response, Error> {
+    let Commands { runtime, session } = commands;
+    let known = match super::known(runtime, session.principal(), &held.job).await {
+        Ok(job) => Some(job),
+        Err(e) if e.code() == Code::JobNotFound => None,
+        // Accepted without its end, it would be waited for in vain.
+        Err(e) => return Err(e),
+    };
+    let followed = session.follows(&held.job);
+    let response = repeat(commands, message, held, asked, known)?;
+    if !followed {
+        keep_feed(commands, journal, &held.job).await?;
+    }
+    Ok(response)
 }
 
 /// Keeps that a session follows somebody's job from now on: it does after a resume, too.
@@ -220,7 +252,7 @@ fn enlist(commands: &Commands, ready: &Ready) -> Result<FeedId, Error> {
     runtime.0.registry.insert(&ready.record)?;
     session.follow(&ready.record.log, 1, true).ok_or_else(|| {
         runtime.0.registry.remove(&ready.record);
-        Error::limit("the session follows as many jobs as it may")
+        too_many()
     })
 }
 

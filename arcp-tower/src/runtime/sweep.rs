@@ -10,12 +10,13 @@ use super::Inner;
 /// Rows of one call.
 const ROWS: usize = 10_000;
 
-/// Trims the store now and then, as long as there is a runtime.
+/// Forgets now and then what is over, here and in the store, as long as there is a runtime.
 pub(super) async fn sweep(runtime: Weak<Inner>, every: Duration) {
     loop {
         tokio::time::sleep(every).await;
         let Some(inner) = runtime.upgrade() else { return };
-        let Some(journal) = inner.journal.clone() else { return };
+        inner.registry.forget();
+        let Some(journal) = inner.journal.clone() else { continue };
         let retention = i64::try_from(inner.config.retention.as_millis()).unwrap_or(i64::MAX);
         let clock = inner.config.clock.clone();
         drop(inner);
