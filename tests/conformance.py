@@ -99,6 +99,10 @@ FILES = [
     ("arcp-tower/src/upgrade", "4"),
     ("arcp-axum/", "layers"),
     ("arcp-cli/", "other"),
+    ("tests/tests/privacy", "14"),
+    ("tests/tests/restartable", "7.3"),
+    ("tests/tests/tokens", "6.3"),
+    ("tests/tests/take_over", "6.3"),
     ("examples/", "other"),
 ]
 
@@ -106,7 +110,7 @@ FILES = [
 WORDS = [
     ("profile profiles peer peers python draft superset", "peers"),
     ("idempotency idempotent", "7.2"),
-    ("resume resumption reconnect replay durable restart", "6.3"),
+    ("resume resumption reconnect replay durable restart forgetting", "6.3"),
     ("heartbeat heartbeats ping pong liveness", "6.4"),
     ("ack acks credit credits pressure backpressure gate", "6.5"),
     ("list listing", "6.6"),

@@ -92,6 +92,9 @@ pub(crate) struct Serve {
     /// How long ended jobs and their events are kept.
     #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) retention: u64,
+    /// Lets one principal list and watch the jobs of another; may be given several times.
+    #[arg(long, value_name = "OBSERVER=PRINCIPAL", value_parser = observer)]
+    pub(crate) observe: Vec<(String, String)>,
     /// The heartbeat interval.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
@@ -272,4 +275,10 @@ pub(crate) struct Demo {
     /// How many steps the job has.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) steps: u64,
+}
+
+fn observer(text: &str) -> Result<(String, String), &'static str> {
+    let (observer, principal) = text.split_once('=').unwrap_or_default();
+    let named = !observer.is_empty() && !principal.is_empty();
+    named.then(|| (observer.to_owned(), principal.to_owned())).ok_or("must be OBSERVER=PRINCIPAL")
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::Store;
-use arcp_tower::{AuthLayer, BearerTokens, Builder, Config, Runtime, TraceLayer, each_session};
+use arcp_tower::{
+    Access, AuthLayer, BearerTokens, Builder, Config, Observed, Principal, Runtime, TraceLayer, each_session,
+};
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
@@ -40,6 +42,8 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     });
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
+    let policy = policy(args.observe);
+    let agents = |builder: Builder| agents(builder).observe(policy);
     let app = app(&config, BearerTokens::new(principals), open(&store)?, agents).await?;
 
     // Who reads the address may already ask for the end.
@@ -81,6 +85,14 @@ pub(crate) async fn app(
         .layer(each_session(TraceLayer::new()))
         .service(agents(builder).open().await?);
     Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+}
+
+/// Who may watch whose jobs.
+fn policy(pairs: Vec<(String, String)>) -> impl Fn(&Principal) -> Vec<Observed> {
+    move |observer| {
+        let theirs = pairs.iter().filter(|(who, _)| who == observer.name());
+        theirs.map(|(_, whose)| Observed::new(Principal::new(whose.as_str()), Access::Watch)).collect()
+    }
 }
 
 /// Opens the store that was asked for.

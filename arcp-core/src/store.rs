@@ -32,7 +32,8 @@ use futures_core::future::BoxFuture;
 pub use batch::{Batch, Committed, Op, OpResult};
 pub use memory::MemoryStore;
 pub use row::{
-    FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, Position, RunRow, SessionRow, StoredEvent, Trim,
+    FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, Position, RunRow, SessionRow, StoredEvent,
+    Trim,
 };
 
 use crate::{JobId, SessionId, Timestamp};
@@ -118,10 +119,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// What it can do.
     fn caps(&self) -> &Caps;
 
-    /// Makes this process a writer: an owner number higher than any before, for the jobs that it
-    /// will run. Sessions that a process that is gone left with a connection may be forgotten at
-    /// `expires_at`.
-    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64>;
+    /// Makes this process a writer. Sessions that a process that is gone left with a connection may
+    /// be forgotten at `expires_at`. `secret` is random: the store keeps the first that it is given,
+    /// and hands it to every process.
+    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined>;
 
     /// Applies a batch. It is the only write apart from [`Store::join`] and [`Store::trim`].
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed>;
@@ -173,8 +174,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).caps()
     }
 
-    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
-        (**self).join(expires_at)
+    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
+        (**self).join(expires_at, secret)
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

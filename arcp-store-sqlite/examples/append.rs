@@ -123,6 +123,8 @@ impl Writer {
             created_at: now,
             ended_at: None,
             head: 0,
+            last_event_seq: 0,
+            cancelling: false,
             owner: 1,
             trace_id: TraceId::from_bits(self.n.into()),
             body: Json::empty_object(),

@@ -74,6 +74,12 @@ impl Apply<'_> {
                 let changed = self.run(sql, params![job.as_str(), self.principal, n(*from), n(*to)])?;
                 if changed == 1 { Ok(()) } else { Err(self.why_job(job, *from)) }
             }
+            Op::CancelJob { job, owner } => {
+                let sql = "UPDATE job SET cancelling = 1
+                    WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND status < 2";
+                let changed = self.run(sql, params![job.as_str(), self.principal, n(*owner)])?;
+                if changed == 1 { Ok(()) } else { Err(self.why_job(job, *owner)) }
+            }
             Op::Append { job, owner, after, events, at, ended } => {
                 self.append(job, (*owner, *after), events, *at, *ended)
             }
@@ -177,7 +183,7 @@ impl Apply<'_> {
 
     fn put_job(&self, row: &JobRow) -> Applied {
         let status = row::status_code(row.status).ok_or_else(|| self.conflict())?;
-        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10)
+        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0)
             ON CONFLICT (id) DO NOTHING";
         let params = params![
             row.id.as_str(),

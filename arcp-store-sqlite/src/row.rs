@@ -94,7 +94,8 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
 
 /// The columns of a job, of `job` joined with `job_body`.
 pub(crate) const JOB: &str = "job.id, principal, session, agent, status, created_at, ended_at, head, \
-    owner, trace, body";
+    owner, trace, body, cancelling, (SELECT first + len - 1 FROM run WHERE run.job = job.id \
+        AND run.session = job.session ORDER BY first DESC LIMIT 1)";
 
 pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     Ok(JobRow {
@@ -109,6 +110,8 @@ pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         owner: number(row, 8)?,
         trace_id: text(row, 9)?,
         body: json(row, 10)?,
+        cancelling: row.get(11)?,
+        last_event_seq: row.get::<_, Option<i64>>(12)?.map_or(0, i64::cast_unsigned),
     })
 }
 

@@ -12,7 +12,8 @@ pub(crate) const APPLICATION: i64 = 0x4152_4350;
 pub(crate) const PAGE: u64 = 4096;
 
 /// What brings schema `n` to `n + 1`; never changed once it was released.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE meta(key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
     INSERT INTO meta VALUES ('owners', 0);
 
@@ -70,11 +71,18 @@ const MIGRATIONS: &[&str] = &["
         pos INTEGER PRIMARY KEY, at INTEGER NOT NULL, principal TEXT NOT NULL, record TEXT NOT NULL
     );
     CREATE INDEX audit_age ON audit(at);
-"];
+",
+    "
+    CREATE TABLE secret(only_one INTEGER PRIMARY KEY CHECK (only_one = 0), value BLOB NOT NULL);
+",
+    "
+    ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
+",
+];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 1;
-const _: () = assert!(MIGRATIONS.len() == 1, "a migration is a version");
+pub(crate) const VERSION: i64 = 3;
+const _: () = assert!(MIGRATIONS.len() == 3, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
@@ -126,4 +134,39 @@ pub(crate) fn set_up_writer(conn: &Connection, wal_bytes: u64) -> rusqlite::Resu
     conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "journal_size_limit", i64::try_from(wal_bytes).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(conn: &Connection) -> Vec<String> {
+        let mut sql =
+            conn.prepare("SELECT name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
+        sql.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    /// A file as each version before this one left it.
+    #[test]
+    fn a_file_of_every_older_schema_is_brought_up_to_date_with_what_it_has() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut new = Connection::open(dir.path().join("new.db")).unwrap();
+        migrate(&mut new).unwrap();
+        for version in 1..MIGRATIONS.len() {
+            let mut old = Connection::open(dir.path().join(format!("{version}.db"))).unwrap();
+            old.pragma_update(None, "journal_mode", "WAL").unwrap();
+            for step in &MIGRATIONS[..version] {
+                old.execute_batch(step).unwrap();
+            }
+            old.pragma_update(None, "application_id", APPLICATION).unwrap();
+            old.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            old.execute("INSERT INTO audit VALUES (1, 2, 'ada', '\"kept\"')", []).unwrap();
+            migrate(&mut old).unwrap();
+            assert_eq!(table(&old), table(&new), "from version {version}");
+            let kept: String = old.query_row("SELECT record FROM audit", [], |row| row.get(0)).unwrap();
+            assert_eq!(kept, "\"kept\"");
+            // And once more, which does nothing.
+            migrate(&mut old).unwrap();
+        }
+    }
 }

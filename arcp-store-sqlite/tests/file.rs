@@ -35,6 +35,8 @@ fn new_job(n: u128) -> Op {
         created_at: at(0),
         ended_at: None,
         head: 0,
+        last_event_seq: 0,
+        cancelling: false,
         owner: 1,
         trace_id: TraceId::from_bits(n),
         body: Json::empty_object(),
@@ -88,7 +90,7 @@ fn a_file_of_a_newer_schema_is_refused_and_not_changed() {
     open(&path).unwrap().close();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 1 })));
+    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 3 })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

@@ -6,6 +6,7 @@ use arcp_core::transport::WsLimits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock::Clock;
 use crate::profile::Choice;
 
 /// The bounds of the runtime and of its connections: every queue, buffer, map and wait has one here.
@@ -77,6 +78,8 @@ pub struct Config {
     pub chunk_bytes: usize,
     /// Decoded bytes of a streamed result. 1 GiB.
     pub max_result: u64,
+    /// Principals whose jobs one may know of, beside its own (§7.6). 64.
+    pub max_observed: usize,
     /// Jobs of one principal that run at once. 1,000.
     pub max_jobs: usize,
     /// Ended jobs that are kept in all. 4,096.
@@ -97,6 +100,8 @@ pub struct Config {
     pub lease_bytes: usize,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
+    /// The wall clock; the system's.
+    pub clock: Clock,
     /// Ends every connection when it is cancelled: an upgraded connection escapes a host's own
     /// graceful shutdown.
     pub shutdown: CancellationToken,
@@ -136,6 +141,7 @@ impl Default for Config {
             max_sent_frame: (1 << 20) - (1 << 10),
             chunk_bytes: 512 << 10,
             max_result: 1 << 30,
+            max_observed: 64,
             max_jobs: 1000,
             max_ended_jobs: 4096,
             max_ended_bytes: 256 << 20,
@@ -146,6 +152,7 @@ impl Default for Config {
             lease_pattern_bytes: 1024,
             lease_bytes: 256 << 10,
             profile: Choice::default(),
+            clock: Clock::system(),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         }

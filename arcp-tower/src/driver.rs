@@ -2,6 +2,7 @@
 
 mod connection;
 mod delivery;
+mod late;
 mod refuse;
 
 use std::future::poll_fn;
@@ -38,19 +39,28 @@ pub(crate) use refuse::to_wire;
 /// ```
 pub async fn serve<T: Transport, M: MakeSession>(
     mut io: T,
-    make: M,
+    mut make: M,
     extensions: Extensions,
     config: Config,
 ) -> Option<Close> {
-    let opened = tokio::time::timeout(config.handshake_timeout, open(&mut io, make, extensions, &config));
-    let opened = opened.await.unwrap_or_else(|_| {
-        let rule = format!("session.hello must come within {:?}", config.handshake_timeout);
-        Err(NotOpened::refused(Error::new(Code::InvalidRequest, rule), None))
-    });
+    let mut bearer = None;
+    let opened = match first(&mut io, &config).await {
+        Ok(first) => {
+            bearer = late::bearer(&first);
+            open(&mut make, first, extensions, &config).await
+        }
+        Err(e) => Err(e),
+    };
     let close = match opened {
-        Ok(session) => {
+        Ok(mut session) => {
             io.opened();
-            Connection::new(&mut io, session).run().await
+            loop {
+                let mut connection = Connection::new(&mut io, session);
+                session = match late::run(&mut connection, &mut make, bearer.as_ref(), &config).await {
+                    Ok(resumed) => resumed,
+                    Err(close) => break close,
+                };
+            }
         }
         Err(NotOpened::Gone) => None,
         Err(NotOpened::Unreadable(close)) => Some(close),
@@ -91,13 +101,14 @@ impl NotOpened {
     }
 }
 
-async fn open<T: Transport, M: MakeSession>(
-    io: &mut T,
-    mut make: M,
-    extensions: Extensions,
-    config: &Config,
-) -> Result<Session<M::Commands>, NotOpened> {
-    let frame = match poll_fn(|cx| io.poll_recv(cx)).await {
+/// The message that a connection begins with.
+async fn first<T: Transport>(io: &mut T, config: &Config) -> Result<Envelope, NotOpened> {
+    let received = tokio::time::timeout(config.handshake_timeout, poll_fn(|cx| io.poll_recv(cx))).await;
+    let received = received.map_err(|_| {
+        let rule = format!("session.hello must come within {:?}", config.handshake_timeout);
+        NotOpened::refused(Error::new(Code::InvalidRequest, rule), None)
+    })?;
+    let frame = match received {
         Ok(Received::Frame(frame)) => frame,
         Ok(Received::Closed(_)) | Err(RecvError::Io(_)) => return Err(NotOpened::Gone),
         Err(RecvError::Binary) => return Err(NotOpened::Binary),
@@ -114,9 +125,25 @@ async fn open<T: Transport, M: MakeSession>(
         let error = Error::fault("type", "must be session.hello before anything else");
         return Err(NotOpened::refused(error, Some(first)));
     }
+    Ok(first)
+}
+
+/// Opens the session that `first` asks for.
+async fn open<M: MakeSession>(
+    make: &mut M,
+    first: Envelope,
+    extensions: Extensions,
+    config: &Config,
+) -> Result<Session<M::Commands>, NotOpened> {
     let profile = config.profile.choose(Some(&first));
     let refused = |e: crate::BoxError| NotOpened::refused(to_wire(&*e), Some(first.clone()));
-    poll_fn(|cx| make.poll_ready(cx)).await.map_err(|e| refused(e.into()))?;
-    let connect = Connect::new(first.clone(), extensions, Arc::clone(&profile));
-    make.call(connect).await.map_err(|e| refused(e.into()))
+    let opening = async {
+        poll_fn(|cx| make.poll_ready(cx)).await.map_err(|e| refused(e.into()))?;
+        let connect = Connect::new(first.clone(), extensions, Arc::clone(&profile));
+        make.call(connect).await.map_err(|e| refused(e.into()))
+    };
+    tokio::time::timeout(config.handshake_timeout, opening).await.unwrap_or_else(|_| {
+        let e = Error::new(Code::InternalError, "the session could not be opened in time; try again");
+        Err(NotOpened::refused(e.with_retryable(true), Some(first.clone())))
+    })
 }

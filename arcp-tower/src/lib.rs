@@ -33,11 +33,12 @@
 
 pub mod agent;
 pub mod auth;
-mod clock;
+pub mod clock;
 pub mod config;
 pub mod driver;
 pub mod layer;
 mod lock;
+pub mod observe;
 pub mod profile;
 mod random;
 mod replay;
@@ -47,9 +48,11 @@ pub mod upgrade;
 
 pub use agent::{Agent, AgentError, Job, Level, ResultStream, agent_fn, agent_service};
 pub use auth::{BearerTokens, Credentials, Principal};
+pub use clock::Clock;
 pub use config::Config;
 pub use driver::serve;
 pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
+pub use observe::{Access, ObservePolicy, Observed};
 pub use replay::replay;
 pub use runtime::{Builder, Runtime};
 pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response, Session, SessionCtx};

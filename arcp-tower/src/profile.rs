@@ -163,7 +163,7 @@ mod frames {
     use arcp_core::{Envelope, MessageType};
 
     use super::Refusal;
-    use crate::clock;
+    use crate::clock::Clock;
 
     /// `session.error` with the request's id.
     pub(super) fn session_error(refusal: &Refusal<'_>) -> Option<Envelope> {
@@ -177,7 +177,7 @@ mod frames {
     /// with the request's id as its own, it answers the request.
     pub(super) fn job_error(refusal: &Refusal<'_>, of_job: bool) -> Option<Envelope> {
         let Refusal { error, request, .. } = refusal;
-        let mut payload = JobError::new(FinalStatus::Error, error, clock::wall());
+        let mut payload = JobError::new(FinalStatus::Error, error, Clock::system().wall());
         payload.request_id.clone_from(&request.id);
         let job_id = request.job_id.clone().filter(|_| of_job);
         payload.job_id.clone_from(&job_id);

@@ -4,6 +4,7 @@ mod body;
 mod builder;
 mod cancel;
 mod commands;
+mod cursor;
 mod journal;
 mod list;
 mod open;
@@ -12,6 +13,7 @@ mod publish;
 mod recall;
 mod recover;
 mod registry;
+mod resume;
 mod sessions;
 mod stillborn;
 mod submit;
@@ -19,6 +21,8 @@ mod subscribe;
 mod supervise;
 mod sweep;
 mod tokens;
+mod unsure;
+mod visible;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -47,7 +51,9 @@ pub(crate) use tokens::Tokens;
 
 use crate::agent::Agent;
 use crate::config::Config;
-use crate::service::{Connect, Session};
+use crate::observe::ObservePolicy;
+use crate::service::{Connect, Session, SessionCtx};
+use registry::JobRecord;
 
 /// What this runtime can do (§6.2); a session has what its client names too.
 pub const FEATURES: &[Feature] = &[
@@ -72,11 +78,12 @@ struct Inner {
     config: Arc<Config>,
     registry: Arc<Registry>,
     sessions: Arc<Sessions>,
+    observe: Arc<dyn ObservePolicy>,
     /// The way to a store, if there is one.
     journal: Option<Arc<Journal>>,
     /// Agents that take their jobs up again after a restart, as `name@version`.
     restartable: HashSet<String>,
-    /// What cursors and resume tokens are made with.
+    /// What resume tokens are made with, and cursors where there is no store.
     secret: [u8; 32],
     /// Jobs run here and not where a connection happens to be served: a host's worker may go away.
     handle: Handle,
@@ -91,6 +98,17 @@ impl Runtime {
     /// Puts a layer around it. `ServiceBuilder` does the same for several.
     pub fn layer<L: Layer<Self>>(self, layer: L) -> L::Service {
         layer.layer(self)
+    }
+
+    /// The time, for what is written down.
+    fn wall(&self) -> arcp_core::Timestamp {
+        self.0.config.clock.wall()
+    }
+
+    /// The session that submitted a job, where it is in memory: its numbers are the job's (§7.6). It
+    /// may have gone and come back since.
+    fn submitter(&self, job: &JobRecord) -> Option<SessionCtx> {
+        self.0.sessions.by_id(&job.session_id).or_else(|| job.session.clone())
     }
 
     /// The agents, as a welcome tells of them.

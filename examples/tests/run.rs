@@ -27,3 +27,12 @@ fn custom_layer_counts_commands_and_refuses_one_agent() {
         assert!(said.lines().any(|told| told == line), "{line} is missing:\n{said}");
     }
 }
+
+#[test]
+fn resume_goes_on_in_another_client_where_the_first_one_stopped() {
+    let said = run(env!("CARGO_BIN_EXE_resume"));
+    let first = (1..=3).map(|n| format!("first client: event {n}"));
+    let second = (4..=10).map(|n| format!("second client: event {n}"));
+    let expected: Vec<_> = first.chain(second).chain(["result: 10".to_owned()]).collect();
+    assert_eq!(said.lines().collect::<Vec<_>>(), expected);
+}

@@ -6,6 +6,7 @@ pub mod peer;
 pub mod process;
 pub mod server;
 pub mod sessions;
+pub mod stores;
 pub mod wire;
 
 pub use peer::{ALL, Peer, features};

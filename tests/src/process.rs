@@ -4,8 +4,8 @@ use std::future::{Future, pending, ready};
 use std::sync::{Arc, Mutex};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, RunRow, SessionRow, Store,
-    StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, RunRow,
+    SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -60,8 +60,8 @@ impl Store for Process {
         self.store.caps()
     }
 
-    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
-        self.call(move || self.store.join(expires_at))
+    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
+        self.call(move || self.store.join(expires_at, secret))
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use arcp_core::Timestamp;
 use arcp_core::store::Store;
 use arcp_core::transport::Memory;
 use arcp_tower::layer::Auth;
-use arcp_tower::{AuthLayer, BearerTokens, Config, Runtime};
+use arcp_tower::{AuthLayer, BearerTokens, Clock, Config, Runtime};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::peer::numbers;
-use crate::{Memories, Peer, agents, features, tokens};
+use crate::{ALICE, Memories, Peer, agents, features, tokens};
 
-/// A runtime that lets [`ALICE`](crate::ALICE) and [`BOB`](crate::BOB) in.
+/// A runtime that lets [`ALICE`] and [`BOB`](crate::BOB) in.
 pub type Stack = Auth<BearerTokens, Runtime>;
 
 /// What is negotiated.
@@ -49,12 +51,7 @@ pub async fn open(server: &Memories<Stack>, token: &str) -> (Peer<Memory>, Value
 
 /// What a new connection is answered that says `hello`.
 pub async fn say(server: &Memories<Stack>, hello: Value) -> (Peer<Memory>, Value) {
-    let mut peer = server.connect();
-    let answer = peer.say_hello(hello).await;
-    if answer["type"] == "session.welcome" {
-        peer.welcomed(answer.clone());
-    }
-    (peer, answer)
+    first(server, "session.hello", hello).await
 }
 
 /// Continues a session, which must succeed.
@@ -82,4 +79,32 @@ pub fn code(answer: &Value) -> &str {
 /// should not print them.
 pub fn contiguous_from(first: u64, frames: &[Value]) -> bool {
     numbers(frames).into_iter().eq(first..first + frames.len() as u64)
+}
+
+/// A session that was cut after a job with `count` lines: its welcome, the job, and its frames.
+pub async fn cut_after(server: &Memories<Stack>, count: u64) -> (Value, String, Vec<Value>) {
+    let (mut peer, welcome) = open(server, ALICE).await;
+    let job = peer.submit("chatty", json!({ "count": count })).await;
+    let frames = peer.job(&job).await;
+    assert!(contiguous_from(1, &frames) && frames.len() as u64 == count + 1);
+    (welcome, job, frames)
+}
+
+/// What a new connection is answered that sends `payload` as `kind`.
+pub async fn first(server: &Memories<Stack>, kind: &str, payload: Value) -> (Peer<Memory>, Value) {
+    let mut peer = server.connect();
+    peer.send(kind, payload).await;
+    let answer = peer.next().await;
+    if answer["type"] == "session.welcome" {
+        peer.welcomed(answer.clone());
+    }
+    (peer, answer)
+}
+
+/// Bounds whose wall clock is tokio's, so that a paused test moves both.
+pub fn timed(change: impl FnOnce(&mut Config)) -> Config {
+    let (from, noon) = (Instant::now(), 1_800_000_000_000);
+    let passed = move || i64::try_from(from.elapsed().as_millis()).unwrap();
+    let clock = Clock::new(move || Timestamp::from_millis(noon + passed()));
+    Config::default().with(|config| config.clock = clock).with(change)
 }

@@ -122,7 +122,7 @@ async fn a_message_without_a_place_is_refused_and_the_session_lives() {
     let unknown = "job_00000000000000000000000000";
     let cases = [
         ("session.hello", hello, "INVALID_REQUEST", "open already"),
-        ("session.resume", json!({}), "INVALID_REQUEST", "open already"),
+        ("session.resume", json!({}), "INVALID_REQUEST", "a resume needs resume_token"),
         ("session.welcome", json!({}), "INVALID_REQUEST", "of the runtime"),
         ("job.event", json!({}), "INVALID_REQUEST", "of the runtime"),
         ("job.accepted", json!({}), "INVALID_REQUEST", "of the runtime"),

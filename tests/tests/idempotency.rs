@@ -8,22 +8,11 @@ use std::time::Duration;
 
 use arcp_core::store::{MemoryStore, Store};
 use arcp_core::transport::Memory;
-use arcp_tests::sessions::{FEATURES, Stack, code, open, resumed, start};
+use arcp_tests::sessions::{FEATURES, code, open, resumed, start};
+use arcp_tests::stores::{servers, stores};
 use arcp_tests::{ALICE, BOB, Memories, Peer, tokens};
 use arcp_tower::{AuthLayer, Config, Job, Runtime, agent_fn};
 use serde_json::{Value, json};
-
-fn stores() -> [Option<Arc<dyn Store>>; 2] {
-    [None, Some(Arc::new(MemoryStore::default()))]
-}
-
-async fn servers(config: &Config) -> Vec<Memories<Stack>> {
-    let mut servers = Vec::new();
-    for store in stores() {
-        servers.push(start(store, config).await);
-    }
-    servers
-}
 
 async fn ask(peer: &mut Peer<Memory>, payload: Value) -> Value {
     let id = peer.send("job.submit", payload).await;

@@ -3,18 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use arcp_core::store::{MemoryStore, Store};
 use arcp_core::transport::Memory;
 use arcp_tests::sessions::{code, open, start};
+use arcp_tests::stores::stores;
 use arcp_tests::{ALICE, BOB, Peer};
 use arcp_tower::Config;
 use serde_json::{Value, json};
-
-fn stores() -> [Option<Arc<dyn Store>>; 2] {
-    [None, Some(Arc::new(MemoryStore::default()))]
-}
 
 async fn list(peer: &mut Peer<Memory>, payload: Value) -> Value {
     let id = peer.send("session.list_jobs", payload).await;

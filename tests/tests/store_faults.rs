@@ -209,6 +209,33 @@ async fn a_submit_that_was_kept_before_the_store_went_away_runs() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refused_submit_that_was_kept_after_all_ends_and_frees_its_key() {
+    let store = flaky();
+    let server = on(&store).await;
+    let (mut peer, _) = open(&server, ALICE).await;
+    peer.ping("the token is confirmed").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    store.plan_commit(Step::after(StoreError::Unknown));
+    store.fail_commits(TRIES - 1, &AWAY);
+    for _ in 0..20 {
+        store.plan_read(Step::before(AWAY));
+    }
+    let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "once" });
+    let id = peer.send("job.submit", submit.clone()).await;
+    assert_eq!(code(&peer.reply(&id).await), "INTERNAL_ERROR");
+    // While nobody can tell, a repeat finds the job, and is told how it ends.
+    let job = peer.submit_with(submit.clone()).await;
+    let end = peer.job(&job).await;
+    assert_eq!(end.last().unwrap()["payload"]["details"]["reason"], "store");
+    // Then the key is free.
+    let again = peer.submit_with(submit).await;
+    assert_ne!(again, job);
+    assert_eq!(peer.job(&again).await.last().unwrap()["type"], "job.result");
+    let row = store.job("alice", &job.parse().unwrap()).await.unwrap().unwrap();
+    assert!(row.status.is_terminal(), "and not only after a restart");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hello_that_cannot_be_kept_is_refused_and_the_next_one_is_taken() {
     let store = flaky();
     let server = on(&store).await;

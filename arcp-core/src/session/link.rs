@@ -47,6 +47,8 @@ pub enum Inbound {
     Request(Envelope),
     /// A request that no layer may delay: `job.cancel`.
     Urgent(Envelope),
+    /// The peer wants this connection to go on with another session (§6.3).
+    Resume(Envelope),
     /// The peer ends the connection in an orderly way.
     Close,
 }
@@ -95,6 +97,10 @@ impl Link {
     /// # Errors
     /// `INVALID_REQUEST` if the message has no place here.
     pub fn handle(&mut self, wall: Timestamp, message: Envelope) -> Result<Inbound, Error> {
+        if message.kind == MessageType::Resume {
+            // It names the session that it wants, not the one that it has.
+            return Ok(Inbound::Resume(message));
+        }
         if message.session_id.as_ref().is_some_and(|id| *id != self.session_id) {
             return Err(Error::fault("session_id", "must be the session of this connection"));
         }
@@ -121,9 +127,7 @@ impl Link {
                 self.control.push_back(closed.with_id(None));
                 Ok(Inbound::Close)
             }
-            MessageType::Hello | MessageType::Resume => {
-                Err(Error::fault("type", "the session of this connection is open already"))
-            }
+            MessageType::Hello => Err(Error::fault("type", "the session of this connection is open already")),
             MessageType::Cancel => Ok(Inbound::Urgent(message)),
             // A type that we do not know is a matter of the stack: a layer of the user's may.
             MessageType::Submit

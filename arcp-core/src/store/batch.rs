@@ -91,6 +91,14 @@ pub enum Op {
         /// The new owner.
         to: u64,
     },
+    /// Writes down that a job will end as cancelled, whatever becomes of its owner. Fenced unless its
+    /// owner is `owner`, a conflict if it has ended. Once more changes nothing.
+    CancelJob {
+        /// The job.
+        job: JobId,
+        /// Its owner.
+        owner: u64,
+    },
     /// Appends events to a job's log. Fenced unless `owner` is the job's, a conflict unless its
     /// head is `after` and it has not ended. A pending job runs from its first append on. A terminal
     /// event is the last one, comes with `ended` and ends the job: its row gets the status, and `at`

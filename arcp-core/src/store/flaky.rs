@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 
 use super::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, RunRow, SessionRow, Store,
-    StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, RunRow,
+    SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, SessionId, Timestamp};
 
@@ -187,9 +187,9 @@ impl<S: Store> Store for FlakyStore<S> {
         self.inner.caps()
     }
 
-    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
+    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
         self.lock().calls.joins += 1;
-        self.inner.join(expires_at)
+        self.inner.join(expires_at, secret)
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

@@ -38,7 +38,9 @@ impl Op {
         match self {
             Self::PutSession { row, expect } => is_session(row, *expect) && row.principal == principal,
             Self::Number { after, runs, .. } => are_contiguous(*after, runs),
-            Self::PutJob { row } => row.head == 0 && row.owner != 0 && row.principal == principal,
+            Self::PutJob { row } => {
+                row.head == 0 && row.owner != 0 && !row.cancelling && row.principal == principal
+            }
             Self::TakeJob { to, .. } => *to != 0,
             Self::Append { events, ended, .. } => {
                 ended.is_none_or(Status::is_terminal) && ends(events) == Some(ended.is_some())

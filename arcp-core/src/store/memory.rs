@@ -11,8 +11,8 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, OpResult, Page,
-    Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, OpResult,
+    Page, Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, Json, SessionId, Timestamp};
 
@@ -37,6 +37,7 @@ struct State {
     audit: VecDeque<(Timestamp, Json)>,
     ids: ids::BatchIds,
     owners: u64,
+    secret: Option<Hash>,
     bytes: usize,
 }
 
@@ -120,6 +121,12 @@ impl State {
         Page { items, floor: job.floor, more: rest.peek().is_some() }
     }
 
+    fn row(&self, job: &Job) -> JobRow {
+        let runs = self.sessions.get(&job.row.session).map(|session| session.runs.iter());
+        let last = runs.and_then(|runs| runs.rev().find(|run| run.job == job.row.id));
+        JobRow { last_event_seq: last.map_or(0, |run| run.first + run.len - 1), ..job.row.clone() }
+    }
+
     fn list_jobs(&self, principal: &str, query: &JobQuery) -> Page<JobRow> {
         let jobs = self.listings.get(principal).into_iter();
         let end = query.after.clone().map(|Position { created_at, job }| (created_at, job));
@@ -130,7 +137,7 @@ impl State {
             .filter_map(|(_, id)| self.jobs.get(id))
             .filter(|job| query.status.is_empty() || query.status.contains(&job.row.status))
             .filter(|job| query.agent.as_ref().is_none_or(|agent| is_agent(&job.row.agent, agent)));
-        let items = jobs.by_ref().take(query.limit).map(|job| job.row.clone()).collect();
+        let items = jobs.by_ref().take(query.limit).map(|job| self.row(job)).collect();
         Page { items, floor: 0, more: jobs.next().is_some() }
     }
 }
@@ -145,13 +152,14 @@ impl Store for MemoryStore {
         &self.caps
     }
 
-    fn join(&self, expires_at: Timestamp) -> StoreFuture<'_, u64> {
+    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
         let mut state = self.lock();
         state.owners += 1;
         for session in state.sessions.values_mut() {
             session.row.expires_at.get_or_insert(expires_at);
         }
-        Box::pin(ready(Ok(state.owners)))
+        let secret = *state.secret.get_or_insert(secret);
+        Box::pin(ready(Ok(Joined { owner: state.owners, secret })))
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {
@@ -189,7 +197,7 @@ impl Store for MemoryStore {
     fn job<'a>(&'a self, principal: &'a str, id: &'a JobId) -> StoreFuture<'a, Option<JobRow>> {
         let state = self.lock();
         let found = state.jobs.get(id).filter(|job| job.row.principal == principal);
-        Box::pin(ready(Ok(found.map(|job| job.row.clone()))))
+        Box::pin(ready(Ok(found.map(|job| state.row(job)))))
     }
 
     fn job_events<'a>(
@@ -216,9 +224,9 @@ impl Store for MemoryStore {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         let state = self.lock();
-        let rows = state.jobs.values().map(|job| &job.row);
-        let orphans = rows.filter(|row| row.owner < owner && !row.status.is_terminal()).take(limit);
-        Box::pin(ready(Ok(orphans.cloned().collect())))
+        let orphan = |job: &&Job| job.row.owner < owner && !job.row.status.is_terminal();
+        let orphans = state.jobs.values().filter(orphan).take(limit).map(|job| state.row(job));
+        Box::pin(ready(Ok(orphans.collect())))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

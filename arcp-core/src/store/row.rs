@@ -6,6 +6,21 @@ use crate::{Event, Feature, Features, JobId, Json, MessageType, SessionId, Times
 /// A SHA-256 digest.
 pub type Hash = [u8; 32];
 
+/// What a process gets that joins.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Joined {
+    /// The process's number, higher than any before: the owner of the jobs that it will run.
+    pub owner: u64,
+    /// What all processes of the store share: what one of them sealed, another one can open.
+    pub secret: Hash,
+}
+
+impl std::fmt::Debug for Joined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Joined").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
 /// A session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionRow {
@@ -93,6 +108,11 @@ pub struct JobRow {
     pub ended_at: Option<Timestamp>,
     /// The number of its newest event.
     pub head: u64,
+    /// The highest number that an event of it has in the session that submitted it, 0 if none or if
+    /// that is forgotten (§6.6). A store reads it from the runs; nobody writes it.
+    pub last_event_seq: u64,
+    /// Whether its client was told that it will be cancelled (§7.4), from then on.
+    pub cancelling: bool,
     /// The process that runs it.
     pub owner: u64,
     /// Its trace.

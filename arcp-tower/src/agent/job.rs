@@ -19,7 +19,6 @@ use tower_service::Service as _;
 
 use super::{ProgressReport, ResultStream};
 use crate::auth::Principal;
-use crate::clock;
 use crate::config::Config;
 use crate::layer::AckGate;
 use crate::runtime::{JobStream, Publish};
@@ -285,7 +284,7 @@ impl Job {
 
     pub(super) async fn emit_body<T: Serialize>(&self, kind: &str, body: &T) -> Result<(), Error> {
         self.tell_if_slow();
-        let payload = event::payload(kind, clock::wall(), body)?;
+        let payload = event::payload(kind, self.wall(), body)?;
         let parts = &self.0.parts;
         let most = parts.config.max_sent_frame.saturating_sub(512);
         if payload.as_str().len() > most {
@@ -306,12 +305,17 @@ impl Job {
             self.0.slowed.store(false, Ordering::Relaxed);
         } else if free * 2 < window && !self.0.slowed.swap(true, Ordering::Relaxed) {
             let body = Status { phase: "back_pressure".to_owned(), message: None };
-            if let Ok(payload) = event::payload("status", clock::wall(), &body) {
+            if let Ok(payload) = event::payload("status", self.wall(), &body) {
                 let event = Event::new("status", parts.id.clone(), Some(parts.trace_id), payload);
                 // It takes no credit: there may be none. A job that has ended needs it no more.
                 let _ = parts.log.append(event);
             }
         }
+    }
+
+    /// The time, for what is written down.
+    pub(crate) fn wall(&self) -> arcp_core::Timestamp {
+        self.0.parts.config.clock.wall()
     }
 
     /// How long the agent may take to end when it is told to.

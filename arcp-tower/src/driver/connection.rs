@@ -21,7 +21,7 @@ use super::delivery::{Delivery, Ready};
 use super::refuse::to_wire;
 use crate::config::Config;
 use crate::profile::{Refusable, Refusal, Refused};
-use crate::runtime::Commands;
+use crate::runtime::{CommandFuture, Commands};
 use crate::service::{After, Request, Response, Session, SessionCtx};
 use crate::{BoxError, clock, random};
 
@@ -48,6 +48,14 @@ impl<F: Future> Future for Call<F> {
     }
 }
 
+/// How a connection goes on.
+pub(super) enum End {
+    /// It does not. `None` if the peer is gone.
+    Closed(Option<Close>),
+    /// With another session, if this message is let through.
+    Resume(Box<Envelope>),
+}
+
 /// An effect that waits for the peer to answer a ping.
 struct Held {
     nonce: Option<String>,
@@ -64,11 +72,15 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     config: Arc<Config>,
     link: Link,
     calls: FuturesOrdered<Call<S::Future>>,
+    /// Those that go past the stack.
+    urgent_calls: FuturesOrdered<Call<CommandFuture>>,
     pending: VecDeque<Request>,
     credits: u64,
     held: Vec<Held>,
     /// Whether the peer said anything after its handshake.
     heard: bool,
+    /// The peer wants another session. Nothing is read until that is decided.
+    resume: Option<Box<Envelope>>,
     /// Set when the connection is about to end: what is still to be said goes first, until then.
     closing: Option<(Close, Instant)>,
 }
@@ -99,16 +111,23 @@ where
             config,
             link,
             calls: FuturesOrdered::new(),
+            urgent_calls: FuturesOrdered::new(),
             pending: VecDeque::new(),
             credits: 0,
             held: Vec::new(),
             heard: false,
+            resume: None,
             closing: None,
         }
     }
 
-    /// Runs until the connection ends. `None` if the peer is gone.
-    pub(super) async fn run(mut self) -> Option<Close> {
+    /// What outlives the connection.
+    pub(super) fn session(&self) -> &SessionCtx {
+        &self.cx
+    }
+
+    /// Runs until the connection ends, or is to go on with another session.
+    pub(super) async fn run(&mut self) -> End {
         let shutdown = self.config.shutdown.clone();
         let mut shutdown = pin!(shutdown.cancelled());
         let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
@@ -119,17 +138,20 @@ where
             }
             for _ in 0..TURNS {
                 if !self.delivery.attachment.is_current() {
-                    return Poll::Ready(Some(Close::new(
-                        Close::TAKEN_OVER,
-                        "the session was resumed elsewhere",
-                    )));
+                    let close = Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere");
+                    return Poll::Ready(End::Closed(Some(close)));
                 }
                 let progress = match self.turn(cx) {
                     Ok(progress) => progress,
-                    Err(end) => return Poll::Ready(end),
+                    Err(end) => return Poll::Ready(End::Closed(end)),
                 };
                 if progress {
                     continue;
+                }
+                if self.is_idle()
+                    && let Some(request) = self.resume.take()
+                {
+                    return Poll::Ready(End::Resume(request));
                 }
                 // Timers only when nothing else is to be done: one that fires makes a new turn.
                 let Some(at) = self.next_timeout() else { return Poll::Pending };
@@ -148,6 +170,12 @@ where
         .await
     }
 
+    /// Whether everything that was asked for was answered.
+    fn is_idle(&self) -> bool {
+        let called = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
+        called && !self.link.has_replies()
+    }
+
     /// One turn of everything. `Err` is the end of the connection.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, Option<Close>> {
         let mut progress = self.poll_read(cx)?;
@@ -157,11 +185,10 @@ where
             Ok(wrote) => progress |= wrote,
             Err(_) => return Err(None),
         }
-        if let Some((close, until)) = &self.closing {
-            let said = self.pending.is_empty() && self.calls.is_empty() && !self.link.has_replies();
-            if (said && !progress) || clock::now() >= *until {
-                return Err(Some(close.clone()));
-            }
+        if let Some((close, until)) = &self.closing
+            && ((self.is_idle() && !progress) || clock::now() >= *until)
+        {
+            return Err(Some(close.clone()));
         }
         Ok(progress)
     }
@@ -176,7 +203,9 @@ where
         for _ in 0..TURN {
             let now = clock::now();
             if self.closing.is_some()
+                || self.resume.is_some()
                 || self.pending.len() >= self.config.max_pending
+                || self.urgent_calls.len() >= self.config.max_pending
                 || !self.link.wants_frame(now)
             {
                 break;
@@ -212,7 +241,7 @@ where
             Err(fault) => return self.refuse(&fault.error, &Refusable::frame(fault.id)),
         };
         let request = Refusable::of(&message);
-        let outcome = self.link.handle(clock::wall(), message).and_then(|inbound| {
+        let outcome = self.link.handle(self.config.clock.wall(), message).and_then(|inbound| {
             match inbound {
                 Inbound::Ack(seq) => {
                     let ahead = |e: AckAhead| Error::fault("payload.last_processed_seq", &e.to_string());
@@ -224,9 +253,10 @@ where
                     self.pending.push_back(Request::new(message, self.cx.clone()));
                 }
                 Inbound::Urgent(message) => {
-                    let response = self.urgent.urgent(&message)?;
-                    self.reply(response, &request);
+                    let (request, future) = (Some(request.clone()), self.urgent.urgent(message));
+                    self.urgent_calls.push_back(Call { request, future });
                 }
+                Inbound::Resume(message) => self.resume = Some(Box::new(message)),
                 Inbound::Close => self.close(Close::new(Close::NORMAL, "session.closed")),
                 _ => {}
             }
@@ -263,16 +293,26 @@ where
     /// Collects replies in the order of the requests: some clients have nothing else to match by.
     fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
+        while !self.urgent_calls.is_empty()
+            && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.urgent_calls).poll_next(cx)
+        {
+            progress = true;
+            self.answer(outcome, &request);
+        }
         while !self.calls.is_empty()
             && let Poll::Ready(Some((request, outcome))) = Pin::new(&mut self.calls).poll_next(cx)
         {
             progress = true;
-            match outcome {
-                Ok(response) => self.reply(response, &request),
-                Err(e) => self.refuse(&to_wire(&*e.into()), &request),
-            }
+            self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request);
         }
         progress
+    }
+
+    fn answer(&mut self, outcome: Result<Response, Error>, request: &Refusable) {
+        match outcome {
+            Ok(response) => self.reply(response, request),
+            Err(error) => self.refuse(&error, request),
+        }
     }
 
     fn reply(&mut self, response: Response, request: &Refusable) {
@@ -292,12 +332,12 @@ where
 
     fn hold(&mut self, effect: Option<After>) {
         let heartbeat = self.cx.features().has(Feature::Heartbeat);
-        let nonce = if heartbeat { self.link.ping(clock::wall()).ok() } else { None };
+        let nonce = if heartbeat { self.link.ping(self.config.clock.wall()).ok() } else { None };
         let wait = std::time::Duration::from_millis(if nonce.is_some() { 250 } else { 50 });
         self.held.push(Held { nonce, until: clock::now() + wait, _effect: effect });
     }
 
-    fn refuse(&mut self, error: &Error, request: &Refusable) {
+    pub(super) fn refuse(&mut self, error: &Error, request: &Refusable) {
         let cx = self.cx.clone();
         let busy = cx.is_busy() || !self.calls.is_empty() || !self.pending.is_empty();
         tracing::debug!(%error, kind = request.kind.as_ref().map_or("none", |k| k.as_str()), "refused");
@@ -363,7 +403,7 @@ where
         if self.closing.is_some() {
             return;
         }
-        if let Err(error) = self.link.handle_timeout(now, clock::wall()) {
+        if let Err(error) = self.link.handle_timeout(now, self.config.clock.wall()) {
             debug_assert_eq!(error.code(), Code::HeartbeatLost);
             self.refuse(&error, &Refusable::frame(None));
             self.close(Close::new(Close::POLICY, error.code().as_str()));

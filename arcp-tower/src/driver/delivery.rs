@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use arcp_core::Event;
 use arcp_core::session::{FeedId, Run};
-use arcp_core::store::{Batch, Op, RunRow, SessionRow, Store, StoreError};
+use arcp_core::store::{Batch, Op, RunRow, Store, StoreError};
 use arcp_core::transport::Close;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -201,8 +201,7 @@ impl Delivery {
         let (cx, epoch) = (&self.attachment.cx, self.attachment.stored_epoch);
         let mut ops = Vec::new();
         if std::mem::take(&mut self.confirm) {
-            let row = SessionRow { epoch, ..cx.row(None) };
-            ops.push(Op::PutSession { row, expect: epoch });
+            ops.push(Op::PutSession { row: cx.row(epoch, None), expect: epoch });
         }
         if let Some(seq) = self.ack.take() {
             ops.push(Op::Ack { session: cx.id().clone(), epoch, seq });
@@ -278,6 +277,9 @@ fn load(
         let page = store.job_events(log.job_id(), from - 1, READ_BYTES).await?;
         if page.floor >= from {
             return Err(StoreError::Corrupt("events that were numbered are gone".to_owned()));
+        }
+        if page.items.is_empty() {
+            return Err(StoreError::Corrupt("events that were written are not there".to_owned()));
         }
         let event =
             |stored: arcp_core::store::StoredEvent| stored.into_event(log.job_id().clone(), log.trace_id());

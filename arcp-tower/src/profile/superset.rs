@@ -5,7 +5,7 @@ use arcp_core::wire::session::Welcome;
 use arcp_core::{Code, Envelope, Event, Json, MessageId, MessageType};
 
 use super::{Profile, Refusal, Refused, frames};
-use crate::clock;
+use crate::clock::Clock;
 
 /// The default: one frame that serves as many clients as possible.
 #[derive(Debug, Clone, Copy, Default)]
@@ -54,7 +54,7 @@ pub(super) fn add(mut reply: Envelope) -> Envelope {
         && let Ok(mut welcome) = reply.payload.decode::<Welcome>()
     {
         welcome.session_id.clone_from(&reply.session_id);
-        welcome.accepted_at = Some(clock::wall());
+        welcome.accepted_at = Some(Clock::system().wall());
         if let Ok(payload) = Json::of(&welcome) {
             reply.payload = payload;
         }

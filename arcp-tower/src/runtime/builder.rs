@@ -14,6 +14,7 @@ use super::registry::Registry;
 use super::{FEATURES, Inner, Journal, Runtime, Sessions};
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::observe::{ObservePolicy, SamePrincipal};
 
 /// Builds a [`Runtime`].
 #[must_use = "a builder does nothing before `build`"]
@@ -21,6 +22,7 @@ pub struct Builder {
     agents: Vec<(String, Arc<dyn Agent>)>,
     restartable: Vec<String>,
     store: Option<Arc<dyn Store>>,
+    observe: Arc<dyn ObservePolicy>,
     config: Config,
     party: Party,
 }
@@ -51,7 +53,14 @@ pub enum BuildError {
 impl Default for Builder {
     fn default() -> Self {
         let party = Party::new("arcp-tower", env!("CARGO_PKG_VERSION"));
-        Self { agents: Vec::new(), restartable: Vec::new(), store: None, config: Config::default(), party }
+        Self {
+            agents: Vec::new(),
+            restartable: Vec::new(),
+            store: None,
+            observe: Arc::new(SamePrincipal),
+            config: Config::default(),
+            party,
+        }
     }
 }
 
@@ -74,6 +83,12 @@ impl Builder {
     /// Keeps sessions and jobs in `store`. Such a runtime is opened with [`Builder::open`].
     pub fn store(mut self, store: Arc<dyn Store>) -> Self {
         self.store = Some(store);
+        self
+    }
+
+    /// Lets principals know of jobs that are not their own (§7.6).
+    pub fn observe(mut self, policy: impl ObservePolicy) -> Self {
+        self.observe = Arc::new(policy);
         self
     }
 
@@ -109,10 +124,11 @@ impl Builder {
         let Some(store) = self.store.take() else { return self.finish(None) };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
-        let expires_at = crate::clock::wall().plus(self.config.resume_window);
-        let owner = store.join(expires_at).await.map_err(failed)?;
+        let expires_at = self.config.clock.wall().plus(self.config.resume_window);
+        let joined = store.join(expires_at, crate::random::secret()).await.map_err(failed)?;
         let every = self.config.sweep;
-        let runtime = self.finish(Some(Journal::new(store, owner, handle.clone())))?;
+        let clock = self.config.clock.clone();
+        let runtime = self.finish(Some(Journal::new(store, joined, clock, handle.clone())))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
         handle.spawn(super::sweep::sweep(Arc::downgrade(&runtime.0), every));
         Ok(runtime)
@@ -139,6 +155,7 @@ impl Builder {
             party: self.party,
             registry: Arc::new(Registry::new(&config)),
             sessions: Arc::new(Sessions::new(&config, handle.clone(), journal.clone())),
+            observe: self.observe,
             journal,
             restartable,
             secret: crate::random::secret(),

@@ -1,34 +1,83 @@
 //! `job.cancel` (§7.4).
 
+use std::sync::Arc;
+
 use arcp_core::session::MAX_TEXT;
+use arcp_core::store::{Batch, Op, StoreError};
 use arcp_core::wire::job::{Cancel, Cancelled};
 use arcp_core::{Code, Envelope, Error, JobId, MessageType};
 
-use super::Commands;
-use super::registry::not_found;
+use super::registry::{JobRecord, not_found};
+use super::{Commands, Journal, commit_patiently, refused};
+use crate::random;
 use crate::service::Response;
 
-pub(super) fn cancel(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
-    let Commands { runtime, session } = commands;
+/// What a cancellation says.
+struct Wanted {
+    job_id: JobId,
+    reason: Option<String>,
+}
+
+pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    let wanted = read(message)?;
+    let found = commands.runtime.here(commands.session.principal(), &wanted.job_id);
+    let (record, _) = found.ok_or_else(|| not_found(&wanted.job_id))?;
+    check(commands, &record)?;
+    answer(message, wanted, record)
+}
+
+/// Who is told that a job is cancelled may rely on it, so it is written down before: a process that
+/// finds the job ends it, and does not run it again.
+pub(super) async fn stored(
+    commands: &Commands,
+    journal: &Journal,
+    message: &Envelope,
+) -> Result<Response, Error> {
+    let wanted = read(message)?;
+    let found = commands.runtime.anywhere(commands.session.principal(), &wanted.job_id).await;
+    let (record, _) = found.map_err(|e| refused(&e))?.ok_or_else(|| not_found(&wanted.job_id))?;
+    check(commands, &record)?;
+    let op = Op::CancelJob { job: record.id.clone(), owner: journal.owner };
+    let principal = record.principal.name().to_owned();
+    let batch = Batch { id: random::bits(), principal, ops: vec![op] };
+    match commit_patiently(journal.store.clone(), batch).await {
+        Ok(_) => answer(message, wanted, record),
+        // It ended meanwhile.
+        Err(StoreError::Conflict { .. }) => Err(already_ended()),
+        Err(e) => Err(refused(&e)),
+    }
+}
+
+fn read(message: &Envelope) -> Result<Wanted, Error> {
     let Cancel { job_id, reason, .. } = message.payload.decode()?;
     let job_id = named(message, job_id)?;
     if reason.as_ref().is_some_and(|reason| reason.len() > MAX_TEXT) {
         return Err(Error::fault("payload.reason", "must have at most 4096 bytes"));
     }
-    // A job that runs is in memory. One that is only in the store has ended.
-    let record = runtime.0.registry.visible(session.principal(), &job_id);
-    let record = record.ok_or_else(|| not_found(&job_id))?;
-    if !record.is_controlled_by(session.id()) {
+    Ok(Wanted { job_id, reason })
+}
+
+fn check(commands: &Commands, record: &JobRecord) -> Result<(), Error> {
+    if !record.is_controlled_by(commands.session.id()) {
         // Watching a job gives no right over it (§7.6).
         return Err(Error::new(
             Code::PermissionDenied,
             "only the session that submitted a job may cancel it",
         ));
     }
+    if record.status().is_terminal() { Err(already_ended()) } else { Ok(()) }
+}
+
+fn already_ended() -> Error {
+    let error = Error::new(Code::InvalidRequest, "job_id: the job has ended, or is ending");
+    error.with_detail("reason", "already_ended")
+}
+
+fn answer(message: &Envelope, wanted: Wanted, record: Arc<JobRecord>) -> Result<Response, Error> {
     if !record.wants_cancel() {
-        let error = Error::new(Code::InvalidRequest, "job_id: the job has ended, or is ending");
-        return Err(error.with_detail("reason", "already_ended"));
+        return Err(already_ended());
     }
+    let Wanted { job_id, reason } = wanted;
     let cancelled = Cancelled::new(job_id.clone(), message.id.clone(), reason);
     let reply = Envelope::new(MessageType::JobCancelled, &cancelled)?.with_job(job_id);
     let trace_id = Some(record.log.trace_id());

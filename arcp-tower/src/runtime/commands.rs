@@ -57,8 +57,13 @@ impl Commands {
     }
 
     /// What no layer may delay.
-    pub(crate) fn urgent(&self, message: &Envelope) -> Result<Response, Error> {
-        cancel::cancel(self, message)
+    pub(crate) fn urgent(&self, message: Envelope) -> CommandFuture {
+        let Some(journal) = self.runtime.0.journal.clone() else {
+            return CommandFuture(Inner::Ready(Some(cancel::in_memory(self, &message))));
+        };
+        let commands = self.clone();
+        let work = async move { cancel::stored(&commands, &journal, &message).await };
+        CommandFuture(Inner::Task(self.runtime.0.handle.spawn(work)))
     }
 
     /// Says a refusal as a job that is accepted and ends at once with `error`.

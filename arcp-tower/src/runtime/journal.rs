@@ -8,12 +8,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arcp_core::job::Status;
-use arcp_core::store::{Batch, Op, Store, StoreError, StoredEvent};
+use arcp_core::store::{Batch, Hash, Joined, Op, Store, StoreError, StoredEvent};
 use tokio::runtime::Handle;
 
 use super::{JobStream, commit_patiently};
 use crate::auth::Principal;
-use crate::{clock, random};
+use crate::clock::Clock;
+use crate::random;
 
 /// The way to a store.
 #[derive(Debug)]
@@ -21,6 +22,9 @@ pub(crate) struct Journal {
     pub(crate) store: Arc<dyn Store>,
     /// This process, as the store knows it.
     pub(crate) owner: u64,
+    /// What all processes of the store share.
+    pub(crate) secret: Hash,
+    clock: Clock,
     handle: Handle,
     queues: Mutex<HashMap<Principal, Vec<Arc<JobStream>>>>,
 }
@@ -32,8 +36,9 @@ const BYTES: usize = 4 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Journal {
-    pub(super) fn new(store: Arc<dyn Store>, owner: u64, handle: Handle) -> Arc<Self> {
-        Arc::new(Self { store, owner, handle, queues: Mutex::default() })
+    pub(super) fn new(store: Arc<dyn Store>, joined: Joined, clock: Clock, handle: Handle) -> Arc<Self> {
+        let Joined { owner, secret } = joined;
+        Arc::new(Self { store, owner, secret, clock, handle, queues: Mutex::default() })
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
@@ -113,7 +118,7 @@ impl Journal {
             owner: self.owner,
             after: portion.after,
             events: portion.events.clone(),
-            at: clock::wall(),
+            at: self.clock.wall(),
             ended: portion.ended,
         }
     }

@@ -1,13 +1,15 @@
 //! `session.list_jobs` (§6.6).
 
 use arcp_core::job::Status;
-use arcp_core::store::{JobQuery, JobRow, Page, Position};
+use arcp_core::store::{JobQuery, JobRow, Position};
 use arcp_core::wire::session::{JobEntry, Jobs, ListJobs};
 use arcp_core::{Envelope, Error, Feature, Json, MessageType};
 
 use super::body::JobBody;
+use super::cursor::Cursors;
 use super::registry::JobRecord;
-use super::{Commands, refused};
+use super::{Commands, Runtime, refused};
+use crate::auth::Principal;
 use crate::service::Response;
 
 /// The largest page, and the usual one.
@@ -16,34 +18,44 @@ const USUAL: u32 = 100;
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let (query, cursors) = read(commands, message)?;
-    let mut jobs = commands.runtime.0.registry.of(commands.session.principal());
+    let Commands { runtime, session } = commands;
+    let observed = runtime.observed(session.principal()).into_iter();
+    let mut jobs: Vec<_> = observed.flat_map(|whose| runtime.0.registry.of(&whose.principal)).collect();
     jobs.retain(|job| matches(&query, job));
     jobs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
     let more = jobs.len() > query.limit;
     jobs.truncate(query.limit);
     let end = jobs.last().filter(|_| more);
     let end = end.map(|job| Position { created_at: job.created_at, job: job.id.clone() });
-    let entries = jobs.iter().map(|job| entry(job)).collect();
-    answer(message, entries, end.map(|end| cursors.write(&end)))
+    let entries = jobs.iter().map(|job| entry(runtime, job)).collect();
+    answer(message, entries, end.and_then(|end| cursors.write(&end)))
 }
 
 pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
     let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
     let (query, cursors) = read(commands, message)?;
-    let Page { items, more, .. } =
-        journal.store.list_jobs(session.principal().name(), query).await.map_err(|e| refused(&e))?;
+    let (limit, mut more, mut items) = (query.limit, false, Vec::new());
+    for whose in runtime.observed(session.principal()) {
+        let page = journal.store.list_jobs(whose.principal.name(), query.clone()).await;
+        let page = page.map_err(|e| refused(&e))?;
+        more |= page.more;
+        items.extend(page.items);
+    }
+    items.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
+    more |= items.len() > limit;
+    items.truncate(limit);
     let end = items.last().filter(|_| more);
     let end = end.map(|row| Position { created_at: row.created_at, job: row.id.clone() });
     let mut entries = Vec::with_capacity(items.len());
     for row in items {
         // What runs here is known better here.
-        match runtime.0.registry.visible(session.principal(), &row.id) {
-            Some(record) => entries.push(entry(&record)),
+        match runtime.0.registry.visible(&Principal::new(row.principal.as_str()), &row.id) {
+            Some(record) => entries.push(entry(runtime, &record)),
             None => entries.push(stored_entry(row)?),
         }
     }
-    answer(message, entries, end.map(|end| cursors.write(&end)))
+    answer(message, entries, end.and_then(|end| cursors.write(&end)))
 }
 
 fn read(commands: &Commands, message: &Envelope) -> Result<(JobQuery, Cursors), Error> {
@@ -57,7 +69,8 @@ fn read(commands: &Commands, message: &Envelope) -> Result<(JobQuery, Cursors), 
     }
     // A cursor is good for the same principal and the same filter only.
     let scope = format!("{}\n{}", session.principal(), Json::of(&filter)?.as_str());
-    let cursors = Cursors { secret: runtime.0.secret, scope };
+    let secret = runtime.0.journal.as_ref().map_or(runtime.0.secret, |journal| journal.secret);
+    let cursors = Cursors::new(&secret, scope);
     let after = cursor.map(|text| cursors.read(&text)).transpose()?;
     let query = JobQuery {
         status: filter.status.unwrap_or_default(),
@@ -77,11 +90,11 @@ fn matches(query: &JobQuery, job: &JobRecord) -> bool {
         && query.after.as_ref().is_none_or(|at| (job.created_at, &job.id) < (at.created_at, &at.job))
 }
 
-fn entry(job: &JobRecord) -> JobEntry {
+fn entry(runtime: &Runtime, job: &JobRecord) -> JobEntry {
     let mut entry = JobEntry::new(job.id.clone(), job.agent.clone(), job.status(), job.created_at);
     entry.lease = job.lease.clone();
     entry.trace_id = Some(job.log.trace_id());
-    entry.last_event_seq = job.session.as_ref().map_or(0, |session| session.last_of(&job.id));
+    entry.last_event_seq = runtime.submitter(job).map_or(0, |session| session.last_of(&job.id));
     entry
 }
 
@@ -91,55 +104,11 @@ fn stored_entry(row: JobRow) -> Result<JobEntry, Error> {
     let mut entry = JobEntry::new(row.id, row.agent, status, row.created_at);
     entry.lease = body.lease;
     entry.trace_id = Some(row.trace_id);
+    entry.last_event_seq = row.last_event_seq;
     Ok(entry)
 }
 
 fn answer(message: &Envelope, jobs: Vec<JobEntry>, next_cursor: Option<String>) -> Result<Response, Error> {
     let page = Jobs::new(message.id.clone(), jobs, next_cursor);
     Envelope::new(MessageType::Jobs, &page).map(Response::one)
-}
-
-/// Opaque cursors, with a code over the principal and the filter: a cursor of somebody else, or of
-/// another listing, is none.
-struct Cursors {
-    secret: [u8; 32],
-    scope: String,
-}
-
-impl Cursors {
-    fn code(&self, position: &str) -> String {
-        use sha2::Digest as _;
-        let mut inner = sha2::Sha256::new();
-        inner.update(self.secret);
-        inner.update([0x36; 32]);
-        inner.update(&self.scope);
-        inner.update([0]);
-        inner.update(position);
-        let mut outer = sha2::Sha256::new();
-        outer.update(self.secret);
-        outer.update([0x5c; 32]);
-        outer.update(inner.finalize());
-        let digest = outer.finalize();
-        let mut bits = [0; 16];
-        bits.copy_from_slice(&digest[..16]);
-        arcp_core::id::crockford(u128::from_be_bytes(bits)).map(char::from).iter().collect()
-    }
-
-    fn write(&self, at: &Position) -> String {
-        let position = format!("{}.{}", at.created_at.as_millis(), at.job);
-        format!("{}.{position}", self.code(&position))
-    }
-
-    fn read(&self, text: &str) -> Result<Position, Error> {
-        use subtle::ConstantTimeEq as _;
-        let fault =
-            || Error::fault("payload.cursor", "must be the next_cursor of the page before, unchanged");
-        let (code, position) = text.split_once('.').ok_or_else(fault)?;
-        if !bool::from(self.code(position).as_bytes().ct_eq(code.as_bytes())) {
-            return Err(fault());
-        }
-        let (millis, job) = position.split_once('.').ok_or_else(fault)?;
-        let created_at = arcp_core::Timestamp::from_millis(millis.parse().map_err(|_| fault())?);
-        Ok(Position { created_at, job: job.parse().map_err(|_| fault())? })
-    }
 }

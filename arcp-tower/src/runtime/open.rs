@@ -1,18 +1,17 @@
-//! `session.hello` (§6.2) and `session.resume` (§6.3).
+//! `session.hello` (§6.2).
 
 use std::sync::Arc;
 
-use arcp_core::store::{Batch, Hash, Op, SessionRow, StoreError};
+use arcp_core::store::{Batch, Op, SessionRow, StoreError};
 use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
 use http::Extensions;
 
-use super::tokens::digest;
-use super::{Commands, Journal, Runtime, Tokens, commit_patiently, recall, refused};
+use super::{Commands, Journal, Runtime, Tokens, commit_patiently, refused, resume};
 use crate::auth::Principal;
-use crate::profile::{Profile, by_name};
+use crate::profile::Profile;
 use crate::random;
-use crate::service::{AttachError, Attachment, Connect, Opening, Session, SessionCtx};
+use crate::service::{Attachment, Connect, Opening, Session, SessionCtx};
 
 pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<Commands>, Error> {
     let Connect { handshake, mut extensions, profile } = connect;
@@ -24,7 +23,7 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
         None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
         Some(request) => {
             let (session_id, from) = (request.session_id.clone(), request.last_event_seq);
-            let resumed = resume(&runtime, request, principal, extensions).await;
+            let resumed = resume::resume(&runtime, request, principal, extensions).await;
             resumed.inspect_err(|error| {
                 tracing::info!(target: "arcp::audit", ?session_id, from, %error, "resume refused");
             })?
@@ -70,12 +69,15 @@ async fn fresh(
         extensions,
         secret: random::secret(),
         tokens,
+        created_at: runtime.wall(),
     };
     let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
-        let row = SessionRow { epoch: 1, ..cx.row(None) };
-        if let Err(e) = put(journal, row, 0).await.and_then(|new| new.then_some(()).ok_or_else(contended)) {
+        if let Err(e) = put(journal, cx.row(1, None), 0)
+            .await
+            .and_then(|new| new.then_some(()).ok_or_else(resume::contended))
+        {
             runtime.0.sessions.remove(&cx);
             return Err(e);
         }
@@ -87,110 +89,8 @@ async fn fresh(
     }
 }
 
-/// The one refusal of a resume: whether it was the session, the token, the principal or the number
-/// is nobody's business.
-fn expired() -> Error {
-    Error::new(Code::ResumeWindowExpired, "the session cannot be resumed from there")
-}
-
-async fn resume(
-    runtime: &Runtime,
-    request: ResumeRequest,
-    principal: Principal,
-    extensions: Extensions,
-) -> Result<(Attachment, String), Error> {
-    let ResumeRequest { session_id, token, last_event_seq, .. } = request;
-    let presented = digest(&token);
-    let attach_error = |e| match e {
-        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
-        AttachError::BelowFloor => expired(),
-        AttachError::Stale => contended(),
-    };
-    let (tokens, token) = Tokens::rotate(presented, &runtime.0.secret);
-    let _alone = runtime.0.sessions.resuming(&presented, session_id.as_ref()).await;
-    let Some(journal) = &runtime.0.journal else {
-        let cx = runtime.0.sessions.find(session_id.as_ref(), &presented).ok_or_else(expired)?;
-        if *cx.principal() != principal || !cx.tokens().accept(&presented) {
-            return Err(expired());
-        }
-        let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(attach_error)?;
-        return Ok((attachment, token));
-    };
-    // What the store says is what holds: a connection before this one may have numbered what it
-    // could not keep.
-    let row = row_of(journal, session_id.as_ref(), presented).await?.ok_or_else(expired)?;
-    let stored = Tokens { current: row.token, previous: row.previous_token };
-    let over = row.expires_at.is_some_and(|at| at <= crate::clock::wall());
-    if row.principal != principal.name() || !stored.accept(&presented) || over {
-        return Err(expired());
-    }
-    // A message that arrived under the newest token may not have been written down yet.
-    let here = runtime.0.sessions.find(Some(&row.id), &presented).map(|cx| cx.tokens());
-    if here.is_some_and(|here| here.current == row.token && !here.accept(&presented)) {
-        return Err(expired());
-    }
-    if last_event_seq > row.head {
-        return Err(attach_error(AttachError::Ahead));
-    }
-    // Before anything is changed: a resume that is refused must not disturb who has the session.
-    let page = journal.store.runs(&row.id, last_event_seq, 1).await.map_err(|e| refused(&e))?;
-    if page.floor > last_event_seq {
-        return Err(expired());
-    }
-    let epoch = row.epoch + 1;
-    let row =
-        SessionRow { epoch, token: tokens.current, previous_token: tokens.previous, expires_at: None, ..row };
-    if !put(journal, row.clone(), epoch - 1).await? {
-        return Err(contended());
-    }
-    // Until then the connection before this one may have numbered something; and while this one
-    // waited for the store, the next may have come.
-    let row = journal.store.session(&row.id).await.map_err(|e| refused(&e))?;
-    let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
-    let remembered = recall::remembered(runtime, &*journal.store, &row, last_event_seq).await;
-    let remembered = remembered.map_err(|e| refused(&e))?;
-    let cx = if let Some(cx) = runtime.0.sessions.find(Some(&row.id), &presented) {
-        cx
-    } else {
-        let cx = recalled(runtime, &row, extensions.clone());
-        runtime.0.sessions.insert(&cx)?;
-        cx
-    };
-    let attachment =
-        cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(attach_error)?;
-    Ok((attachment, token))
-}
-
-/// Two connections want the session at once, perhaps two attempts of the same client. Who lost must
-/// not think that it is gone; who is still there tries again.
-fn contended() -> Error {
-    Error::new(Code::InternalError, "the session is being resumed elsewhere; try again").with_retryable(true)
-}
-
-/// A session that was not in memory.
-pub(super) fn recalled(runtime: &Runtime, row: &SessionRow, extensions: Extensions) -> SessionCtx {
-    let opening = Opening {
-        id: row.id.clone(),
-        principal: Principal::new(row.principal.as_str()),
-        features: row.features,
-        profile: by_name(&row.profile),
-        extensions,
-        secret: row.secret,
-        tokens: Tokens { current: row.token, previous: row.previous_token },
-    };
-    SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions))
-}
-
-async fn row_of(journal: &Journal, id: Option<&SessionId>, token: Hash) -> Result<Option<SessionRow>, Error> {
-    let row = match id {
-        Some(id) => journal.store.session(id).await,
-        None => journal.store.session_by_token(token).await,
-    };
-    row.map_err(|e| refused(&e))
-}
-
 /// Writes a session's row. `false` if another connection took it over before.
-async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
+pub(super) async fn put(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
     let principal = row.principal.clone();
     let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
     match commit_patiently(journal.store.clone(), batch).await {

@@ -7,7 +7,7 @@ use arcp_core::JobId;
 use arcp_core::session::{Outbox, Run};
 use arcp_core::store::{RunRow, SessionRow, Store, StoreError};
 
-use super::{JobStream, Runtime, body};
+use super::{JobStream, Runtime};
 use crate::auth::Principal;
 use crate::service::Remembered;
 
@@ -35,6 +35,48 @@ pub(super) async fn outbox(
     Ok(Outbox::restore(row.features, max_runs, head, row.acked, runs.skip(skip)))
 }
 
+/// Whether all that was numbered above `from` can be sent again: nothing of it was forgotten or is
+/// beyond what a session may remember.
+pub(super) async fn replayable(
+    store: &dyn Store,
+    row: &SessionRow,
+    from: u64,
+    max_runs: usize,
+) -> Result<bool, StoreError> {
+    let (mut next, mut many) = (from + 1, 0);
+    // Only what was acknowledged may be gone: for each job, the first event that is asked for.
+    let mut doubtful: HashMap<JobId, u64> = HashMap::new();
+    loop {
+        let page = store.runs(&row.id, next - 1, PAGE).await?;
+        if page.floor >= next {
+            return Ok(false);
+        }
+        many += page.items.len();
+        for run in page.items {
+            if run.first > next {
+                return Ok(false);
+            }
+            if next <= row.acked {
+                doubtful.entry(run.job).or_insert(run.from + next - run.first);
+            }
+            next = run.first + run.len;
+        }
+        if !page.more {
+            break;
+        }
+    }
+    if next <= row.head || many > max_runs {
+        return Ok(false);
+    }
+    for (job, first) in doubtful {
+        let page = store.job_events(&job, first - 1, 1).await?;
+        if page.floor >= first || page.items.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Everything that is needed to go on with a session from number `from`: only the logs that will be
 /// replayed are looked up, since a session that does not acknowledge has any number of them.
 pub(super) async fn remembered(
@@ -48,13 +90,13 @@ pub(super) async fn remembered(
     let principal = Principal::new(row.principal.as_str());
     let mut feeds = Vec::new();
     for feed in store.feeds(&row.id).await? {
-        let owner = Principal::new(feed.principal.as_str());
-        if let Some(log) = log(runtime, store, &owner, &feed.job, &mut logs).await? {
+        // One that it may not watch any more is not followed any more.
+        if let Some(log) = log(runtime, &principal, &feed.job, &mut logs).await? {
             feeds.push((log, feed.next, feed.own));
         }
     }
     for run in outbox.replay(from) {
-        log(runtime, store, &principal, &run.job_id, &mut logs).await?;
+        log(runtime, &principal, &run.job_id, &mut logs).await?;
     }
     Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
 }
@@ -62,7 +104,6 @@ pub(super) async fn remembered(
 /// The log of a job: the one that is in memory, or one that reads from the store.
 async fn log(
     runtime: &Runtime,
-    store: &dyn Store,
     principal: &Principal,
     job: &JobId,
     known: &mut HashMap<JobId, Arc<JobStream>>,
@@ -70,17 +111,10 @@ async fn log(
     if let Some(log) = known.get(job) {
         return Ok(Some(log.clone()));
     }
-    let log = match runtime.0.registry.visible(principal, job) {
-        Some(record) => record.log.clone(),
-        None => match store.job(principal.name(), job).await? {
-            Some(row) => match body::recalled(runtime, &row) {
-                Ok(record) => record.log.clone(),
-                Err(e) => return Err(StoreError::Corrupt(e.to_string())),
-            },
-            // It was forgotten. What is left of it in the runs cannot be replayed.
-            None => return Ok(None),
-        },
-    };
+    // If it was forgotten, or may not be known of any more, what is left of it in the runs cannot be
+    // replayed.
+    let Some((record, _)) = runtime.anywhere(principal, job).await? else { return Ok(None) };
+    let log = record.log.clone();
     known.insert(job.clone(), log.clone());
     Ok(Some(log))
 }

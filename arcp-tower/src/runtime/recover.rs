@@ -1,18 +1,19 @@
 //! After a restart on the same store: jobs whose process is gone end, or run again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::agent::AgentRef;
-use arcp_core::job::{FinalStatus, Status};
+use arcp_core::job::FinalStatus;
 use arcp_core::store::{Batch, JobRow, Op, Store, StoreError, StoredEvent};
 use arcp_core::wire::job::JobError;
-use arcp_core::{Code, Error, Event, Json, MessageType};
+use arcp_core::{Code, Error, Event, JobId, Json, MessageType, Timestamp};
 
 use super::body::JobBody;
 use super::registry::JobRecord;
-use super::{Runtime, body, commit_patiently, open, recall, submit, supervise};
-use crate::{clock, random};
+use super::{Runtime, body, commit_patiently, recall, resume, submit, supervise};
+use crate::random;
 
 /// Jobs of one read.
 const PAGE: usize = 256;
@@ -20,8 +21,12 @@ const PAGE: usize = 256;
 /// Deals with every job of a process that is gone.
 pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
     let Some(journal) = runtime.0.journal.clone() else { return Ok(()) };
+    let damaged = |e: Error| StoreError::Corrupt(e.to_string());
+    // Those that could not be dealt with are found again, and must not keep the others from being.
+    let mut left: HashSet<JobId> = HashSet::new();
     loop {
-        let orphans = journal.store.orphans(journal.owner, PAGE).await?;
+        let mut orphans = journal.store.orphans(journal.owner, PAGE + left.len()).await?;
+        orphans.retain(|row| !left.contains(&row.id));
         if orphans.is_empty() {
             return Ok(());
         }
@@ -31,16 +36,29 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
             let again = restartable(runtime, &row);
             let mut ops = vec![take];
             if again.is_none() {
-                ops.push(end(&row, journal.owner).map_err(|e| StoreError::Corrupt(e.to_string()))?);
+                ops.push(end(&row, journal.owner, runtime.wall()).map_err(damaged)?);
             }
             let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
-            commit_patiently(journal.store.clone(), batch).await?;
+            match commit_patiently(journal.store.clone(), batch).await {
+                Ok(_) => {}
+                Err(error @ (StoreError::Conflict { .. } | StoreError::Fenced { .. })) => {
+                    tracing::error!(%job_id, %error, "a job of a process that is gone is somebody else's");
+                    left.insert(job_id);
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             match again {
                 None => tracing::info!(%job_id, "the job ended with the process that ran it"),
                 Some(agent) => {
                     tracing::info!(%job_id, "the job runs again");
                     if let Err(error) = run_again(runtime, &*journal.store, &row, agent).await {
-                        tracing::error!(%job_id, %error, "the job could not be run again");
+                        tracing::warn!(%job_id, %error, "the job could not be run again");
+                        // Nobody runs it, so it has to end here.
+                        let op = end(&row, journal.owner, runtime.wall()).map_err(damaged)?;
+                        let batch =
+                            Batch { id: random::bits(), principal: row.principal.clone(), ops: vec![op] };
+                        commit_patiently(journal.store.clone(), batch).await?;
                     }
                 }
             }
@@ -51,21 +69,26 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
 /// The agent that takes a job up again, if it said that it can.
 fn restartable(runtime: &Runtime, row: &JobRow) -> Option<AgentRef> {
     let agent: AgentRef = row.agent.parse().ok()?;
-    runtime.0.restartable.contains(&row.agent).then_some(agent)
+    let again = runtime.0.restartable.contains(&row.agent) && !row.cancelling;
+    again.then_some(agent)
 }
 
-fn end(row: &JobRow, owner: u64) -> Result<Op, Error> {
-    let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
-    let error = error.with_detail("reason", "runtime_restarted");
-    let payload = Json::of(&JobError::new(FinalStatus::Error, &error, clock::wall()))?;
+fn end(row: &JobRow, owner: u64, now: Timestamp) -> Result<Op, Error> {
+    let (end, error) = if row.cancelling {
+        (FinalStatus::Cancelled, Error::new(Code::Cancelled, "the job was cancelled"))
+    } else {
+        let error = Error::new(Code::InternalError, "the runtime was restarted while the job ran");
+        (FinalStatus::Error, error.with_detail("reason", "runtime_restarted"))
+    };
+    let payload = Json::of(&JobError::new(end, &error, now))?;
     let event = Event::terminal(MessageType::JobError, row.id.clone(), Some(row.trace_id), payload);
     Ok(Op::Append {
         job: row.id.clone(),
         owner,
         after: row.head,
         events: vec![StoredEvent::of(&event)],
-        at: clock::wall(),
-        ended: Some(Status::Error),
+        at: now,
+        ended: Some(end.into()),
     })
 }
 
@@ -84,11 +107,11 @@ async fn run_again(
     let cx = if let Some(cx) = runtime.0.sessions.find(Some(&session.id), &session.token) {
         cx
     } else {
-        let cx = open::recalled(runtime, &session, http::Extensions::new());
+        let cx = resume::recalled(runtime, &session, http::Extensions::new());
         runtime.0.sessions.insert(&cx)?;
         let remembered = recall::remembered(runtime, store, &session, session.head).await.map_err(failed)?;
         cx.restore(remembered);
-        runtime.0.sessions.detached(&cx, cx.epoch());
+        runtime.0.sessions.detached(&cx, cx.epoch(), session.epoch);
         cx
     };
     let record = body::recalled(runtime, row)?;

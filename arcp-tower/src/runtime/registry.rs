@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::JobStream;
 use crate::auth::Principal;
-use crate::clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::lock::lock;
 use crate::service::SessionCtx;
@@ -86,6 +86,7 @@ pub(super) struct Registry {
     max_ended_bytes: usize,
     max_keys: usize,
     retention: Duration,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -104,7 +105,8 @@ impl Registry {
     pub(super) fn new(config: &Config) -> Self {
         let (max_jobs, max_ended, retention) = (config.max_jobs, config.max_ended_jobs, config.retention);
         let (max_keys, max_ended_bytes) = (config.max_keys, config.max_ended_bytes);
-        Self { jobs: Mutex::default(), max_jobs, max_ended, max_ended_bytes, max_keys, retention }
+        let clock = config.clock.clone();
+        Self { jobs: Mutex::default(), max_jobs, max_ended, max_ended_bytes, max_keys, retention, clock }
     }
 
     /// Takes a job in, if its principal may run one more.
@@ -172,7 +174,7 @@ impl Registry {
     pub(super) fn take_key(&self, principal: &Principal, row: IdempotencyRow) -> Option<IdempotencyRow> {
         let mut jobs = lock(&self.jobs);
         let key = (principal.clone(), row.key.clone());
-        let now = clock::wall();
+        let now = self.clock.wall();
         if let Some(held) = jobs.keys.get(&key).filter(|held| held.expires_at > now) {
             return Some(held.clone());
         }

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{Journal, Tokens, commit_patiently};
 use crate::auth::Principal;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::SessionCtx;
 
@@ -20,6 +21,7 @@ pub(crate) struct Sessions {
     window: Duration,
     retention: Duration,
     per_principal: usize,
+    clock: Clock,
     handle: Handle,
     journal: Option<Arc<Journal>>,
     /// Resumes of one session come one after the other.
@@ -38,16 +40,13 @@ impl Sessions {
         let (window, retention, per_principal) =
             (config.resume_window, config.retention, config.max_sessions);
         let resuming = std::array::from_fn(|_| tokio::sync::Mutex::default());
-        Self { held: Mutex::default(), window, retention, per_principal, handle, journal, resuming }
+        let clock = config.clock.clone();
+        Self { held: Mutex::default(), window, retention, per_principal, clock, handle, journal, resuming }
     }
 
     /// Waits for other resumes of the same session to be done.
-    pub(super) async fn resuming(
-        &self,
-        token: &Hash,
-        id: Option<&SessionId>,
-    ) -> tokio::sync::MutexGuard<'_, ()> {
-        let last = id.and_then(|id| id.as_str().bytes().last()).unwrap_or(token[0]);
+    pub(super) async fn resuming(&self, id: &SessionId) -> tokio::sync::MutexGuard<'_, ()> {
+        let last = id.as_str().bytes().last().unwrap_or_default();
         self.resuming[usize::from(last) % self.resuming.len()].lock().await
     }
 
@@ -81,6 +80,11 @@ impl Sessions {
         held.by_id.get(id).cloned()
     }
 
+    /// A session that is held.
+    pub(super) fn by_id(&self, id: &SessionId) -> Option<SessionCtx> {
+        self.held().by_id.get(id).cloned()
+    }
+
     /// A session never began, or is over.
     pub(super) fn remove(&self, session: &SessionCtx) {
         self.held().remove(session);
@@ -95,18 +99,19 @@ impl Sessions {
 
     /// A session lost its connection. It is held for the window (§6.3), and what was not
     /// acknowledged for as long as jobs are (§6.5), unless another connection comes by then.
-    pub(crate) fn detached(self: &Arc<Self>, session: &SessionCtx, epoch: u64) {
+    pub(crate) fn detached(self: &Arc<Self>, session: &SessionCtx, epoch: u64, stored_epoch: u64) {
         let (weak, session) = (Arc::downgrade(self), session.clone());
         let pending = session.lag() > 0 || session.is_busy();
         let held = if pending { self.window.max(self.retention) } else { self.window };
+        // Under the epoch of the connection that was lost: if another one has the session by the time
+        // this is written, it is fenced.
+        let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
         let journal = self.journal.clone();
         self.handle.spawn(async move {
             if let Some(journal) = journal {
-                let row = session.row(Some(crate::clock::wall().plus(held)));
                 let (expect, principal) = (row.epoch, row.principal.clone());
                 let ops = vec![Op::PutSession { row, expect }];
                 let batch = Batch { id: crate::random::bits(), principal, ops };
-                // Fenced, if another connection has come: then there is nothing to write.
                 if let Err(error) = commit_patiently(journal.store.clone(), batch).await {
                     tracing::debug!(%error, session_id = %session.id(), "the loss was not kept");
                 }

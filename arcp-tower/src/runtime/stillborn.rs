@@ -13,8 +13,8 @@ use serde::Deserialize;
 use super::body::JobBody;
 use super::{Commands, JobStream, Journal, commit_patiently};
 use crate::profile::Refusable;
+use crate::random;
 use crate::service::Response;
-use crate::{clock, random};
 
 pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable) -> Result<Response, Error> {
     #[derive(Deserialize)]
@@ -24,13 +24,13 @@ pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable)
     let Commands { runtime, session } = commands;
     let id = JobId::from_bits(random::bits());
     let trace_id = request.trace_id.unwrap_or_else(|| TraceId::from_bits(random::bits()));
-    let payload = Json::of(&JobError::new(FinalStatus::Error, error, clock::wall()))?;
+    let payload = Json::of(&JobError::new(FinalStatus::Error, error, runtime.wall()))?;
     let end = Event::terminal(MessageType::JobError, id.clone(), Some(trace_id), payload);
 
     // What was asked for may be no name at all; the reply needs one all the same.
     let asked = request.payload.decode().ok().map(|Named { agent }| agent.to_string());
     let asked = asked.unwrap_or_else(|| "unknown".to_owned());
-    let mut accepted = Accepted::new(id.clone(), asked.clone(), clock::wall());
+    let mut accepted = Accepted::new(id.clone(), asked.clone(), runtime.wall());
     accepted.request_id.clone_from(&request.id);
     accepted.trace_id = Some(trace_id);
     let reply =
@@ -42,6 +42,7 @@ pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable)
     let log = Arc::new(log);
     log.end(end.clone(), Status::Error).map_err(|e| Error::limit(e.to_string()))?;
     let (handle, journal, session) = (runtime.0.handle.clone(), runtime.0.journal.clone(), session.clone());
+    let now = runtime.wall();
     let begin = move |session: &crate::service::SessionCtx| {
         if let Some(feed) = session.follow(&log, 1, true) {
             session.tell(feed);
@@ -50,7 +51,7 @@ pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable)
     Ok(Response::one(reply).then(move || match journal {
         None => begin(&session),
         Some(journal) => {
-            let batch = keep(&journal, &session, asked, &end, trace_id);
+            let batch = keep(&journal, &session, asked, &end, (trace_id, now));
             handle.spawn(async move {
                 match commit_patiently(journal.store.clone(), batch).await {
                     Ok(_) => begin(&session),
@@ -67,9 +68,9 @@ fn keep(
     session: &crate::service::SessionCtx,
     agent: String,
     end: &Event,
-    trace_id: TraceId,
+    (trace_id, now): (TraceId, arcp_core::Timestamp),
 ) -> Batch {
-    let (id, principal, now) = (end.job_id.clone(), session.principal().name().to_owned(), clock::wall());
+    let (id, principal) = (end.job_id.clone(), session.principal().name().to_owned());
     let row = JobRow {
         id: id.clone(),
         principal: principal.clone(),
@@ -79,6 +80,8 @@ fn keep(
         created_at: now,
         ended_at: None,
         head: 0,
+        last_event_seq: 0,
+        cancelling: false,
         owner: journal.owner,
         trace_id,
         body: JobBody::empty(),

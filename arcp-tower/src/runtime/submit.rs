@@ -15,11 +15,12 @@ use tower_layer::Layer as _;
 
 use super::body::JobBody;
 use super::registry::JobRecord;
+use super::unsure::Unsure;
 use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, supervise};
 use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
+use crate::random;
 use crate::service::{Response, SessionCtx};
-use crate::{clock, random};
 
 /// Everything about a submit that is in order.
 struct Ready {
@@ -71,13 +72,15 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         created_at: record.created_at,
         ended_at: None,
         head: 0,
+        last_event_seq: 0,
+        cancelling: false,
         owner: journal.owner,
         trace_id: ready.trace_id,
         body: Json::of(&body)?,
     };
     let feed = FeedRow { job: record.id.clone(), principal: row.principal.clone(), next: 1, own: true };
     let mut ops = Vec::new();
-    ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: clock::wall() }));
+    ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: runtime.wall() }));
     ops.push(Op::PutJob { row });
     ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
@@ -88,12 +91,25 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         // It may have happened: the store is asked.
         Err(e @ StoreError::Unknown) => match journal.store.job(session.principal().name(), &record.id).await
         {
-            Ok(Some(_)) => Ok(Committed::default()),
-            _ => Err(e),
+            Ok(Some(_)) => Committed::default(),
+            Ok(None) => {
+                delist(commands, &ready);
+                return Err(refused(&e));
+            }
+            Err(_) => {
+                session.unfollow(&record.id);
+                let (key, registry) = (ready.key.map(|row| row.key), runtime.0.registry.clone());
+                let unsure = Unsure { record: record.clone(), key, registry, journal: journal.clone() };
+                runtime.0.handle.spawn(unsure.settle(runtime.wall()));
+                return Err(refused(&e));
+            }
         },
-        done => done,
+        Err(e) => {
+            delist(commands, &ready);
+            return Err(refused(&e));
+        }
+        Ok(done) => done,
     };
-    let done = done.inspect_err(|_| delist(commands, &ready)).map_err(|e| refused(&e))?;
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
         delist(commands, &ready);
         let known = super::known(runtime, session.principal(), &held.job).await.ok();
@@ -130,7 +146,7 @@ fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
 
     let id = JobId::from_bits(random::bits());
     let trace_id = message.trace_id.unwrap_or_else(|| TraceId::from_bits(random::bits()));
-    let now = clock::wall();
+    let now = runtime.wall();
     let mut accepted = Accepted::new(id.clone(), agent_ref.to_string(), now);
     accepted.lease = submit.lease_request.clone();
     accepted.lease_constraints.clone_from(&submit.lease_constraints);
@@ -182,7 +198,7 @@ fn check(commands: &Commands, submit: &Submit) -> Result<Option<Duration>, Error
         if constraints.expires_at.is_some() {
             features.require(Feature::LeaseExpiresAt)?;
         }
-        constraints.effective(clock::wall())?;
+        constraints.effective(runtime.wall())?;
     }
     if let Some(key) = &submit.idempotency_key
         && (key.is_empty() || key.len() > 256 || key.contains('\0'))

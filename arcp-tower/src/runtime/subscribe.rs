@@ -5,13 +5,15 @@ use std::sync::Arc;
 use arcp_core::session::Outbox;
 use arcp_core::store::{Batch, FeedRow, Op};
 use arcp_core::wire::job::{Subscribe, Subscribed, Unsubscribe};
-use arcp_core::{Envelope, Error, Feature, JobId, Json, MessageType};
+use arcp_core::{Code, Envelope, Error, Feature, JobId, Json, MessageType};
+use serde::Serialize;
 
 use super::cancel::named;
 use super::registry::{JobRecord, not_found};
-use super::{Commands, body, commit_patiently, recall, refused};
-use crate::service::Response;
-use crate::{clock, random};
+use super::{Commands, Journal, commit_patiently, recall, refused};
+use crate::observe::Access;
+use crate::random;
+use crate::service::{Response, SessionCtx};
 
 /// What a subscription begins with.
 struct Wanted {
@@ -22,10 +24,12 @@ struct Wanted {
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let wanted = read(commands, message)?;
-    let record = commands.runtime.0.registry.visible(commands.session.principal(), &wanted.job_id);
-    audit(commands, &wanted.job_id, record.is_some());
-    let record = record.ok_or_else(|| not_found(&wanted.job_id))?;
-    let numbers = numbers_in_memory(&record, &wanted);
+    let found = commands.runtime.here(commands.session.principal(), &wanted.job_id);
+    let record = decide(found, &wanted.job_id);
+    audit(commands, &wanted.job_id, record.as_ref().ok());
+    let record = record?;
+    let submitter = commands.runtime.submitter(&record);
+    let numbers = submitter.map_or(Numbers::NONE, |session| numbers_in_memory(&session, &wanted));
     begin(commands, message, &record, &wanted, numbers, true)
 }
 
@@ -33,11 +37,19 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let Commands { runtime, session } = commands;
     let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
     let wanted = read(commands, message)?;
-    let record = body::known(runtime, session.principal(), &wanted.job_id).await;
-    audit(commands, &wanted.job_id, record.is_ok());
-    let record = record?;
-    let numbers = if record.session.is_some() {
-        numbers_in_memory(&record, &wanted)
+    let found = runtime.anywhere(session.principal(), &wanted.job_id).await.map_err(|e| refused(&e))?;
+    let record = decide(found, &wanted.job_id);
+    let decision = audit(commands, &wanted.job_id, record.as_ref().ok());
+    let decision = Op::Audit { at: runtime.wall(), record: Json::of(&decision)? };
+    let record = match record {
+        Ok(record) => record,
+        Err(e) => {
+            keep(commands, journal, vec![decision]).await?;
+            return Err(e);
+        }
+    };
+    let numbers = if let Some(submitter) = runtime.submitter(&record) {
+        numbers_in_memory(&submitter, &wanted)
     } else {
         let row = journal.store.session(&record.session_id).await.map_err(|e| refused(&e))?;
         match row {
@@ -45,28 +57,42 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
                 let outbox = recall::outbox(&*journal.store, &row, runtime.0.config.max_runs).await;
                 numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
             }
-            None => Numbers { last: 0, next: 1 },
+            None => Numbers::NONE,
         }
     };
     let followed = session.follows(&wanted.job_id);
     let response = begin(commands, message, &record, &wanted, numbers, false)?;
     // The feed and the audit are kept before the reply says so.
-    let mut ops =
-        vec![Op::Audit { at: clock::wall(), record: audit_record(commands, &wanted.job_id, true)? }];
+    let mut ops = vec![decision];
     // What is followed already moves with each commit of the connection.
     if !followed && let Some(next) = session.cursor_of(&wanted.job_id) {
         let (principal, own) = (record.principal.name().to_owned(), false);
         let feed = FeedRow { job: record.id.clone(), principal, next, own };
         ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     }
-    let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
-    if let Err(e) = commit_patiently(journal.store.clone(), batch).await {
+    keep(commands, journal, ops).await.inspect_err(|_| {
         if !followed {
             session.unfollow(&wanted.job_id);
         }
-        return Err(refused(&e));
-    }
+    })?;
     Ok(response)
+}
+
+async fn keep(commands: &Commands, journal: &Journal, ops: Vec<Op>) -> Result<(), Error> {
+    let principal = commands.session.principal().name().to_owned();
+    let batch = Batch { id: random::bits(), principal, ops };
+    commit_patiently(journal.store.clone(), batch).await.map(drop).map_err(|e| refused(&e))
+}
+
+/// A job that may be listed and not watched is no secret, and may not be watched all the same.
+fn decide(found: Option<(Arc<JobRecord>, Access)>, id: &JobId) -> Result<Arc<JobRecord>, Error> {
+    match found {
+        None => Err(not_found(id)),
+        Some((_, Access::List)) => {
+            Err(Error::new(Code::PermissionDenied, "the job may be listed, and not watched"))
+        }
+        Some((record, Access::Watch)) => Ok(record),
+    }
 }
 
 fn read(commands: &Commands, message: &Envelope) -> Result<Wanted, Error> {
@@ -84,10 +110,14 @@ struct Numbers {
     next: u64,
 }
 
-fn numbers_in_memory(record: &JobRecord, wanted: &Wanted) -> Numbers {
-    let Some(session) = &record.session else { return Numbers { last: 0, next: 1 } };
-    let next = session.job_seq_after(&record.id, wanted.from_event_seq);
-    Numbers { last: session.last_of(&record.id), next }
+impl Numbers {
+    /// The session is gone.
+    const NONE: Self = Self { last: 0, next: 1 };
+}
+
+fn numbers_in_memory(submitter: &SessionCtx, wanted: &Wanted) -> Numbers {
+    let next = submitter.job_seq_after(&wanted.job_id, wanted.from_event_seq);
+    Numbers { last: submitter.last_of(&wanted.job_id), next }
 }
 
 fn numbers_of(outbox: &Outbox, wanted: &Wanted) -> Numbers {
@@ -136,17 +166,23 @@ fn begin(
     }))
 }
 
-/// Every decision leaves a record (§14).
-fn audit(commands: &Commands, job_id: &JobId, allowed: bool) {
-    let subscriber = commands.session.principal();
-    tracing::info!(target: "arcp::audit", %subscriber, %job_id, allowed, "job.subscribe");
+/// A decision, as auditors read it.
+#[derive(Serialize)]
+struct Decision<'a> {
+    what: &'static str,
+    subscriber: &'a str,
+    job_id: &'a JobId,
+    /// Whose job it is, where the subscriber may know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    allowed: bool,
 }
 
-fn audit_record(commands: &Commands, job_id: &JobId, allowed: bool) -> Result<Json, Error> {
-    let subscriber = commands.session.principal().name();
-    Json::of(
-        &serde_json::json!({ "what": "job.subscribe", "subscriber": subscriber, "job_id": job_id, "allowed": allowed }),
-    )
+/// Every decision leaves a record (§14).
+fn audit<'a>(commands: &'a Commands, job_id: &'a JobId, allowed: Option<&'a Arc<JobRecord>>) -> Decision<'a> {
+    let (subscriber, owner) = (commands.session.principal().name(), allowed.map(|job| job.principal.name()));
+    tracing::info!(target: "arcp::audit", subscriber, %job_id, owner, allowed = allowed.is_some(), "job.subscribe");
+    Decision { what: "job.subscribe", subscriber, job_id, owner, allowed: allowed.is_some() }
 }
 
 pub(super) fn unsubscribe(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
@@ -158,9 +194,7 @@ pub(super) async fn unsubscribe_stored(commands: &Commands, message: &Envelope) 
     let job = unfollow(commands, message)?;
     if let Some(journal) = &runtime.0.journal {
         let op = Op::DropFeed { session: session.id().clone(), epoch: session.stored_epoch(), job };
-        let principal = session.principal().name().to_owned();
-        let batch = Batch { id: random::bits(), principal, ops: vec![op] };
-        commit_patiently(journal.store.clone(), batch).await.map_err(|e| refused(&e))?;
+        keep(commands, journal, vec![op]).await?;
     }
     Ok(Response::default())
 }

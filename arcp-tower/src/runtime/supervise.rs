@@ -13,7 +13,6 @@ use tokio::time::{sleep, timeout};
 
 use super::registry::{JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
-use crate::clock;
 
 /// Everything that a job needs to run.
 pub(super) struct Run {
@@ -114,7 +113,7 @@ impl Run {
 
     fn terminal(&self, end: FinalStatus, outcome: Outcome) -> Result<Event, Error> {
         let record = &self.record;
-        let now = clock::wall();
+        let now = self.job.wall();
         let error = |error: &Error| Json::of(&JobError::new(end, error, now));
         let (kind, payload) = match (end, outcome) {
             (FinalStatus::Success, Ok(result)) => (MessageType::Result, self.result(result)?),
@@ -133,7 +132,7 @@ impl Run {
     }
 
     fn result(&self, inline: Json) -> Result<Json, Error> {
-        let mut result = JobResult::new(self.record.id.clone(), clock::wall());
+        let mut result = JobResult::new(self.record.id.clone(), self.job.wall());
         result.job_id = None;
         match self.job.stream() {
             StreamState::Done { id, size, summary } => {

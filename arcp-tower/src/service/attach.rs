@@ -9,7 +9,7 @@ use super::SessionCtx;
 use super::attachment::Attachment;
 use super::session::State;
 use crate::lock::lock;
-use crate::runtime::{JobStream, Tokens};
+use crate::runtime::{JobStream, Slot, Tokens};
 
 /// What a store remembers of a session.
 pub(crate) struct Remembered {
@@ -33,11 +33,12 @@ pub(crate) enum AttachError {
 }
 
 impl State {
-    /// Whether a job of its own went on without a connection beyond what its log holds.
+    /// Whether a job that it follows went on without a connection beyond what its log holds.
     fn left_behind(&self) -> bool {
-        self.streams.iter().any(|(feed, (stream, _))| {
-            self.outbox.is_own(*feed) && self.outbox.cursor(*feed).is_some_and(|next| !stream.reaches(next))
-        })
+        let lost = |(feed, (stream, _)): (&FeedId, &(Arc<JobStream>, Slot))| {
+            self.outbox.cursor(*feed).is_some_and(|next| !stream.reaches(next))
+        };
+        self.streams.iter().any(lost)
     }
 }
 

@@ -189,7 +189,7 @@ impl Drop for Attachment {
         // Jobs go on (§6.4), and the session can be resumed for a while.
         self.cx.0.window.detach();
         if let Some(home) = self.cx.home() {
-            home.detached(&self.cx, epoch);
+            home.detached(&self.cx, epoch, self.stored_epoch);
         }
     }
 }

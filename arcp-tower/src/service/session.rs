@@ -60,8 +60,7 @@ pub(super) struct Shared {
     pub(super) extensions: Mutex<Arc<Extensions>>,
     secret: Hash,
     pub(super) ids: EventIds,
-    max_feeds: usize,
-    max_logs: usize,
+    config: Arc<Config>,
     created_at: Timestamp,
     pub(super) state: Mutex<State>,
     pub(super) window: Window,
@@ -92,11 +91,12 @@ pub(crate) struct Opening {
     pub(crate) extensions: Extensions,
     pub(crate) secret: Hash,
     pub(crate) tokens: Tokens,
+    pub(crate) created_at: Timestamp,
 }
 
 impl SessionCtx {
-    pub(crate) fn new(opening: Opening, config: &Config, home: Weak<Sessions>) -> Self {
-        let Opening { id, principal, features, profile, extensions, secret, tokens } = opening;
+    pub(crate) fn new(opening: Opening, config: &Arc<Config>, home: Weak<Sessions>) -> Self {
+        let Opening { id, principal, features, profile, extensions, secret, tokens, created_at } = opening;
         Self(Arc::new(Shared {
             id,
             principal,
@@ -105,9 +105,8 @@ impl SessionCtx {
             extensions: Mutex::new(Arc::new(extensions)),
             secret,
             ids: EventIds::new(&secret),
-            max_feeds: config.max_feeds,
-            max_logs: config.max_session_logs,
-            created_at: crate::clock::wall(),
+            config: Arc::clone(config),
+            created_at,
             state: Mutex::new(State {
                 outbox: Outbox::new(features, config.max_runs),
                 streams: HashMap::new(),
@@ -168,13 +167,13 @@ impl SessionCtx {
         self.0.window.is_attached()
     }
 
-    /// The row that a store keeps of it.
-    pub(crate) fn row(&self, expires_at: Option<Timestamp>) -> SessionRow {
+    /// The row that a store keeps of it, written under `epoch`.
+    pub(crate) fn row(&self, epoch: u64, expires_at: Option<Timestamp>) -> SessionRow {
         let state = lock(&self.0.state);
         SessionRow {
             id: self.0.id.clone(),
             principal: self.0.principal.name().to_owned(),
-            epoch: state.stored_epoch,
+            epoch,
             features: self.0.features,
             profile: self.0.profile.name().to_owned(),
             secret: self.0.secret,
@@ -250,7 +249,11 @@ impl SessionCtx {
     /// [`SessionCtx::tell`]. `None` if it follows as many as it may.
     pub(crate) fn follow(&self, stream: &Arc<JobStream>, next: u64, own: bool) -> Option<FeedId> {
         let mut state = lock(&self.0.state);
-        if state.outbox.feeds() >= self.0.max_feeds {
+        if let Some(feed) = state.outbox.feed_of(stream.job_id()) {
+            // A take-over may have brought it from a store meanwhile.
+            return Some(feed);
+        }
+        if state.outbox.feeds() >= self.0.config.max_feeds {
             return None;
         }
         Some(self.add_feed(&mut state, stream, next, own))
@@ -273,7 +276,7 @@ impl SessionCtx {
         if !state.logs.iter().rev().any(|log| log.job_id() == stream.job_id()) {
             state.logs.push(stream.clone());
         }
-        if state.logs.len() > self.0.max_logs {
+        if state.logs.len() > self.0.config.max_session_logs {
             // The oldest log goes, and with it what was numbered up to its end: a resume below is
             // refused from now on, and never thinned.
             let oldest = state.logs.remove(0);

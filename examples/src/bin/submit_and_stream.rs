@@ -1,7 +1,10 @@
 //! A client: submits a job to a runtime on loopback, follows its events, and takes its result.
 
+use std::sync::Arc;
+
 use arcp_client::Client;
 use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::{AgentError, AuthLayer, BearerTokens, Job, Level, Runtime, agent_fn};
 use axum::Router;
 use futures_util::StreamExt as _;
@@ -32,8 +35,10 @@ async fn count_words(input: Words, job: Job) -> Result<Counted, AgentError> {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    // The runtime, on a free port of loopback.
-    let runtime = Runtime::builder().agent("count-words", agent_fn(count_words)).build()?;
+    // The runtime, on a free port of loopback; what it keeps is in a file.
+    let dir = tempfile::tempdir()?;
+    let store = Arc::new(SqliteStore::open(dir.path().join("arcp.db"), SqliteConfig::default())?);
+    let runtime = Runtime::builder().agent("count-words", agent_fn(count_words)).store(store).open().await?;
     let runtime = runtime.layer(AuthLayer::new(BearerTokens::new([("secret", "me@example.com")])));
     let app = Router::new().route("/arcp", arcp_axum::handler(runtime));
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -69,6 +69,8 @@ pub(super) fn job(n: u128) -> JobRow {
         created_at: at(0),
         ended_at: None,
         head: 0,
+        last_event_seq: 0,
+        cancelling: false,
         owner: 1,
         trace_id: TraceId::from_bits(n),
         body: Json::parse(r#"{"input":"é"}"#).unwrap(),

@@ -127,6 +127,26 @@ pub async fn a_job_is_taken_over_from_the_owner_that_is_gone(bed: &dyn Bed) {
     assert_eq!((row.owner, row.head), (2, 2));
 }
 
+/// It is there for the owner that comes after, and an end is as final as before.
+pub async fn that_a_job_will_be_cancelled_is_kept(bed: &dyn Bed) {
+    let lab = Lab::with(bed, vec![new_job(1), append(1, 0, 1, 0), new_job(2), end(2, 0, 1)]).await;
+    let cancel = |n, owner| vec![Op::CancelJob { job: job_id(n), owner }];
+    assert!(!lab.job(1).await.unwrap().cancelling);
+    assert_eq!(lab.commit(cancel(1, 2)).await, fenced(1));
+    assert_eq!(lab.commit(cancel(3, 1)).await, fenced(0));
+    assert_eq!(lab.commit(cancel(2, 1)).await, conflict(0));
+    assert_eq!(lab.store.commit(lab.batch(BOB, cancel(1, 1))).await, fenced(0));
+    lab.ok(cancel(1, 1)).await;
+    lab.ok(cancel(1, 1)).await;
+    let cancelling = JobRow { cancelling: true, status: Status::Running, head: 1, ..job(1) };
+    assert_eq!(lab.job(1).await, Some(cancelling.clone()));
+    assert_eq!(lab.store.orphans(2, 9).await, Ok(vec![cancelling]));
+    lab.ok(vec![append(1, 1, 1, 0), end(1, 2, 1)]).await;
+    assert!(lab.job(1).await.unwrap().status.is_terminal());
+    let ended = JobRow { cancelling: true, ..job(3) };
+    assert_eq!(lab.commit(vec![Op::PutJob { row: ended }]).await, conflict(0), "nothing was asked yet");
+}
+
 /// Whoever's they are.
 pub async fn orphans_are_jobs_of_older_owners_that_have_not_ended(bed: &dyn Bed) {
     let owned = |n, owner| Op::PutJob { row: JobRow { owner, ..job(n) } };

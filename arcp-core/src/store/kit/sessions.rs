@@ -2,10 +2,10 @@
 
 use super::Bed;
 use super::lab::{
-    BOB, DONE, Lab, ack, conflict, fenced, follow, hash, job_id, new_session, number, run, session,
+    BOB, DONE, Lab, ack, conflict, fenced, follow, hash, job_id, new_job, new_session, number, run, session,
     session_id, spelt_out,
 };
-use crate::store::{Op, SessionRow};
+use crate::store::{JobQuery, Op, SessionRow};
 
 /// A new session is what was put, and nobody else can take its id.
 pub async fn a_new_session_is_there_and_a_second_one_of_its_name_is_fenced(bed: &dyn Bed) {
@@ -137,6 +137,24 @@ pub async fn runs_that_were_acknowledged_are_below_the_floor(bed: &dyn Bed) {
     }
     lab.ok(vec![number(1, 6, vec![run(7, 1, 1, 5)])]).await;
     assert_eq!(lab.runs(1).await.last(), Some(&(7, job_id(1), 5)));
+}
+
+/// In every read of a job, acknowledged or not, and whatever other sessions saw of it.
+pub async fn a_job_tells_its_last_number_in_the_session_that_submitted_it(bed: &dyn Bed) {
+    let lab = Lab::with(bed, vec![new_session(1), new_session(2), new_job(1), new_job(2)]).await;
+    lab.ok(vec![number(1, 0, vec![run(1, 2, 1, 1), run(3, 1, 2, 1), run(4, 3, 1, 3), run(7, 2, 2, 2)])])
+        .await;
+    lab.ok(vec![number(2, 0, vec![run(1, 9, 1, 1)]), ack(1, 8)]).await;
+    let all = JobQuery { limit: 9, ..JobQuery::default() };
+    let listed = lab.list(all).await.items;
+    let orphans = lab.store.orphans(2, 9).await.unwrap();
+    for (n, last) in [(1, 6), (2, 8)] {
+        assert_eq!(lab.job(n).await.unwrap().last_event_seq, last);
+        for rows in [&listed, &orphans] {
+            let row = rows.iter().find(|row| row.id == job_id(n));
+            assert_eq!(row.unwrap().last_event_seq, last);
+        }
+    }
 }
 
 /// Putting one again replaces it; one that is not there neither moves nor fails.

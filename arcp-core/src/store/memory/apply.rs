@@ -37,6 +37,11 @@ impl State {
                     job.row.owner = to;
                 }
             }
+            Op::CancelJob { job, owner: _ } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.row.cancelling = true;
+                }
+            }
             Op::Append { job, owner: _, after: _, events, at, ended } => {
                 self.bytes += events.iter().map(|event| cost(&event.payload)).sum::<usize>();
                 if let Some(job) = self.jobs.get_mut(&job) {

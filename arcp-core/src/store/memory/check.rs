@@ -111,6 +111,10 @@ impl<'a> View<'a> {
                 conflict_if(head.ended)?;
                 head.owner = *to;
             }
+            Op::CancelJob { job, owner } => {
+                let head = self.job(job, *owner)?;
+                conflict_if(head.ended)?;
+            }
             Op::Append { job, owner, after, events, at: _, ended } => {
                 let head = self.job(job, *owner)?;
                 conflict_if(head.ended || head.head != *after)?;

@@ -1,0 +1,144 @@
+//! `session.resume` (§6.3), in all its placements.
+
+use std::sync::Arc;
+
+use arcp_core::store::{Hash, SessionRow};
+use arcp_core::wire::session::ResumeRequest;
+use arcp_core::{Code, Error, SessionId};
+use http::Extensions;
+
+use super::tokens::digest;
+use super::{Journal, Runtime, Tokens, open, recall, refused};
+use crate::auth::Principal;
+use crate::profile::by_name;
+use crate::service::{AttachError, Attachment, Opening, SessionCtx};
+
+/// Who wants to go on, and from where.
+struct Claim {
+    presented: Hash,
+    /// What works after this resume.
+    tokens: Tokens,
+    principal: Principal,
+    last_event_seq: u64,
+    extensions: Extensions,
+}
+
+/// Continues a session; the new token comes with it.
+pub(super) async fn resume(
+    runtime: &Runtime,
+    request: ResumeRequest,
+    principal: Principal,
+    extensions: Extensions,
+) -> Result<(Attachment, String), Error> {
+    let ResumeRequest { session_id, token, last_event_seq, .. } = request;
+    let presented = digest(&token);
+    let (tokens, token) = Tokens::rotate(presented, &runtime.0.secret);
+    let claim = Claim { presented, tokens, principal, last_event_seq, extensions };
+    let attachment = match &runtime.0.journal {
+        None => in_memory(runtime, session_id, claim).await,
+        Some(journal) => stored(runtime, journal, session_id, claim).await,
+    };
+    Ok((attachment?, token))
+}
+
+async fn in_memory(runtime: &Runtime, id: Option<SessionId>, claim: Claim) -> Result<Attachment, Error> {
+    let cx = runtime.0.sessions.find(id.as_ref(), &claim.presented).ok_or_else(expired)?;
+    let _alone = runtime.0.sessions.resuming(cx.id()).await;
+    if *cx.principal() != claim.principal || !cx.tokens().accept(&claim.presented) {
+        return Err(expired());
+    }
+    cx.attach(claim.last_event_seq, claim.tokens, Some(claim.extensions), None).map_err(refusal)
+}
+
+/// What the store says is what holds: a connection before this one may have numbered what it could
+/// not keep.
+async fn stored(
+    runtime: &Runtime,
+    journal: &Journal,
+    id: Option<SessionId>,
+    claim: Claim,
+) -> Result<Attachment, Error> {
+    let (store, sessions) = (&*journal.store, &runtime.0.sessions);
+    let id = if let Some(id) = id {
+        id
+    } else {
+        let row = store.session_by_token(claim.presented).await.map_err(|e| refused(&e))?;
+        row.ok_or_else(expired)?.id
+    };
+    let _alone = sessions.resuming(&id).await;
+    let row = store.session(&id).await.map_err(|e| refused(&e))?.ok_or_else(expired)?;
+    let held = Tokens { current: row.token, previous: row.previous_token };
+    let over = row.expires_at.is_some_and(|at| at <= runtime.wall());
+    if row.principal != claim.principal.name() || !held.accept(&claim.presented) || over {
+        return Err(expired());
+    }
+    // A message that arrived under the newest token may not have been written down yet.
+    let here = sessions.find(Some(&row.id), &claim.presented).map(|cx| cx.tokens());
+    if here.is_some_and(|here| here.current == row.token && !here.accept(&claim.presented)) {
+        return Err(expired());
+    }
+    if claim.last_event_seq > row.head {
+        return Err(refusal(AttachError::Ahead));
+    }
+    // Before anything is changed: a resume that is refused must not disturb who has the session.
+    let whole = recall::replayable(store, &row, claim.last_event_seq, runtime.0.config.max_runs).await;
+    if !whole.map_err(|e| refused(&e))? {
+        return Err(expired());
+    }
+    let (expect, epoch) = (row.epoch, row.epoch + 1);
+    let Tokens { current: token, previous: previous_token } = claim.tokens;
+    if !open::put(journal, SessionRow { epoch, token, previous_token, expires_at: None, ..row }, expect)
+        .await?
+    {
+        return Err(contended());
+    }
+    // Until then the connection before this one may have numbered something; and while this one
+    // waited for the store, the next may have come.
+    let row = store.session(&id).await.map_err(|e| refused(&e))?;
+    let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
+    let remembered = recall::remembered(runtime, store, &row, claim.last_event_seq).await;
+    let remembered = remembered.map_err(|e| refused(&e))?;
+    let cx = if let Some(cx) = sessions.find(Some(&row.id), &claim.presented) {
+        cx
+    } else {
+        let cx = recalled(runtime, &row, claim.extensions.clone());
+        sessions.insert(&cx)?;
+        cx
+    };
+    cx.attach(claim.last_event_seq, claim.tokens, Some(claim.extensions), Some(remembered)).map_err(refusal)
+}
+
+/// The one refusal of a resume: whether it was the session, the token, the principal or the number
+/// is nobody's business.
+fn expired() -> Error {
+    Error::new(Code::ResumeWindowExpired, "the session cannot be resumed from there")
+}
+
+/// Two connections want the session at once, perhaps two attempts of the same client. Who lost must
+/// not think that it is gone; who is still there tries again.
+pub(super) fn contended() -> Error {
+    Error::new(Code::InternalError, "the session is being resumed elsewhere; try again").with_retryable(true)
+}
+
+fn refusal(e: AttachError) -> Error {
+    match e {
+        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
+        AttachError::BelowFloor => expired(),
+        AttachError::Stale => contended(),
+    }
+}
+
+/// A session that was not in memory.
+pub(super) fn recalled(runtime: &Runtime, row: &SessionRow, extensions: Extensions) -> SessionCtx {
+    let opening = Opening {
+        id: row.id.clone(),
+        principal: Principal::new(row.principal.as_str()),
+        features: row.features,
+        profile: by_name(&row.profile),
+        extensions,
+        secret: row.secret,
+        tokens: Tokens { current: row.token, previous: row.previous_token },
+        created_at: row.created_at,
+    };
+    SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions))
+}
