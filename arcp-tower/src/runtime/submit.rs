@@ -112,7 +112,13 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     };
     if let (Some(OpResult::Existing(held)), Some(key)) = (done.results.first(), &ready.key) {
         delist(commands, &ready);
-        let known = super::known(runtime, session.principal(), &held.job).await.ok();
+        let known = match super::known(runtime, session.principal(), &held.job).await {
+            Ok(known) => Some(known),
+            // It was forgotten, and its key was not yet.
+            Err(e) if e.code() == Code::JobNotFound => None,
+            Err(e) => return Err(e),
+        };
+        let _alone = session.following().await;
         let followed = session.follows(&held.job);
         let response = repeat(commands, message, held, key, known)?;
         if !followed {
