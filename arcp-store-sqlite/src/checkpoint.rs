@@ -2,8 +2,8 @@
 //!
 //! A passive checkpoint copies ahead and waits for nobody, but a busy writer never lets the log
 //! begin anew; when it has become large the writer itself restarts it, with little left to copy.
+//! After one that the disk failed there is no other until the writer has healed the file.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
@@ -11,8 +11,10 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
+use crate::error::is_definite;
+use crate::lent::Lent;
 use crate::stats::{Counters, count};
-use crate::{OpenError, SqliteConfig, open, schema};
+use crate::{OpenError, SqliteConfig, schema};
 
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -29,6 +31,7 @@ pub(crate) struct Signal {
     state: Mutex<State>,
     changed: Condvar,
     restart: AtomicBool,
+    suspect: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -56,6 +59,24 @@ impl Signal {
         self.restart.swap(false, Ordering::Relaxed)
     }
 
+    /// A checkpoint failed. Unless there was no room, or somebody in the way, what was copied before
+    /// may not be in the file: see `heal`.
+    pub(crate) fn failed(&self, e: &rusqlite::Error) {
+        tracing::warn!(error = %e, "a checkpoint failed");
+        if !is_definite(e) {
+            self.suspect.store(true, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::SeqCst)
+    }
+
+    /// Everything is in the file.
+    pub(crate) fn cleared(&self) {
+        self.suspect.store(false, Ordering::SeqCst);
+    }
+
     /// Waits until there is something to copy, and then a little, so that it is worth it. `false`
     /// if the store is closed.
     fn wait(&self) -> bool {
@@ -81,21 +102,29 @@ pub(crate) fn checkpoint(conn: &Connection, how: &str) -> rusqlite::Result<Optio
 
 impl Checkpointer {
     pub(crate) fn start(
-        path: &Path,
+        lent: Arc<Lent>,
         config: &SqliteConfig,
         counters: Arc<Counters>,
     ) -> Result<Self, OpenError> {
-        let conn = open::reopen(path, config)?;
         let signal = Arc::new(Signal::default());
         let most = (config.wal_bytes / schema::PAGE).max(1);
         let shared = Arc::clone(&signal);
         let work = move || {
             while shared.wait() {
-                match checkpoint(&conn, "PASSIVE") {
-                    Ok(Some(log)) if log > most => shared.restart.store(true, Ordering::Relaxed),
-                    Ok(_) => {}
-                    // It stays in the log, and the next one copies it.
-                    Err(e) => tracing::warn!(error = %e, "a checkpoint failed"),
+                // What failed is noted before anybody else can make another.
+                let done = lent.with(|conn| {
+                    if shared.is_suspect() {
+                        return;
+                    }
+                    match checkpoint(conn, "PASSIVE") {
+                        Ok(Some(log)) if log > most => shared.restart.store(true, Ordering::Relaxed),
+                        Ok(_) => {}
+                        // It stays in the log, and the next one copies it.
+                        Err(e) => shared.failed(&e),
+                    }
+                });
+                if let Err(e) = done {
+                    tracing::warn!(error = %e, "no checkpoint could be made");
                 }
                 count(&counters.checkpoints, 1);
             }

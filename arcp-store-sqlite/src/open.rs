@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
+use crate::checkpoint::checkpoint;
 use crate::{OpenError, SqliteConfig, schema};
 
 /// The first SQLite without the fault that can damage a file whose log is copied by one connection
@@ -16,7 +19,15 @@ const OLDEST: i32 = 3_051_003;
 #[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Held {
+    /// Whether there is no room. SQLite does not say so where it fails to make its shared memory.
+    fn is_full(&self) -> bool {
+        let written = (&self.lock).write_all(&[0]).and_then(|()| self.lock.set_len(0));
+        written.is_err_and(|e| matches!(OpenError::from(e), OpenError::Full))
+    }
 }
 
 /// Takes the file, makes it if it is not there, and returns the connection that writes.
@@ -25,6 +36,14 @@ pub(crate) fn open(path: &Path, config: &SqliteConfig) -> Result<(Held, Connecti
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     let held = hold(path)?;
+    match set_up(path, config) {
+        Ok(conn) => Ok((held, conn)),
+        Err(OpenError::Sqlite(_)) if held.is_full() => Err(OpenError::Full),
+        Err(e) => Err(e),
+    }
+}
+
+fn set_up(path: &Path, config: &SqliteConfig) -> Result<Connection, OpenError> {
     // Ours alone: it holds what tokens and message ids are made of.
     private(path)?;
     let mut conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
@@ -34,7 +53,23 @@ pub(crate) fn open(path: &Path, config: &SqliteConfig) -> Result<(Held, Connecti
     schema::set_up(&conn)?;
     schema::migrate(&mut conn)?;
     writer_of(&conn, config)?;
-    Ok((held, conn))
+    // Of a log that is left over some may never have reached the disk; what is written behind that
+    // would be lost with the power.
+    if checkpoint(&conn, "TRUNCATE")?.is_none() {
+        tracing::warn!("somebody reads the file, so that its log cannot be emptied");
+    }
+    Ok(conn)
+}
+
+/// The log is empty: it may go when the last connection is closed.
+pub(crate) fn finish(conn: &Connection) -> rusqlite::Result<()> {
+    keep_log(conn, false)
+}
+
+/// The last connection that is closed copies the log, and removes it, even if nobody knows whether
+/// what was copied before is in the file.
+fn keep_log(conn: &Connection, keep: bool) -> rusqlite::Result<()> {
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, keep).map(drop)
 }
 
 /// Another connection that writes: after a fault, and for checkpoints.
@@ -48,10 +83,12 @@ pub(crate) fn reopen(path: &Path, config: &SqliteConfig) -> rusqlite::Result<Con
 pub(crate) fn reader(path: &Path) -> rusqlite::Result<Connection> {
     let conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_ONLY))?;
     schema::set_up(&conn)?;
+    keep_log(&conn, true)?;
     Ok(conn)
 }
 
 fn writer_of(conn: &Connection, config: &SqliteConfig) -> rusqlite::Result<()> {
+    keep_log(conn, true)?;
     schema::set_up_writer(conn, config.wal_bytes)?;
     if let Some(bytes) = config.max_bytes {
         let pages = i64::try_from(bytes / schema::PAGE).unwrap_or(i64::MAX).clamp(1, 0xffff_fffe);
@@ -71,7 +108,7 @@ fn hold(path: &Path) -> Result<Held, OpenError> {
     name.push(".lock");
     let lock = private(Path::new(&name))?;
     match lock.try_lock() {
-        Ok(()) => Ok(Held { path: path.to_owned(), _lock: lock }),
+        Ok(()) => Ok(Held { path: path.to_owned(), lock }),
         Err(TryLockError::WouldBlock) => Err(OpenError::Held),
         Err(TryLockError::Error(e)) => Err(e.into()),
     }

@@ -1,7 +1,6 @@
 //! The threads that read.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 
@@ -10,13 +9,14 @@ use futures_channel::oneshot;
 use rusqlite::Connection;
 
 use crate::error::RETRY;
-use crate::open;
+use crate::lent::Lent;
 use crate::read::Fault;
 
 /// Reads that may wait.
 const QUEUE: usize = 4096;
 
-type Task = Box<dyn FnOnce(&Connection) + Send>;
+/// A read; without a connection it fails.
+type Task = Box<dyn FnOnce(Option<&Connection>) + Send>;
 
 /// Some connections, each on a thread, and a queue before them.
 #[derive(Debug)]
@@ -63,13 +63,22 @@ impl Queue {
 }
 
 impl Readers {
-    pub(crate) fn start(path: &Path, n: usize) -> Result<Self, crate::OpenError> {
+    pub(crate) fn start(lent: &[Arc<Lent>]) -> Result<Self, crate::OpenError> {
         let mut readers = Self { queue: Arc::default(), threads: Vec::new() };
-        for _ in 0..n.clamp(1, 8) {
-            let (conn, queue) = (open::reader(path)?, Arc::clone(&readers.queue));
+        for lent in lent {
+            let (lent, queue) = (Arc::clone(lent), Arc::clone(&readers.queue));
             let work = move || {
                 while let Some(task) = queue.next() {
-                    task(&conn);
+                    let mut task = Some(task);
+                    let mut run = |conn: Option<&Connection>| {
+                        if let Some(task) = task.take() {
+                            task(conn);
+                        }
+                    };
+                    if let Err(e) = lent.with(|conn| run(Some(conn))) {
+                        tracing::warn!(error = %e, "the file cannot be read");
+                        run(None);
+                    }
                 }
             };
             readers.threads.push(Builder::new().name("arcp-store-read".into()).spawn(work)?);
@@ -91,7 +100,8 @@ impl Readers {
         }
         state.tasks.push_back(Box::new(move |conn| {
             if !tx.is_canceled() {
-                let _ = tx.send(read(conn).map_err(StoreError::from));
+                let read = conn.ok_or(RETRY).and_then(|conn| read(conn).map_err(StoreError::from));
+                let _ = tx.send(read);
             }
         }));
         drop(state);

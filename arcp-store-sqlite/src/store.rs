@@ -16,6 +16,7 @@ use rusqlite::Connection;
 
 use crate::checkpoint::Checkpointer;
 use crate::error::RETRY;
+use crate::lent::Lent;
 use crate::read::Fault;
 use crate::readers::Readers;
 use crate::stats::Counters;
@@ -50,12 +51,16 @@ impl SqliteStore {
         let path = path.as_ref();
         let (held, conn) = open::open(path, &config)?;
         let counters = Arc::new(Counters::default());
-        let readers = Readers::start(path, config.readers)?;
-        let checkpointer = Checkpointer::start(path, &config, Arc::clone(&counters))?;
+        let lent = Lent::checkpointer(path, &config)?;
+        let checkpointer = Checkpointer::start(Arc::clone(&lent), &config, Arc::clone(&counters))?;
+        let mut beside: Vec<_> =
+            (0..config.readers.clamp(1, 8)).map(|_| Lent::reader(path)).collect::<Result<_, _>>()?;
+        let readers = Readers::start(&beside)?;
+        beside.push(lent);
         let (commands, receiver) = sync_channel(config.queue.max(1));
         let (queued, queue_bytes) = (Arc::new(AtomicUsize::new(0)), config.queue_bytes);
         let signals = (Arc::clone(&counters), checkpointer.signal());
-        let writer = Writer::new((held, conn), config, signals, (receiver, Arc::clone(&queued)))?;
+        let writer = Writer::new((held, conn), config, signals, beside, (receiver, Arc::clone(&queued)))?;
         #[cfg(test)]
         let fault = Arc::clone(&writer.fault);
         let thread = Builder::new().name("arcp-store-write".into()).spawn(move || writer.run())?;
@@ -237,13 +242,13 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_failed_and_was_not_done_is_unknown_and_its_repeat_is_done() {
+    fn a_commit_that_failed_and_was_not_done_is_refused_for_now_and_its_repeat_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();
         block_on(store.commit(audit(1))).unwrap();
         *store.fault.lock().unwrap() = Some(Fault::Undone);
-        assert_eq!(block_on(store.commit(audit(2))), Err(StoreError::Unknown));
+        assert_eq!(block_on(store.commit(audit(2))), Err(RETRY));
         assert_eq!(records(&path), 1);
         for id in [2, 2, 1] {
             block_on(store.commit(audit(id))).unwrap();

@@ -2,16 +2,16 @@
 //!
 //! What a failing COMMIT means. Busy and full are definite: nothing was done, and the connection
 //! goes on. After anything else, a failing fsync above all, the transaction may be in the log or
-//! not, so the connection is replaced and the ids of the batches are looked up. Those that are
-//! there are `Ok` once a checkpoint has written them to the file and synced that, for what a failed
-//! fsync was asked for it may never write. The others are `Unknown`, not refused: until the log is
-//! written on, the loss of power may still bring the transaction back. Repeating the batch is right
-//! in both cases.
+//! not. So the file is healed, and the ids of the batches are looked up: those that are there are
+//! done, and the others never will be. As long as the disk fails they are `Unknown`, because the
+//! loss of power may still bring the transaction back. Repeating a batch is right in all cases.
+
+mod heal;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arcp_core::Timestamp;
 use arcp_core::store::{Batch, Committed, Hash, Joined, StoreError, Trim};
@@ -22,7 +22,8 @@ use crate::checkpoint::{Signal, checkpoint};
 use crate::error::{RETRY, is_definite, without_effect};
 use crate::group::{Outcome, write};
 use crate::ids::BatchIds;
-use crate::open::{Held, reopen};
+use crate::lent::Lent;
+use crate::open::{self, Held};
 use crate::stats::{Counters, count};
 use crate::vacuum::give_back;
 use crate::{SqliteConfig, trim};
@@ -42,8 +43,12 @@ pub(crate) struct Commit {
 }
 
 pub(crate) struct Writer {
-    /// `None` after a fault, until the file can be opened again.
+    /// `None` after a fault, until the file is healed.
     conn: Option<Connection>,
+    /// The connections of the other threads.
+    beside: Vec<Arc<Lent>>,
+    /// When the file could not be healed.
+    unhealed: Option<Instant>,
     held: Held,
     config: SqliteConfig,
     ids: BatchIds,
@@ -75,11 +80,14 @@ impl Writer {
         (held, conn): (Held, Connection),
         config: SqliteConfig,
         (counters, signal): (Arc<Counters>, Arc<Signal>),
+        beside: Vec<Arc<Lent>>,
         (commands, queued): (Receiver<Command>, Arc<AtomicUsize>),
     ) -> rusqlite::Result<Self> {
         Ok(Self {
             ids: BatchIds::load(&conn)?,
             conn: Some(conn),
+            beside,
+            unhealed: None,
             held,
             config,
             counters,
@@ -226,32 +234,6 @@ impl Writer {
         }
     }
 
-    /// Looks up what came of batches whose COMMIT failed.
-    fn resolve(&mut self, batches: &[Batch]) -> Vec<Outcome> {
-        let there = self.connect().is_ok() && batches.iter().any(|batch| self.ids.has(batch.id));
-        let synced =
-            there && self.conn.as_ref().is_some_and(|conn| matches!(checkpoint(conn, "FULL"), Ok(Some(_))));
-        let outcome = |batch: &Batch| {
-            let done = synced && self.ids.has(batch.id);
-            if done { Ok(Committed::default()) } else { Err(StoreError::Unknown) }
-        };
-        batches.iter().map(outcome).collect()
-    }
-
-    /// Opens the file again after a fault, and learns anew what was applied.
-    fn connect(&mut self) -> Result<(), StoreError> {
-        if self.conn.is_none() {
-            let open = || {
-                let conn = reopen(&self.held.path, &self.config)?;
-                Ok((BatchIds::load(&conn)?, conn))
-            };
-            let (ids, conn) = open().map_err(|e: rusqlite::Error| without_effect(&e))?;
-            count(&self.counters.reopened, 1);
-            (self.ids, self.conn) = (ids, Some(conn));
-        }
-        Ok(())
-    }
-
     fn join(&mut self, expires_at: Timestamp, secret: Hash) -> Result<Joined, StoreError> {
         self.connect()?;
         let expiry = "UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL";
@@ -295,23 +277,27 @@ impl Writer {
 
     /// Gives some free pages back, and answers those who trimmed when none is left.
     fn vacuum_step(&mut self) {
-        if self.vacuum.is_empty() {
-            return;
+        if self.vacuum.is_empty() || self.signal.is_suspect() {
+            return self.vacuumed();
         }
         let more = self.conn.as_ref().map_or(Ok(false), give_back).unwrap_or_else(|e| {
             tracing::warn!(error = %e, "free pages could not be given back");
             false
         });
         if !more {
-            for (answer, gone) in self.vacuum.drain(..) {
-                let _ = answer.send(Ok(gone));
-            }
+            self.vacuumed();
         }
         self.signal.written();
     }
 
+    fn vacuumed(&mut self) {
+        for (answer, gone) in self.vacuum.drain(..) {
+            let _ = answer.send(Ok(gone));
+        }
+    }
+
     fn restart_log(&mut self) {
-        let Some(conn) = &self.conn else { return };
+        let Some(conn) = self.conn.as_ref().filter(|_| !self.signal.is_suspect()) else { return };
         let restart = || {
             // It is not worth a long wait for a reader: the log is only longer for it.
             conn.busy_timeout(Duration::from_millis(20))?;
@@ -324,17 +310,27 @@ impl Writer {
             // Soon again, and not at once.
             Ok(None) => self.config.wal_bytes / 8 * 7,
             Err(e) => {
-                tracing::warn!(error = %e, "the log could not be restarted");
+                self.signal.failed(&e);
                 self.config.wal_bytes / 8 * 7
             }
         };
         count(&self.counters.checkpoints, 1);
     }
 
-    fn close(&mut self) {
+    /// Leaves everything in the file. What could not be copied is copied when it is opened next.
+    fn close(mut self) {
+        self.unhealed = None;
+        if let Err(e) = self.connect() {
+            tracing::warn!(error = %e, "the log stays beside the file");
+            return;
+        }
         self.vacuum_step();
+        self.vacuumed();
+        self.beside.iter().for_each(|lent| drop(lent.close()));
         let Some(conn) = self.conn.take() else { return };
-        if let Err(e) = checkpoint(&conn, "TRUNCATE") {
+        let copied =
+            checkpoint(&conn, "TRUNCATE").and_then(|all| all.map_or(Ok(()), |_| open::finish(&conn)));
+        if let Err(e) = copied {
             tracing::warn!(error = %e, "the log stays beside the file");
         }
         if let Err((_, e)) = conn.close() {

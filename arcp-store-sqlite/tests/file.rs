@@ -258,6 +258,23 @@ async fn the_log_beside_the_file_stays_bounded_while_it_is_written() {
 }
 
 #[tokio::test]
+async fn the_log_that_a_killed_process_left_is_in_the_file_before_more_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let (path, copy) = (dir.path().join("a.db"), dir.path().join("copy.db"));
+    let store = open(&path).unwrap();
+    store.commit(batch(1, vec![new_job(1), append(1, 0, 100, 1000)])).await.unwrap();
+    for name in ["", "-wal"] {
+        fs::copy(format!("{}{name}", path.display()), format!("{}{name}", copy.display())).unwrap();
+    }
+    let log = dir.path().join("copy.db-wal");
+    assert!(size(&log) > 100_000);
+    let copied = open(&copy).unwrap();
+    // Some of it may be in the memory of the system only: nothing may rely on it.
+    assert_eq!(size(&log), 0);
+    assert_eq!(copied.job("ada", &JobId::from_bits(1)).await.unwrap().unwrap().head, 100);
+}
+
+#[tokio::test]
 async fn dropping_the_store_writes_what_is_queued() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");

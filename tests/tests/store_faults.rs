@@ -236,6 +236,52 @@ async fn a_refused_submit_that_was_kept_after_all_ends_and_frees_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_repeats_at_once_none_is_accepted_without_what_is_to_come() {
+    let store = flaky();
+    let server = on(&store).await;
+    let (mut submitter, _) = open(&server, ALICE).await;
+    let submit = json!({ "agent": "slow", "input": { "ms": 60_000 }, "idempotency_key": "once" });
+    let job = submitter.submit_with(submit.clone()).await;
+    submitter.kind("job.event").await;
+    let (mut peer, _) = open(&server, ALICE).await;
+    peer.ping("the token is confirmed").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // The key is looked up, and that the session follows the job cannot be kept; the second repeat
+    // finds it followed meanwhile.
+    store.plan_commit(Step::pass());
+    let (step, hold) = Step::before(StoreError::Full).held();
+    store.plan_commit(step);
+    store.plan_commit(Step::pass());
+    store.fail_commits(TRIES - 1, &StoreError::Full);
+    let first = peer.send("job.submit", submit.clone()).await;
+    let second = peer.send("job.submit", submit).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    hold.release();
+    assert_eq!(code(&peer.reply(&first).await), "INTERNAL_ERROR");
+    assert_eq!(peer.reply(&second).await["type"], "job.accepted");
+    assert!(peer.job(&job).await.last().is_some_and(is_terminal));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_whose_job_cannot_be_read_is_refused_for_now() {
+    let store = flaky();
+    let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "once" });
+    let server = on(&store).await;
+    let (mut peer, _) = open(&server, ALICE).await;
+    let job = peer.submit_with(submit.clone()).await;
+    peer.job(&job).await;
+    drop((peer, server));
+    let server = on(&store).await;
+    let (mut peer, _) = open(&server, ALICE).await;
+    store.plan_read(Step::before(AWAY));
+    let id = peer.send("job.submit", submit.clone()).await;
+    let refused = peer.reply(&id).await;
+    assert_eq!((code(&refused), &refused["payload"]["retryable"]), ("INTERNAL_ERROR", &json!(true)));
+    assert_eq!(peer.submit_with(submit).await, job);
+    assert!(peer.job(&job).await.last().is_some_and(is_terminal));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hello_that_cannot_be_kept_is_refused_and_the_next_one_is_taken() {
     let store = flaky();
     let server = on(&store).await;

@@ -147,6 +147,7 @@ async fn repeat_stored(
         // Accepted without its end, it would be waited for in vain.
         Err(e) => return Err(e),
     };
+    let _alone = session.following().await;
     let followed = session.follows(&held.job);
     let response = repeat(commands, message, held, asked, known)?;
     if !followed {

@@ -60,6 +60,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
             None => Numbers::NONE,
         }
     };
+    let _alone = session.following().await;
     let followed = session.follows(&wanted.job_id);
     let response = begin(commands, message, &record, &wanted, numbers, false)?;
     // The feed and the audit are kept before the reply says so.
@@ -191,6 +192,7 @@ pub(super) fn unsubscribe(commands: &Commands, message: &Envelope) -> Result<Res
 
 pub(super) async fn unsubscribe_stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
+    let _alone = session.following().await;
     let job = unfollow(commands, message)?;
     if let Some(journal) = &runtime.0.journal {
         let op = Op::DropFeed { session: session.id().clone(), epoch: session.stored_epoch(), job };

@@ -63,6 +63,7 @@ pub(super) struct Shared {
     config: Arc<Config>,
     created_at: Timestamp,
     pub(super) state: Mutex<State>,
+    following: tokio::sync::Mutex<()>,
     pub(super) window: Window,
     pub(super) home: Weak<Sessions>,
 }
@@ -116,6 +117,7 @@ impl SessionCtx {
                 attached: false,
                 stored_epoch: 0,
             }),
+            following: tokio::sync::Mutex::default(),
             window: Window::new(config.window, config.backlog_bytes),
             home,
         }))
@@ -243,6 +245,12 @@ impl SessionCtx {
     /// The event of a job that came after one of this session's numbers.
     pub(crate) fn job_seq_after(&self, job_id: &JobId, event_seq: u64) -> u64 {
         lock(&self.0.state).outbox.job_seq_after(job_id, event_seq)
+    }
+
+    /// Taken by commands that have the store keep what the session follows: what one of them finds
+    /// followed must not be taken back by another.
+    pub(crate) async fn following(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.following.lock().await
     }
 
     /// Follows a job from event `next` of its log on. Nothing is sent of it before

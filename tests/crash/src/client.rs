@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::record::Record;
 use crate::rng::Rng;
-use crate::wire::{Answer, Code, Sort, Wire, lock};
+use crate::wire::{Answer, Code, Sort, Wire, is_store_failure, lock};
 use crate::work::Work;
 
 /// Keys of others that may be used again.
@@ -42,14 +42,24 @@ pub(crate) struct Now {
 /// What sessions share.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
+    /// The disk fails now and then: connections may end, and resumes be put off.
+    outages: bool,
     known: Mutex<VecDeque<Work>>,
     pub(crate) counts: Mutex<Counts>,
+}
+
+impl Shared {
+    pub(crate) fn new(outages: bool) -> Self {
+        Self { outages, ..Self::default() }
+    }
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     pub(crate) resumes: u64,
     pub(crate) ghosts: u64,
+    /// Resumes that were refused for now.
+    pub(crate) put_off: u64,
     /// How the server closed connections.
     pub(crate) closes: BTreeMap<u16, u64>,
 }
@@ -99,6 +109,10 @@ impl Client {
                 Ok(Answer::Welcome(wire)) => {
                     lock(&self.shared.counts).resumes += u64::from(again);
                     self.connected(wire).await;
+                }
+                Ok(Answer::Refused(answer)) if self.shared.outages && is_store_failure(&answer) => {
+                    lock(&self.shared.counts).put_off += 1;
+                    sleep(self.rng.millis(50..300)).await;
                 }
                 Ok(Answer::Refused(answer)) => {
                     return lock(&self.record).violation(format!("a resume was refused: {answer}"));
@@ -218,7 +232,7 @@ impl Client {
         if !self.pending.iter().any(|pending| pending.key == work.key) {
             self.pending.push(work.clone());
         }
-        wire.submit(&work).await
+        wire.submit(&work).await.map(drop)
     }
 
     /// Forgets submits that were answered; others may use their keys.
@@ -246,7 +260,7 @@ impl Client {
 }
 
 fn closed(shared: &Shared, record: &Mutex<Record>, code: Code) {
-    if code == Some(INTERNAL) {
+    if code == Some(INTERNAL) && !shared.outages {
         lock(record).violation("the server could not go on with a connection");
     }
     lock(record).note(format!("closed with {code:?}"));

@@ -107,6 +107,12 @@ impl Record {
         &self.jobs
     }
 
+    /// The terminal message of a job, if it came.
+    pub(crate) fn end_of(&self, job: &str) -> Option<Value> {
+        let frames = self.frames.values().rev().filter_map(|text| serde_json::from_str::<Value>(text).ok());
+        frames.filter(|_| self.ended.contains(job)).find(|frame| is_terminal(frame) && frame["job_id"] == job)
+    }
+
     /// What it still waits for; empty when there is nothing.
     pub(crate) fn lacks(&self) -> Vec<String> {
         let unanswered = self.submits.keys().filter(|key| !self.jobs.contains_key(*key));
@@ -167,7 +173,7 @@ impl Record {
     }
 }
 
-fn is_terminal(frame: &Value) -> bool {
+pub(crate) fn is_terminal(frame: &Value) -> bool {
     matches!(frame["type"].as_str(), Some("job.result" | "job.error"))
 }
 

@@ -2,13 +2,15 @@
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
+
+use crate::disk::Disk;
 
 /// The bearer token of all sessions.
 pub(crate) const TOKEN: &str = "secret";
@@ -23,8 +25,13 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// What the server writes.
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     pub(crate) fn db(&self) -> PathBuf {
-        self.dir.join("arcp.db")
+        self.data().join("arcp.db")
     }
 
     /// What the servers wrote on their standard error.
@@ -38,18 +45,23 @@ impl Place {
 pub(crate) struct Server {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    log: PathBuf,
 }
 
 impl Server {
-    pub(crate) fn start(place: &Place) -> Result<Self> {
+    /// Starts it, over a disk that may fail if there is one.
+    pub(crate) fn start(place: &Place, disk: Option<&Disk>) -> Result<Self> {
         let log = OpenOptions::new().create(true).append(true).open(place.log())?;
         let store = format!("sqlite:{}", place.db().display());
         let mut command = Command::new(&place.arcp);
         command.args(["serve", "--demo-agents", "--port", "0", "--token", TOKEN, "--store", &store]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).kill_on_drop(true);
+        if let Some(disk) = disk {
+            disk.under(&mut command)?;
+        }
         let mut child = command.spawn().with_context(|| format!("starting {}", place.arcp.display()))?;
         let output = child.stdout.take().context("no standard output")?;
-        Ok(Self { child, lines: BufReader::new(output).lines() })
+        Ok(Self { child, lines: BufReader::new(output).lines(), log: place.log() })
     }
 
     /// Waits until it says where it is.
@@ -60,16 +72,39 @@ impl Server {
                     return Ok(line[at..].to_owned());
                 }
             }
-            bail!("the server ended before it listened: {}", self.child.wait().await?)
+            let (status, said) = self.end().await?;
+            bail!("the server ended before it listened: {status}: {said}")
         };
         timeout(PATIENCE, url).await.context("the server did not listen in time")?
     }
 
+    /// Waits for its end; returns what it said last.
+    async fn end(&mut self) -> Result<(ExitStatus, String)> {
+        let status = timeout(PATIENCE, self.child.wait()).await.context("the server does not end")??;
+        let log = std::fs::read_to_string(&self.log)?;
+        Ok((status, log.lines().last().unwrap_or_default().to_owned()))
+    }
+
+    /// What it says if it cannot start.
+    pub(crate) async fn refusal(mut self) -> Result<String> {
+        let line = timeout(PATIENCE, self.lines.next_line()).await.context("the server is silent")??;
+        ensure!(line.is_none(), "the server listens, on a disk that fails");
+        let (status, said) = self.end().await?;
+        ensure!(status.code() == Some(1), "the server ended with {status}");
+        Ok(said)
+    }
+
+    /// Fails if it is not.
+    pub(crate) fn check_alive(&mut self) -> Result<()> {
+        match self.child.try_wait()? {
+            None => Ok(()),
+            Some(status) => bail!("the server ended by itself: {status}"),
+        }
+    }
+
     /// SIGKILL.
     pub(crate) async fn kill(mut self) -> Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("the server ended by itself: {status}");
-        }
+        self.check_alive()?;
         Ok(self.child.kill().await?)
     }
 
@@ -77,9 +112,9 @@ impl Server {
     pub(crate) async fn stop(mut self) -> Result<()> {
         let pid = self.child.id().context("the server ended by itself")?;
         let sent = Command::new("sh").args(["-c", r#"kill -TERM "$0""#, &pid.to_string()]).status().await?;
-        anyhow::ensure!(sent.success(), "SIGTERM could not be sent");
-        let status = timeout(PATIENCE, self.child.wait()).await.context("the server does not end")??;
-        anyhow::ensure!(status.success(), "the server ended with {status}");
+        ensure!(sent.success(), "SIGTERM could not be sent");
+        let (status, _) = self.end().await?;
+        ensure!(status.success(), "the server ended with {status}");
         Ok(())
     }
 }
@@ -98,7 +133,9 @@ pub(crate) async fn replay(place: &Place, session: &str, after_seq: u64) -> Resu
 /// A directory of our own, which only this user can read.
 pub(crate) fn directory(seed: u64) -> Result<PathBuf> {
     let dir = std::env::temp_dir().join(format!("arcp-crash-{}-{seed:x}", std::process::id()));
-    make(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    for dir in [&dir, &dir.join("data")] {
+        make(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    }
     Ok(dir)
 }
 

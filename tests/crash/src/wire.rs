@@ -36,6 +36,7 @@ pub(crate) enum Answer {
 }
 
 /// An open connection.
+#[derive(Debug)]
 pub(crate) struct Wire {
     ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
     session: String,
@@ -55,6 +56,14 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether an answer says that something could not be kept, and may be tried again.
+pub(crate) fn is_store_failure(answer: &Value) -> bool {
+    let payload = &answer["payload"];
+    payload["code"] == "INTERNAL_ERROR"
+        && payload["retryable"] == true
+        && payload["details"]["reason"] == "store"
+}
+
 impl Wire {
     /// Connects and says hello; with `from`, resumes.
     async fn hello(url: &str, sort: Sort, resume: Option<Value>) -> Result<Self> {
@@ -67,7 +76,7 @@ impl Wire {
             unanswered: HashMap::new(),
             refused: HashSet::new(),
         };
-        let mut features = vec!["progress", "result_chunk", "agent_versions"];
+        let mut features = vec!["progress", "result_chunk", "agent_versions", "list_jobs"];
         if sort.acks {
             features.push("ack");
         }
@@ -125,7 +134,8 @@ impl Wire {
         Ok(Answer::Welcome(Box::new(wire)))
     }
 
-    async fn send(&mut self, kind: &str, payload: &Value) -> Result<String> {
+    /// Sends a message; returns its id.
+    pub(crate) async fn send(&mut self, kind: &str, payload: &Value) -> Result<String> {
         self.ids += 1;
         let id = format!("msg_{:026}", self.ids);
         let mut message = json!({ "arcp": "1.1", "id": id, "type": kind, "payload": payload });
@@ -140,10 +150,11 @@ impl Wire {
         self.send("session.ack", &json!({ "last_processed_seq": seq })).await.map(drop)
     }
 
-    pub(crate) async fn submit(&mut self, work: &Work) -> Result<()> {
+    /// Submits; returns the message's id.
+    pub(crate) async fn submit(&mut self, work: &Work) -> Result<String> {
         let id = self.send("job.submit", work.payload()).await?;
-        self.unanswered.insert(id, work.key.clone());
-        Ok(())
+        self.unanswered.insert(id.clone(), work.key.clone());
+        Ok(id)
     }
 
     /// Whether a submit of this key waits for its answer here.
@@ -185,7 +196,7 @@ impl Wire {
         match (frame["type"].as_str(), asked) {
             (Some("job.accepted"), Some(key)) => record.accepted(&key, &frame),
             // It could not be kept, and may be tried again.
-            (Some("session.error" | "job.error"), Some(_)) if frame["payload"]["retryable"] == true => {
+            (Some("session.error" | "job.error"), Some(_)) if is_store_failure(&frame) => {
                 record.refused += 1;
                 self.refused.insert(request.to_owned());
             }

@@ -29,6 +29,19 @@ impl Work {
                 ("chunker", json!({ "size": rng.within(1..40_000), "chunk": 500, "encoding": encoding }))
             }
         };
+        Self::of(key, agent, &input)
+    }
+
+    /// A job that goes on for longer than anybody waits.
+    pub(crate) fn long(key: String) -> Self {
+        Self::of(key, "chatty", &json!({ "count": 100_000, "delay_ms": 20 }))
+    }
+
+    pub(crate) fn short(key: String) -> Self {
+        Self::of(key, "echo", &json!(1))
+    }
+
+    fn of(key: String, agent: &str, input: &Value) -> Self {
         let payload = json!({ "agent": agent, "input": input, "idempotency_key": key });
         Self { key, payload }
     }
