@@ -229,6 +229,32 @@ async fn a_take_over_closes_the_old_connection_and_wakes_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_resume_acks_go_on_opening_the_window() {
+    for server in servers(&Config::default().with(|c| c.window = 8)).await {
+        let (mut peer, mut welcome) = open(&server, ALICE).await;
+        let job = peer.submit("chatty", json!({ "count": 300, "delay_ms": 1 })).await;
+        let mut last = 0;
+        for cut_at in [5, 100, u64::MAX] {
+            loop {
+                let frame = peer.pick(|frame| frame["job_id"] == job && frame["event_seq"].is_u64()).await;
+                last += 1;
+                assert_eq!(frame["event_seq"], last);
+                peer.ack(last).await;
+                if frame["type"] == "job.result" {
+                    break;
+                }
+                if last == cut_at {
+                    drop(peer);
+                    (peer, welcome) = resumed(&server, ALICE, &welcome, last).await;
+                    break;
+                }
+            }
+        }
+        assert!(last > 300, "{last}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_64_resumes_at_once_one_has_the_session_in_the_end() {
     for server in servers(&Config::default()).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
