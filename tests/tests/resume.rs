@@ -229,6 +229,26 @@ async fn a_take_over_closes_the_old_connection_and_wakes_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_the_old_connection_goes_on_with_the_one_that_takes_over() {
+    // It waits for acks, or for room.
+    for (window, backlog) in [(8, 4 << 20), (4096, 4096)] {
+        let config = Config::default().with(|c| (c.window, c.backlog_bytes) = (window, backlog));
+        for server in servers(&config).await {
+            let mut old = server.narrow(2);
+            let welcome = old.hello(ALICE, &FEATURES).await;
+            let job = old.submit("chatty", json!({ "count": 100, "bytes": 500 })).await;
+            old.pick(|frame| frame["event_seq"] == 1).await;
+            old.ack(1).await;
+            sleep(Duration::from_secs(1)).await;
+            let (mut new, _) = resumed(&server, ALICE, &welcome, 1).await;
+            let frames = new.job(&job).await;
+            assert!(contiguous_from(2, &frames));
+            assert_eq!(frames.last().unwrap()["payload"]["result"]["emitted"], 100);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_resume_acks_go_on_opening_the_window() {
     for server in servers(&Config::default().with(|c| c.window = 8)).await {
         let (mut peer, mut welcome) = open(&server, ALICE).await;
