@@ -8,7 +8,7 @@ use arcp_core::store::MemoryStore;
 use arcp_core::store::flaky::{FlakyStore, Step};
 use arcp_core::transport::Close;
 use arcp_tests::ALICE;
-use arcp_tests::sessions::{code, contiguous_from, cut_after, open, resume, resumed, say, start};
+use arcp_tests::sessions::{FEATURES, code, contiguous_from, cut_after, open, resume, resumed, say, start};
 use arcp_tests::stores::servers;
 use arcp_tower::Config;
 use serde_json::{Value, json};
@@ -143,4 +143,50 @@ async fn attempts_of_the_same_client_take_turns_and_the_last_one_has_the_session
         resumed(&server, ALICE, &second, 6).await;
     }
     panic!("a resume reads no end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_waits_for_the_old_connection_goes_on_with_the_one_that_takes_over() {
+    // It waits for acks, or for room.
+    for (window, backlog) in [(8, 4 << 20), (4096, 4096)] {
+        let config = Config::default().with(|c| (c.window, c.backlog_bytes) = (window, backlog));
+        for server in servers(&config).await {
+            let mut old = server.narrow(2);
+            let welcome = old.hello(ALICE, &FEATURES).await;
+            let job = old.submit("chatty", json!({ "count": 100, "bytes": 500 })).await;
+            old.pick(|frame| frame["event_seq"] == 1).await;
+            old.ack(1).await;
+            sleep(Duration::from_secs(1)).await;
+            let (mut new, _) = resumed(&server, ALICE, &welcome, 1).await;
+            let frames = new.job(&job).await;
+            assert!(contiguous_from(2, &frames));
+            assert_eq!(frames.last().unwrap()["payload"]["result"]["emitted"], 100);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_resume_acks_go_on_opening_the_window() {
+    for server in servers(&Config::default().with(|c| c.window = 8)).await {
+        let (mut peer, mut welcome) = open(&server, ALICE).await;
+        let job = peer.submit("chatty", json!({ "count": 300, "delay_ms": 1 })).await;
+        let mut last = 0;
+        for cut_at in [5, 100, u64::MAX] {
+            loop {
+                let frame = peer.pick(|frame| frame["job_id"] == job && frame["event_seq"].is_u64()).await;
+                last += 1;
+                assert_eq!(frame["event_seq"], last);
+                peer.ack(last).await;
+                if frame["type"] == "job.result" {
+                    break;
+                }
+                if last == cut_at {
+                    drop(peer);
+                    (peer, welcome) = resumed(&server, ALICE, &welcome, last).await;
+                    break;
+                }
+            }
+        }
+        assert!(last > 300, "{last}");
+    }
 }

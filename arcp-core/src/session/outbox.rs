@@ -221,7 +221,13 @@ impl Outbox {
         }
         let job_id = &entry.job_id;
         match self.runs.back_mut() {
-            Some(run) if run.job_id == *job_id && run.from + run.len == job_seq && run.last() + 1 == at => {
+            // What a store remembers counts as somebody else's; acks of what follows free credits.
+            Some(run)
+                if run.job_id == *job_id
+                    && run.own == own
+                    && run.from + run.len == job_seq
+                    && run.last() + 1 == at =>
+            {
                 run.len += 1;
             }
             _ => self.runs.push_back(Run { first: at, len: 1, job_id: job_id.clone(), from: job_seq, own }),
@@ -284,6 +290,20 @@ mod tests {
         assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 1), 2);
         assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 3), 3);
         assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 9), 4);
+    }
+
+    #[test]
+    fn a_job_that_goes_on_after_a_restart_gets_its_credits() {
+        let job = JobId::from_bits(1);
+        let mut outbox = Outbox::restore(Features::NONE, 100, 3, 0, [Run::new(1, 3, job.clone(), 1)]);
+        let a = outbox.follow(job, 4, true);
+        outbox.attach(3);
+        assert_eq!(outbox.ack(3), Ok(0), "nobody waits for what was before");
+        for _ in 0..4 {
+            outbox.place(a, &event("log")).unwrap();
+        }
+        outbox.handed(7);
+        assert_eq!((outbox.ack(6), outbox.ack(7)), (Ok(3), Ok(1)));
     }
 
     #[test]

@@ -117,11 +117,14 @@ impl Window {
         self.waker.register(cx.waker());
     }
 
-    /// A connection begins; what was told to the one before is told again.
+    /// A connection begins; what was told to the one before is told again. That one may still be
+    /// there: nobody waits any more for what it was to send, or to hear acknowledged.
     pub(super) fn attach(&self) {
         lock(&self.fresh).clear();
         self.backlog.store(0, Ordering::Release);
         self.attached.store(true, Ordering::Release);
+        self.credit(u64::MAX);
+        self.wake_room();
         self.waker.wake();
     }
 
