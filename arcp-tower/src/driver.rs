@@ -55,9 +55,16 @@ pub fn serve<T: Transport, M: MakeSession>(
             open(&mut make, first, extensions, &config).await
         });
         let close = match opening.await {
-            Ok(session) => {
+            Ok(mut session) => {
                 io.opened();
-                run(&mut io, &mut make, Box::new(session), bearer, &config).await
+                // One session after the other, as the peer wants them.
+                loop {
+                    let mut connection = Connection::new(&mut io, session);
+                    session = match late::run(&mut connection, &mut make, bearer.as_ref(), &config).await {
+                        Ok(resumed) => resumed,
+                        Err(close) => break close,
+                    };
+                }
             }
             Err(why) => Box::pin(refused(&mut io, why, &config)).await,
         }?;
@@ -65,23 +72,6 @@ pub fn serve<T: Transport, M: MakeSession>(
         let _ = tokio::time::timeout(config.close_timeout, closing).await;
         tracing::debug!(%close, "connection closed");
         Some(close)
-    }
-}
-
-/// Runs one session after the other, as the peer wants them.
-async fn run<T: Transport, M: MakeSession>(
-    io: &mut T,
-    make: &mut M,
-    mut session: Box<Session<M::Commands>>,
-    bearer: Option<Json>,
-    config: &Config,
-) -> Option<Close> {
-    loop {
-        let mut connection = Connection::new(io, *session);
-        session = match late::run(&mut connection, make, bearer.as_ref(), config).await {
-            Ok(resumed) => Box::new(resumed),
-            Err(close) => return close,
-        };
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arcp_core::Envelope;
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::profile::Profile;
 
@@ -34,9 +34,18 @@ impl Connect {
 pub struct HttpInfo {
     /// The target.
     pub uri: Uri,
-    /// The headers.
+    /// The headers, without those that are about the upgrade and nothing else.
     pub headers: HeaderMap,
 }
+
+/// Headers of an upgrade. Every request has them, and they say nothing of this one.
+const UPGRADE: [HeaderName; 5] = [
+    header::CONNECTION,
+    header::UPGRADE,
+    header::SEC_WEBSOCKET_KEY,
+    header::SEC_WEBSOCKET_VERSION,
+    header::SEC_WEBSOCKET_EXTENSIONS,
+];
 
 impl HttpInfo {
     /// The target and headers of a request, copied: they are slices of the buffer that the host
@@ -47,8 +56,9 @@ impl HttpInfo {
             Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
         };
         let uri = uri.to_string().parse().unwrap_or_default();
-        let mut copy = HeaderMap::with_capacity(headers.len());
-        for (name, value) in headers.iter().filter_map(value) {
+        let kept = || headers.iter().filter(|(name, _)| !UPGRADE.contains(name));
+        let mut copy = HeaderMap::with_capacity(kept().count());
+        for (name, value) in kept().filter_map(value) {
             copy.append(name, value);
         }
         Self { uri, headers: copy }
