@@ -48,11 +48,11 @@ fn a_half_open_connection_is_found_at_both_sides_after_two_silent_intervals() {
                 let mut job = client.submit("lines").input(&input).send().await.unwrap();
                 let mut story = Story::of(&job);
                 while let Some(Ok(())) = story.take(&mut job).await {}
-                let found = now() - 2 * INTERVAL;
+                let found = now().saturating_sub(2 * INTERVAL);
                 assert_eq!(client.disconnected().unwrap().reason(), &Reason::HeartbeatLost);
                 let heard = line.look(|records| records[1].passed.1);
-                assert!((heard - SLACK..heard + SLACK).contains(&found), "{heard:?} {found:?}");
-                let ended = world.serves(0).await - 2 * INTERVAL;
+                assert!((heard.saturating_sub(SLACK)..heard + SLACK).contains(&found), "{heard:?} {found:?}");
+                let ended = world.serves(0).await.saturating_sub(2 * INTERVAL);
                 let (heard, close) = line.look(|records| (records[1].passed.0, records[1].close));
                 assert!((heard..heard + SLACK + CLOSING).contains(&ended), "{heard:?} {ended:?}");
                 assert!(end == End::Stuck || close == Some(Close::POLICY), "{close:?}");

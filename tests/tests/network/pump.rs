@@ -24,9 +24,9 @@ impl Note {
     fn read(&self, bytes: &[u8]) -> bool {
         self.line.record(self.at, |record| {
             if self.up {
-                return record.from_client(bytes);
+                return record.sent_by_client(bytes);
             }
-            record.from_runtime(now(), bytes);
+            record.sent_by_runtime(now(), bytes);
             false
         })
     }

@@ -69,7 +69,8 @@ fn an_idle_session_whose_old_connection_ends_late_is_still_there_after_the_windo
             // Enough to cut the second connection as well.
             let input = json!({ "name": "b", "count": 30, "every_ms": 10 });
             let second = follow(client.submit("lines").input(&input).send().await.unwrap()).await;
-            (first.is_whole("a", 5), second.is_whole("b", 30));
+            first.is_whole("a", 5);
+            second.is_whole("b", 30);
             assert_eq!(line.connections(), 3);
             Sent::over(&line, client.session().id.as_str()).is_all_in(&[&first, &second]);
         });

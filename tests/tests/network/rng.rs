@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// SplitMix64: small, and the same everywhere.
+/// `SplitMix64`: small, and the same everywhere.
 #[derive(Debug, Clone)]
 pub struct Rng(u64);
 
@@ -39,7 +39,7 @@ impl Rng {
 
     /// `true` in one of `of` cases.
     pub fn one_in(&mut self, of: u64) -> bool {
-        self.next() % of == 0
+        self.next().is_multiple_of(of)
     }
 }
 

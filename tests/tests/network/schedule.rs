@@ -22,6 +22,7 @@ fn any_setup(rng: &mut Rng) -> Setup {
 }
 
 /// Jobs and the clients that submit them, of which there are two; another one watches the first few.
+#[derive(Clone, Copy)]
 struct Cast {
     jobs: &'static [(&'static str, usize)],
     watched: usize,

@@ -96,7 +96,7 @@ pub struct Record {
 
 impl Record {
     /// Takes bytes of the client; `true` if it is about to close.
-    pub fn from_client(&mut self, bytes: &[u8]) -> bool {
+    pub fn sent_by_client(&mut self, bytes: &[u8]) -> bool {
         self.bytes.0 += bytes.len();
         let frames = self.up.push(bytes);
         for (_, text) in frames.iter().filter(|(opcode, _)| *opcode == TEXT) {
@@ -105,7 +105,7 @@ impl Record {
         frames.iter().any(|(opcode, _)| *opcode == CLOSE)
     }
 
-    pub fn from_runtime(&mut self, at: Duration, bytes: &[u8]) {
+    pub fn sent_by_runtime(&mut self, at: Duration, bytes: &[u8]) {
         self.bytes.1 += bytes.len();
         for (opcode, payload) in self.down.push(bytes) {
             match opcode {
