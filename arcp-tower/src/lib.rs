@@ -39,6 +39,7 @@ pub mod driver;
 pub mod layer;
 mod lock;
 pub mod observe;
+pub mod operation;
 pub mod profile;
 mod random;
 mod replay;
