@@ -125,6 +125,7 @@ impl Writer {
             head: 0,
             last_event_seq: 0,
             cancelling: false,
+            note: None,
             owner: 1,
             trace_id: TraceId::from_bits(self.n.into()),
             body: Json::empty_object(),

@@ -80,6 +80,13 @@ impl Apply<'_> {
                 let changed = self.run(sql, params![job.as_str(), self.principal, n(*owner)])?;
                 if changed == 1 { Ok(()) } else { Err(self.why_job(job, *owner)) }
             }
+            Op::NoteJob { job, owner, note } => {
+                let sql = "INSERT OR REPLACE INTO job_note SELECT id, ?4 FROM job
+                    WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND status < 2";
+                let params = params![job.as_str(), self.principal, n(*owner), note.as_str()];
+                let changed = self.run(sql, params)?;
+                if changed == 1 { Ok(()) } else { Err(self.why_job(job, *owner)) }
+            }
             Op::Append { job, owner, after, events, at, ended } => {
                 self.append(job, (*owner, *after), events, *at, *ended)
             }

@@ -78,11 +78,14 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    CREATE TABLE job_note(id TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 3;
-const _: () = assert!(MIGRATIONS.len() == 3, "a migration is a version");
+pub(crate) const VERSION: i64 = 4;
+const _: () = assert!(MIGRATIONS.len() == 4, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -105,6 +105,7 @@ fn jobs(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u6
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
         conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
+        conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([&id])?;
         let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
             (SELECT acked FROM session WHERE session.id = run.session)";
         gone += conn.prepare_cached(sql)?.execute([&id])? as u64;

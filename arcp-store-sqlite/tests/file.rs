@@ -37,6 +37,7 @@ fn new_job(n: u128) -> Op {
         head: 0,
         last_event_seq: 0,
         cancelling: false,
+        note: None,
         owner: 1,
         trace_id: TraceId::from_bits(n),
         body: Json::empty_object(),

@@ -98,6 +98,14 @@ pub struct Config {
     pub lease_pattern_bytes: usize,
     /// Bytes of a whole lease. 256 KiB.
     pub lease_bytes: usize,
+    /// Jobs that may hang below each other (§10). 8.
+    pub max_delegation_depth: usize,
+    /// Jobs that one job may have delegated at once. 64.
+    pub max_children: usize,
+    /// Bytes of an operation's arguments, and of its result, that its events show. 64 KiB.
+    pub max_shown: usize,
+    /// Frames that a session is told beside the replies to its commands. 256.
+    pub max_notices: usize,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
     /// The wall clock; the system's.
@@ -151,6 +159,10 @@ impl Default for Config {
             lease_patterns: 1024,
             lease_pattern_bytes: 1024,
             lease_bytes: 256 << 10,
+            max_delegation_depth: 8,
+            max_children: 64,
+            max_shown: 64 << 10,
+            max_notices: 256,
             profile: Choice::default(),
             clock: Clock::system(),
             shutdown: CancellationToken::new(),

@@ -3,6 +3,8 @@
 mod ack;
 mod auth;
 mod each_session;
+mod lease;
+mod meter;
 mod rate;
 mod trace;
 
@@ -10,5 +12,7 @@ pub use ack::{AckGate, AckGateLayer};
 pub use auth::{Auth, AuthFuture, AuthLayer};
 pub use each_session::{EachSession, EachSessionFuture, EachSessionService, Plain, WithCtx, Wrap};
 pub use each_session::{each_session, each_session_fn};
+pub use lease::{Lease, LeaseLayer};
+pub use meter::{Meter, MeterFuture, MeterLayer};
 pub use rate::{PrincipalRate, PrincipalRateLayer, Quota};
-pub use trace::{Trace, TraceFuture, TraceLayer};
+pub use trace::{OperationSpan, Trace, TraceFuture, TraceLayer};

@@ -69,13 +69,23 @@ impl Budget {
         Self(limits.into_iter().map(|(currency, limit)| (currency, counter(limit))).collect())
     }
 
-    /// Whether an operation may begin: each counter has something left that is not reserved.
+    /// Whether an operation may begin: each counter has something left that is not spent (§9.6). What
+    /// is reserved may be reserved for this very operation.
     ///
     /// # Errors
     /// `BUDGET_EXHAUSTED` that names the first currency without.
     pub fn check(&self) -> Result<(), Error> {
-        match self.0.iter().find(|(_, counter)| counter.available().is_exhausted()) {
-            Some((currency, counter)) => Err(exhausted(currency, counter)),
+        self.check_but(|_| false)
+    }
+
+    /// [`Budget::check`], without the currencies that `but` picks.
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub fn check_but(&self, but: impl Fn(&Currency) -> bool) -> Result<(), Error> {
+        let mut counted = self.0.iter().filter(|(currency, _)| !but(currency));
+        match counted.find(|(_, counter)| counter.remaining.is_exhausted()) {
+            Some((currency, counter)) => Err(exhausted(currency, counter.remaining)),
             None => Ok(()),
         }
     }
@@ -101,7 +111,7 @@ impl Budget {
         let Some(counter) = self.0.get_mut(currency) else { return Ok(()) };
         match counter.reserved.checked_add(amount) {
             Some(reserved) if amount <= counter.available() => counter.reserved = reserved,
-            _ => return Err(exhausted(currency, counter)),
+            _ => return Err(exhausted(currency, counter.available())),
         }
         Ok(())
     }
@@ -120,6 +130,16 @@ impl Budget {
             && let Some(held) = counter.reserved.checked_sub(reserved)
         {
             counter.reserved = held.max(Amount::ZERO);
+        }
+    }
+
+    /// Puts back what is left of `given`, which was charged when a child job got it; a child that
+    /// spent more has spent it here.
+    pub fn take_back(&mut self, currency: &Currency, given: Amount, spent: Amount) {
+        let Some(counter) = self.0.get_mut(currency) else { return };
+        // Inexact gives nothing back.
+        if let Some(left) = given.checked_sub(spent).and_then(|left| counter.remaining.checked_add(left)) {
+            counter.remaining = left;
         }
     }
 
@@ -184,8 +204,8 @@ struct Kept {
     remaining: Amount,
 }
 
-fn exhausted(currency: &Currency, counter: &Counter) -> Error {
-    let (currency, left) = (currency.as_str(), counter.available());
+fn exhausted(currency: &Currency, left: Amount) -> Error {
+    let currency = currency.as_str();
     Error::new(Code::BudgetExhausted, format!("the {currency} budget has {left} left"))
         .with_detail("currency", currency)
 }

@@ -106,6 +106,7 @@ macro_rules! __store_rules {
             events_come_in_pages_by_bytes_with_at_least_one,
             a_job_is_taken_over_from_the_owner_that_is_gone,
             that_a_job_will_be_cancelled_is_kept,
+            what_was_noted_of_a_job_is_kept,
             orphans_are_jobs_of_older_owners_that_have_not_ended,
             a_key_that_is_there_comes_back_and_nothing_else_happens,
             a_key_belongs_to_its_principal,

@@ -113,6 +113,8 @@ pub struct JobRow {
     pub last_event_seq: u64,
     /// Whether its client was told that it will be cancelled (§7.4), from then on.
     pub cancelling: bool,
+    /// What its process noted of it last, if anything.
+    pub note: Option<Json>,
     /// The process that runs it.
     pub owner: u64,
     /// Its trace.

@@ -57,6 +57,8 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     urgent_calls: Calls<CommandFuture>,
     pending: VecDeque<Request>,
     credits: u64,
+    /// An event that a reply was faster than.
+    stashed: Option<String>,
     held: Vec<Held>,
     /// Whether the peer said anything after its handshake.
     heard: bool,
@@ -95,6 +97,7 @@ where
             urgent_calls: Calls::new(),
             pending: VecDeque::new(),
             credits: 0,
+            stashed: None,
             held: Vec::new(),
             heard: false,
             resume: None,

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arcp_core::Json;
 use arcp_core::job::Status;
 use arcp_core::store::{Batch, Hash, Joined, Op, Store, StoreError, StoredEvent};
 use tokio::runtime::Handle;
@@ -112,15 +113,22 @@ impl Journal {
         }
     }
 
-    fn append(&self, stream: &JobStream, portion: &Portion) -> Op {
-        Op::Append {
+    /// The note goes with the events: who sees a cost after a crash finds it charged (§9.6).
+    fn append(&self, stream: &JobStream, portion: &Portion) -> impl Iterator<Item = Op> {
+        let note = portion.note.clone().map(|(_, note)| Op::NoteJob {
+            job: stream.job_id().clone(),
+            owner: self.owner,
+            note,
+        });
+        let append = Op::Append {
             job: stream.job_id().clone(),
             owner: self.owner,
             after: portion.after,
             events: portion.events.clone(),
             at: self.clock.wall(),
             ended: portion.ended,
-        }
+        };
+        note.into_iter().chain([append])
     }
 
     /// One commit. When nobody knows whether it happened, the store is read until it says so: what
@@ -130,7 +138,7 @@ impl Journal {
         principal: &Principal,
         portions: &[(Arc<JobStream>, Portion)],
     ) -> Result<(), StoreError> {
-        let ops = portions.iter().map(|(stream, portion)| self.append(stream, portion)).collect();
+        let ops = portions.iter().flat_map(|(stream, portion)| self.append(stream, portion)).collect();
         let batch = Batch { id: random::bits(), principal: principal.name().to_owned(), ops };
         let Err(failure) = commit_patiently(self.store.clone(), batch).await else { return Ok(()) };
         let written = portions.iter().find(|(_, portion)| !portion.events.is_empty());
@@ -155,6 +163,8 @@ pub(super) struct Portion {
     pub(super) events: Vec<StoredEvent>,
     /// With the terminal: how the job ended.
     pub(super) ended: Option<Status>,
+    /// What a process that takes the job over has to know, and how new it is.
+    pub(super) note: Option<(u64, Json)>,
 }
 
 /// What follows from one job's commit; the stream, if there is more to be written.

@@ -153,6 +153,9 @@ fn begin(
     subscribed.lease = record.lease.clone();
     subscribed.lease_constraints.clone_from(&record.lease_constraints);
     subscribed.trace_id = Some(record.log.trace_id());
+    subscribed.parent_job_id = record.parent.as_ref().map(|parent| parent.job_id.clone());
+    subscribed.budget = record.authority.as_ref().map(|authority| authority.remaining());
+    subscribed.budget = subscribed.budget.filter(|budget| !budget.is_empty());
     subscribed.subscribed_from = numbers.last;
     subscribed.replayed = wanted.history && feed.is_some() && next <= head;
     let reply = Envelope::new(MessageType::Subscribed, &subscribed)?.with_job(wanted.job_id.clone());

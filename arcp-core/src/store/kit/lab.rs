@@ -71,6 +71,7 @@ pub(super) fn job(n: u128) -> JobRow {
         head: 0,
         last_event_seq: 0,
         cancelling: false,
+        note: None,
         owner: 1,
         trace_id: TraceId::from_bits(n),
         body: Json::parse(r#"{"input":"é"}"#).unwrap(),

@@ -42,6 +42,11 @@ impl State {
                     job.row.cancelling = true;
                 }
             }
+            Op::NoteJob { job, owner: _, note } => {
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.row.note = Some(note);
+                }
+            }
             Op::Append { job, owner: _, after: _, events, at, ended } => {
                 self.bytes += events.iter().map(|event| cost(&event.payload)).sum::<usize>();
                 if let Some(job) = self.jobs.get_mut(&job) {
