@@ -1,7 +1,7 @@
 //! Texts that were made to get through, each by a way in that somebody once found.
 
 use arcp_core::lease::glob::Glob;
-use arcp_core::lease::{Caps, Lease, LeaseConstraints, Namespace, Target};
+use arcp_core::lease::{Caps, Lease, LeaseConstraints, Namespace, Pattern, Target};
 use arcp_core::money::{Amount, parse_budget};
 use arcp_core::{Code, Feature, Features, Timestamp};
 
@@ -343,8 +343,7 @@ fn an_empty_list_grants_nothing_and_a_duplicate_counts_once() {
     assert_eq!(lease.validate(Features::of(Feature::ALL), CAPS), Ok(()));
     let authority = arcp_core::lease::Authority::new(&lease, None).unwrap();
     assert!(authority.grants(&Namespace::FsRead).is_empty());
-    let tools: Vec<&str> =
-        authority.grants(&Namespace::ToolCall).iter().map(|grant| grant.as_str()).collect();
+    let tools: Vec<&str> = authority.grants(&Namespace::ToolCall).iter().map(Pattern::as_str).collect();
     assert_eq!(tools, ["a", "b"]);
     denied(r#"{"fs.read":[]}"#, &Namespace::FsRead, &["/"]);
 }
