@@ -82,6 +82,8 @@ FILES = [
     ("arcp-core/tests/golden/session", "6"),
     ("arcp-core/tests/golden/job", "7"),
     ("arcp-core/tests/golden/event", "8.2"),
+    ("arcp-core/tests/lease/delegation", "10"),
+    ("arcp-core/tests/lease", "9"),
     ("arcp-core/tests/", "5"),
     ("arcp-client/src/ledger", "6.5"),
     ("arcp-client/src/outcome", "7.3"),

@@ -83,8 +83,9 @@ impl Pattern {
     /// Whether it grants `target`.
     pub fn matches(&self, target: &Target<'_>) -> bool {
         match (&self.shape, target.kind()) {
-            (Shape::Name(glob), Kind::Name(text)) => glob.matches(text),
-            (Shape::Path(glob), Kind::Path(text)) => glob.matches(text),
+            (Shape::Name(glob), Kind::Name(text)) | (Shape::Path(glob), Kind::Path(text)) => {
+                glob.matches(text)
+            }
             (Shape::Url(pattern), Kind::Url(url)) => pattern.matches(&url.parts),
             _ => false,
         }

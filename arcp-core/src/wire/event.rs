@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorBody;
 use crate::id::{DelegateId, ResultId};
-use crate::lease::LeaseConstraints;
 use crate::{Error, Feature, JobId, Json, Timestamp};
 
 /// The payload of a `job.event` (§8.1): kind, time and body.
@@ -272,7 +271,7 @@ pub struct Delegate {
     pub lease_request: Option<Json>,
     /// Their bounds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lease_constraints: Option<LeaseConstraints>,
+    pub lease_constraints: Option<Json>,
 }
 
 /// `progress` (§8.2.1). Whole numbers are written as such: some peers read nothing else.

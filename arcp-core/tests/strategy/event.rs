@@ -8,7 +8,7 @@ use arcp_core::wire::event::{
 use proptest::prelude::*;
 use serde_json::Number;
 
-use super::payload::{amount, constraints, error};
+use super::payload::{amount, error};
 use super::{delegate_id, job_id, json, maybe, object, result_id, text, time};
 
 /// What happened, at a time.
@@ -51,7 +51,7 @@ fn tool_result() -> impl Strategy<Value = EventBody> {
 
 /// With what some peers say of a delegation, and what others do.
 fn delegate() -> impl Strategy<Value = EventBody> {
-    let asked = (maybe(json()), maybe(object()), maybe(constraints()));
+    let asked = (maybe(json()), maybe(object()), maybe(object()));
     (maybe(job_id()), maybe(delegate_id()), text(), maybe(object()), asked).prop_map(
         |(child_job_id, delegate_id, agent, lease, (input, lease_request, lease_constraints))| {
             EventBody::Delegate(Delegate {

@@ -13,7 +13,9 @@ use proptest::sample::{Index, select, subsequence};
 use session::ResumeRequest;
 
 use super::event::event;
-use super::{job_id, json, maybe, message_id, object, result_id, session_id, text, time, trace_id};
+use super::{
+    delegate_id, job_id, json, maybe, message_id, object, result_id, session_id, text, time, trace_id,
+};
 use crate::common::Payload;
 
 /// Any payload.
