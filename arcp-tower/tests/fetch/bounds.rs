@@ -1,4 +1,4 @@
-use std::future::{pending, ready};
+use std::future::pending;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -142,8 +142,11 @@ async fn only_so_many_connections_are_kept_however_many_hosts_there_are() {
         fetch(&fetcher, &server.url(host, "/")).await.unwrap();
     }
     assert_eq!(server.opened.load(Ordering::SeqCst), 20);
-    while server.open.load(Ordering::SeqCst) > 4 {
-        tokio::task::yield_now().await;
-    }
-    drop(ready(fetcher));
+    let closed = async {
+        while server.open.load(Ordering::SeqCst) > 4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), closed).await.unwrap();
+    drop(fetcher);
 }
