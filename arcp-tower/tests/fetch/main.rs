@@ -1,6 +1,6 @@
 //! Requests that an agent makes under a lease, and how it would reach what it must not.
 #![cfg(feature = "fetch")]
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod addresses;
 mod bounds;

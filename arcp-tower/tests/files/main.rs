@@ -1,6 +1,6 @@
 //! Files that an agent opens under a lease, and how it would get out of it.
 #![cfg(all(feature = "fs", target_os = "linux"))]
-#![allow(missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod attacks;
 mod bounds;
