@@ -30,8 +30,12 @@ pub(super) enum Next {
 impl Hop {
     /// The request as the agent wrote it.
     pub(super) fn first(request: Request<Bytes>) -> Result<Self, Fault> {
+        const ABSOLUTE: Fault = Fault::Form("url", "must be absolute");
         let (parts, body) = request.into_parts();
-        let url = Url::parse(&parts.uri.to_string()).map_err(|_| Fault::Form("url", "must be absolute"))?;
+        if parts.uri.scheme().is_none() {
+            return Err(ABSOLUTE);
+        }
+        let url = Url::parse(&parts.uri.to_string()).map_err(|_| ABSOLUTE)?;
         let url = checked(url)?;
         // A tunnel would reach what no lease was asked about; an echo shows headers to who may not see them.
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {

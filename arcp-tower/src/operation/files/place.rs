@@ -26,9 +26,22 @@ pub(super) struct Place {
     pub(super) kind: FileType,
 }
 
+/// How often something is looked for that was renamed or replaced meanwhile.
+const ATTEMPTS: usize = 64;
+
 impl Place {
     /// What lies at `rest` below `root`. Whether the lease covers it was not asked.
     pub(super) fn find(root: &Root, rest: &str) -> Result<Self, Fault> {
+        for _ in 0..ATTEMPTS {
+            match Self::find_once(root, rest) {
+                Err(Fault::Moved) => {}
+                answer => return answer,
+            }
+        }
+        Err(Fault::Moved)
+    }
+
+    fn find_once(root: &Root, rest: &str) -> Result<Self, Fault> {
         let handle = resolve::below(root.handle.as_fd(), rest)?;
         let kind = FileType::from_raw_mode(fstat(&handle)?.st_mode);
         match kind {

@@ -19,19 +19,12 @@ const LOOK: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::NOCTTY
 pub(super) fn below(root: BorrowedFd<'_>, rest: &str) -> Result<OwnedFd, Fault> {
     use rustix::fs::{ResolveFlags, openat2};
     use rustix::io::Errno;
-    /// Renames elsewhere can make the kernel ask to be asked again.
-    const ATTEMPTS: usize = 64;
-
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    for _ in 0..ATTEMPTS {
-        match openat2(root, rest, LOOK, Mode::empty(), how) {
-            Err(Errno::AGAIN) => {}
-            // A kernel before 5.6, or a sandbox that does not know the call.
-            Err(Errno::NOSYS | Errno::PERM) => return without_symlinks(root, rest),
-            answer => return answer.map_err(Fault::from),
-        }
+    match openat2(root, rest, LOOK, Mode::empty(), how) {
+        // A kernel before 5.6, or a sandbox that does not know the call.
+        Err(Errno::NOSYS | Errno::PERM) => without_symlinks(root, rest),
+        answer => answer.map_err(Fault::from),
     }
-    Err(Fault::Moved)
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -50,4 +43,38 @@ pub(super) fn without_symlinks(root: BorrowedFd<'_>, rest: &str) -> Result<Owned
         at = Some(openat(from, part, flags, Mode::empty()).map_err(Fault::from)?);
     }
     at.ok_or(Fault::Outside)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use rustix::fs::open;
+
+    use super::*;
+
+    #[test]
+    fn without_the_help_of_the_kernel_no_symlink_is_followed_at_all() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |name: &str| directory.path().join(name);
+        fs::create_dir_all(at("a/b")).unwrap();
+        fs::write(at("a/b/file"), "x").unwrap();
+        symlink("a", at("inside")).unwrap();
+        symlink("/etc", at("outside")).unwrap();
+        symlink("a/b/file", at("last")).unwrap();
+        let root = open(directory.path(), LOOK | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let find = |rest: &str| without_symlinks(root.as_fd(), rest);
+        for rest in [".", "a", "a/b", "a/b/file"] {
+            assert!(find(rest).is_ok(), "{rest}");
+        }
+        for rest in ["inside/b", "inside/b/file", "outside/passwd", "a/b/file/x", "none"] {
+            assert!(find(rest).is_err(), "{rest}");
+        }
+        // Where a handle of a symlink can be had, it is one of the symlink itself.
+        if let Ok(last) = find("last") {
+            let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(last).unwrap().st_mode);
+            assert_eq!(kind, rustix::fs::FileType::Symlink);
+        }
+    }
 }
