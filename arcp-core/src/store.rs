@@ -32,8 +32,8 @@ use futures_core::future::BoxFuture;
 pub use batch::{Batch, Committed, Op, OpResult};
 pub use memory::MemoryStore;
 pub use row::{
-    FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, Position, RunRow, SessionRow, StoredEvent,
-    Trim,
+    Bounds, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, Position, RunRow, SessionRow,
+    StoredEvent, Trim,
 };
 
 use crate::{JobId, SessionId, Timestamp};

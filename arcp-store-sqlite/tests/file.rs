@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arcp_core::job::Status;
 use arcp_core::store::{
-    Batch, Committed, JobRow, Op, RunRow, SessionRow, Store, StoreError, StoredEvent, Trim,
+    Batch, Bounds, Committed, JobRow, Op, RunRow, SessionRow, Store, StoreError, StoredEvent, Trim,
 };
 use arcp_core::{Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
 use arcp_store_sqlite::{OpenError, SqliteConfig, SqliteStore};
@@ -90,7 +90,7 @@ fn a_file_of_a_newer_schema_is_refused_and_not_changed() {
     open(&path).unwrap().close();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 3 })));
+    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 4 })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -192,7 +192,7 @@ async fn a_long_log_that_was_acknowledged_gives_its_room_back() {
     let (full, small) = (size(&path), size(&small));
     assert!(full > 30_000_000, "{full}");
     let store = open(&path).unwrap();
-    let trim = Trim { before: at(10), limit: 1000 };
+    let trim = Trim { before: at(10), bounds: Bounds::NONE, limit: 1000 };
     while store.trim(at(10), trim).await.unwrap() > 0 {}
     let page = store.job_events(&JobId::from_bits(1), 0, 1 << 20).await.unwrap();
     assert_eq!((page.floor, page.items.len()), (100_000, 0));
@@ -233,7 +233,7 @@ async fn a_full_disk_refuses_what_does_not_fit_and_recovers() {
         }
     }
     assert_eq!(read, after, "what was answered is there, and nothing else");
-    let trim = Trim { before: at(10), limit: 1000 };
+    let trim = Trim { before: at(10), bounds: Bounds::NONE, limit: 1000 };
     while store.trim(at(10), trim).await.unwrap() > 0 {}
     store.commit(batch(id + 2, vec![append(1, after, 10, 10_000)])).await.unwrap();
     assert_eq!(store.job("ada", &JobId::from_bits(1)).await.unwrap().unwrap().head, after + 10);

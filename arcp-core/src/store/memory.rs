@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod force;
 mod ids;
 mod trim;
 
@@ -54,6 +55,8 @@ struct Job {
     events: VecDeque<(Timestamp, StoredEvent)>,
     /// The number of the newest event that is gone.
     floor: u64,
+    /// What its events cost.
+    bytes: u64,
 }
 
 /// What a row costs beside its texts, roughly.
@@ -237,7 +240,7 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Op;
+    use crate::store::{Bounds, Op};
 
     fn audit(id: u128, text: &str) -> Batch {
         let record = Json::of(text).unwrap();
@@ -252,7 +255,7 @@ mod tests {
         assert_eq!(store.commit_now(audit(2, &"x".repeat(300))), Err(StoreError::Full));
         assert_eq!(store.audit().len(), 1);
         let before = Timestamp::from_millis(2);
-        assert_eq!(store.lock().trim(before, Trim { before, limit: 10 }), 1);
+        assert_eq!(store.lock().trim(before, Trim { before, bounds: Bounds::NONE, limit: 10 }), 1);
         assert!(store.commit_now(audit(2, &"x".repeat(200))).is_ok());
     }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Bed;
 use crate::job::Status;
 use crate::store::{
-    Batch, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Op, Page, RunRow, SessionRow, Store,
-    StoreError, StoredEvent, Trim,
+    Batch, Bounds, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Op, Page, RunRow, SessionRow,
+    Store, StoreError, StoredEvent, Trim,
 };
 use crate::{Feature, Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
 
@@ -207,7 +207,12 @@ impl Lab {
 
     /// Trims until nothing more goes; what was written before `seconds` may.
     pub(super) async fn trim(&self, seconds: i64) {
-        let trim = Trim { before: at(seconds), limit: 1000 };
+        self.trim_to(seconds, Bounds::NONE).await;
+    }
+
+    /// The same, within bounds.
+    pub(super) async fn trim_to(&self, seconds: i64, bounds: Bounds) {
+        let trim = Trim { before: at(seconds), bounds, limit: 1000 };
         while self.store.trim(at(seconds), trim).await.unwrap() > 0 {}
     }
 }
