@@ -58,6 +58,15 @@ pub struct Config {
     pub log_bytes: usize,
     /// Runs of numbers that a session remembers. 65,536.
     pub max_runs: usize,
+    /// Bytes of events that a store keeps of the jobs of one session, whoever still needs them (§6.5).
+    /// 256 MiB, at least twice the backlog; the oldest go first, and a resume that would need them is
+    /// refused.
+    pub max_session_bytes: u64,
+    /// The same of the jobs of one principal. 1 GiB.
+    pub max_principal_bytes: u64,
+    /// The same in all. 8 GiB. A store looks when `sweep` is over, and whenever as much was written as
+    /// one session may keep.
+    pub max_kept_bytes: u64,
     /// Logs that a session keeps for a replay where no store does. 1,024.
     pub max_session_logs: usize,
     /// How long a session can be resumed after its connection was lost (§6.3). 10 minutes.
@@ -86,7 +95,7 @@ pub struct Config {
     pub max_ended_jobs: usize,
     /// Bytes of the events of ended jobs that are kept in all. 256 MiB.
     pub max_ended_bytes: usize,
-    /// How long an ended job is kept. 10 minutes.
+    /// How long an ended job is kept, and what was not acknowledged (§6.5). One day.
     pub retention: Duration,
     /// How long an agent that was told to stop may take (§7.4). 30 s.
     pub grace: Duration,
@@ -131,6 +140,9 @@ impl Default for Config {
             log_events: 16_384,
             log_bytes: 8 << 20,
             max_runs: 65_536,
+            max_session_bytes: 256 << 20,
+            max_principal_bytes: 1 << 30,
+            max_kept_bytes: 8 << 30,
             max_session_logs: 1024,
             resume_window: Duration::from_secs(600),
             max_sessions: 16_384,
@@ -145,7 +157,7 @@ impl Default for Config {
             max_jobs: 1000,
             max_ended_jobs: 4096,
             max_ended_bytes: 256 << 20,
-            retention: Duration::from_secs(600),
+            retention: Duration::from_secs(86_400),
             grace: Duration::from_secs(30),
             max_runtime: Duration::from_secs(86_400),
             lease_patterns: 1024,
@@ -184,6 +196,21 @@ impl Config {
         arcp_core::log::Caps {
             events: self.log_events.max(2 * self.window),
             bytes: self.log_bytes.max(self.backlog_bytes + 2 * self.max_sent_frame),
+        }
+    }
+
+    /// How long a session is held that has something to come, or to acknowledge (§6.5).
+    pub(crate) fn held(&self) -> Duration {
+        self.resume_window.max(self.retention)
+    }
+
+    pub(crate) fn bounds(&self) -> arcp_core::store::Bounds {
+        arcp_core::store::Bounds {
+            // What is on its way to a connection must not be forced out under it.
+            session_bytes: self.max_session_bytes.max(2 * self.backlog_bytes as u64),
+            principal_bytes: self.max_principal_bytes,
+            bytes: self.max_kept_bytes,
+            session_runs: self.max_runs as u64,
         }
     }
 

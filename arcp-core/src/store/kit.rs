@@ -93,6 +93,7 @@ macro_rules! __store_rules {
             an_older_epoch_writes_nothing,
             a_session_of_another_principal_cannot_be_written,
             taking_a_session_over_leaves_its_numbers_alone,
+            sessions_of_a_process_that_is_gone_lapse,
             a_session_is_found_by_its_current_and_its_previous_token,
             numbers_are_contiguous_and_begin_at_the_head,
             runs_come_in_pages_that_say_whether_there_is_more,

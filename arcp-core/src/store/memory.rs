@@ -12,8 +12,8 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, OpResult,
-    Page, Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse,
+    OpResult, Page, Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, Json, SessionId, Timestamp};
 
@@ -155,11 +155,13 @@ impl Store for MemoryStore {
         &self.caps
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
         let mut state = self.lock();
         state.owners += 1;
         for session in state.sessions.values_mut() {
-            session.row.expires_at.get_or_insert(expires_at);
+            let caught_up = session.row.acked >= session.row.head && session.feeds.is_empty();
+            let at = if caught_up { lapse.caught_up } else { lapse.pending };
+            session.row.expires_at.get_or_insert(at);
         }
         let secret = *state.secret.get_or_insert(secret);
         Box::pin(ready(Ok(Joined { owner: state.owners, secret })))

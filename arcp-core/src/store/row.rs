@@ -21,6 +21,15 @@ impl std::fmt::Debug for Joined {
     }
 }
 
+/// When a session may be forgotten whose connection went with its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lapse {
+    /// If it acknowledged everything that it was sent, and follows nothing (§6.3).
+    pub caught_up: Timestamp,
+    /// Otherwise (§6.5).
+    pub pending: Timestamp,
+}
+
 /// A session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionRow {

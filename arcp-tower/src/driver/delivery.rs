@@ -45,7 +45,7 @@ pub(super) struct Ready {
 
 enum Busy {
     Committing(BoxFuture<'static, Result<(), StoreError>>, VecDeque<Ready>),
-    Loading(BoxFuture<'static, Result<Vec<Event>, StoreError>>, For),
+    Loading(BoxFuture<'static, Result<Vec<Event>, Close>>, For),
 }
 
 enum For {
@@ -111,7 +111,7 @@ impl Delivery {
                         return Poll::Pending;
                     }
                     // A store that fails closes the connection; it never makes a replay shorter.
-                    Poll::Ready(Err(e)) => return Poll::Ready(Err(close_for(&e))),
+                    Poll::Ready(Err(close)) => return Poll::Ready(Err(close)),
                     Poll::Ready(Ok(events)) => {
                         self.loaded(events, &what);
                         // What is ready now goes before anything new is numbered.
@@ -197,7 +197,7 @@ impl Delivery {
                         break;
                     }
                     None => {
-                        return Err(Close::new(Close::LAGGING, "too far behind; resume, or watch again"));
+                        return Err(behind());
                     }
                 },
             }
@@ -283,14 +283,16 @@ fn load(
     store: Arc<dyn Store>,
     log: Arc<JobStream>,
     from: u64,
-) -> BoxFuture<'static, Result<Vec<Event>, StoreError>> {
+) -> BoxFuture<'static, Result<Vec<Event>, Close>> {
     async move {
-        let page = store.job_events(log.job_id(), from - 1, READ_BYTES).await?;
+        let page = store.job_events(log.job_id(), from - 1, READ_BYTES).await.map_err(|e| close_for(&e))?;
         if page.floor >= from {
-            return Err(StoreError::Corrupt("events that were numbered are gone".to_owned()));
+            // The bounds forced them out.
+            return Err(behind());
         }
         if page.items.is_empty() {
-            return Err(StoreError::Corrupt("events that were written are not there".to_owned()));
+            let damage = StoreError::Corrupt("events that were written are not there".to_owned());
+            return Err(close_for(&damage));
         }
         let event =
             |stored: arcp_core::store::StoredEvent| stored.into_event(log.job_id().clone(), log.trace_id());
@@ -299,9 +301,15 @@ fn load(
     .boxed()
 }
 
+fn behind() -> Close {
+    Close::new(Close::LAGGING, "too far behind; resume, or watch again")
+}
+
 fn close_for(e: &StoreError) -> Close {
     tracing::warn!(error = %e, "a session's numbers could not be kept");
     match e {
+        // The session went with what it had yet to be sent.
+        StoreError::Fenced { current: 0 } => behind(),
         StoreError::Fenced { .. } => Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere"),
         _ => Close::new(Close::INTERNAL, "the store failed; resume later"),
     }

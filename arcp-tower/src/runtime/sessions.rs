@@ -19,7 +19,7 @@ use crate::service::SessionCtx;
 pub(crate) struct Sessions {
     held: Mutex<Held>,
     window: Duration,
-    retention: Duration,
+    held_for: Duration,
     per_principal: usize,
     clock: Clock,
     handle: Handle,
@@ -37,11 +37,10 @@ struct Held {
 
 impl Sessions {
     pub(super) fn new(config: &Config, handle: Handle, journal: Option<Arc<Journal>>) -> Self {
-        let (window, retention, per_principal) =
-            (config.resume_window, config.retention, config.max_sessions);
+        let (window, held_for, per_principal) = (config.resume_window, config.held(), config.max_sessions);
         let resuming = std::array::from_fn(|_| tokio::sync::Mutex::default());
         let clock = config.clock.clone();
-        Self { held: Mutex::default(), window, retention, per_principal, clock, handle, journal, resuming }
+        Self { held: Mutex::default(), window, held_for, per_principal, clock, handle, journal, resuming }
     }
 
     /// Waits for other resumes of the same session to be done.
@@ -101,8 +100,10 @@ impl Sessions {
     /// acknowledged for as long as jobs are (§6.5), unless another connection comes by then.
     pub(crate) fn detached(self: &Arc<Self>, session: &SessionCtx, epoch: u64, stored_epoch: u64) {
         let (weak, session) = (Arc::downgrade(self), session.clone());
-        let pending = session.lag() > 0 || session.is_busy();
-        let held = if pending { self.window.max(self.retention) } else { self.window };
+        let (unacknowledged, busy) = (session.lag() > 0, session.is_busy());
+        let held = if unacknowledged || busy { self.held_for } else { self.window };
+        // A store has what is not acknowledged. What is to come needs the session here.
+        let here = if busy || self.journal.is_none() { held } else { self.window };
         // Under the epoch of the connection that was lost: if another one has the session by the time
         // this is written, it is fenced.
         let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
@@ -116,7 +117,7 @@ impl Sessions {
                     tracing::debug!(%error, session_id = %session.id(), "the loss was not kept");
                 }
             }
-            tokio::time::sleep(held).await;
+            tokio::time::sleep(here).await;
             if session.epoch() == epoch
                 && let Some(sessions) = weak.upgrade()
             {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Bed;
 use crate::job::Status;
 use crate::store::{
-    Batch, Bounds, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Op, Page, RunRow, SessionRow,
-    Store, StoreError, StoredEvent, Trim,
+    Batch, Bounds, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Lapse, Op, Page, RunRow,
+    SessionRow, Store, StoreError, StoredEvent, Trim,
 };
 use crate::{Feature, Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
 
@@ -26,6 +26,11 @@ pub(super) fn conflict(op: usize) -> Result<Committed, StoreError> {
 
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)
+}
+
+/// For a session that is caught up and for any other.
+pub(super) fn lapse(seconds: i64) -> Lapse {
+    Lapse { caught_up: at(seconds), pending: at(2 * seconds) }
 }
 
 pub(super) fn hash(n: u8) -> Hash {
