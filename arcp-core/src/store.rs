@@ -55,6 +55,24 @@ pub enum Durability {
     Quorum,
 }
 
+impl Durability {
+    /// Its name, as welcomes say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Volatile => "volatile",
+            Self::Process => "process",
+            Self::Power => "power",
+            Self::Quorum => "quorum",
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 /// What a store can do.
 #[derive(Debug, Clone)]
 #[non_exhaustive]

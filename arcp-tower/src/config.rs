@@ -73,6 +73,8 @@ pub struct Config {
     pub resume_window: Duration,
     /// Sessions of one principal. 16,384; beyond that those without a connection go first.
     pub max_sessions: usize,
+    /// Records a second of the resumes of one principal, for auditors. 10; the others are counted.
+    pub audit_rate: u32,
     /// How often what is over is forgotten, here and in a store. 1 minute.
     pub sweep: Duration,
     /// How long an idempotency key is held (§7.2). One day.
@@ -146,6 +148,7 @@ impl Default for Config {
             max_session_logs: 1024,
             resume_window: Duration::from_secs(600),
             max_sessions: 16_384,
+            audit_rate: 10,
             sweep: Duration::from_secs(60),
             key_lifetime: Duration::from_secs(86_400),
             max_keys: 65_536,

@@ -3,7 +3,7 @@
 mod ack;
 mod auth;
 mod each_session;
-mod rate;
+pub(crate) mod rate;
 mod trace;
 
 pub use ack::{AckGate, AckGateLayer};

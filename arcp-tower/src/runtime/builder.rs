@@ -159,6 +159,7 @@ impl Builder {
             registry: Arc::new(Registry::new(&config)),
             sessions: Arc::new(Sessions::new(&config, handle.clone(), journal.clone())),
             observe: self.observe,
+            resumes: super::audit::Resumes::new(config.audit_rate),
             journal,
             restartable,
             secret: crate::random::secret(),
