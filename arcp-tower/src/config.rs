@@ -67,6 +67,12 @@ pub struct Config {
     /// The same in all. 8 GiB. A store looks when `sweep` is over, and whenever as much was written as
     /// one session may keep.
     pub max_kept_bytes: u64,
+    /// Events that a connection reads ahead of what it sends again. 64.
+    pub replay_events: usize,
+    /// Bytes of events of one read from a store. 256 KiB; a single event may be larger.
+    pub read_bytes: usize,
+    /// Runs of one read from a store. 4,096.
+    pub read_runs: usize,
     /// Logs that a session keeps for a replay where no store does. 1,024.
     pub max_session_logs: usize,
     /// How long a session can be resumed after its connection was lost (§6.3). 10 minutes.
@@ -145,6 +151,9 @@ impl Default for Config {
             max_session_bytes: 256 << 20,
             max_principal_bytes: 1 << 30,
             max_kept_bytes: 8 << 30,
+            replay_events: 64,
+            read_bytes: 256 << 10,
+            read_runs: 4096,
             max_session_logs: 1024,
             resume_window: Duration::from_secs(600),
             max_sessions: 16_384,

@@ -102,7 +102,7 @@ async fn stored(
         return Err(refusal(AttachError::Ahead));
     }
     // Before anything is changed: a resume that is refused must not disturb who has the session.
-    let whole = recall::replayable(store, &row, claim.last_event_seq, runtime.0.config.max_runs).await;
+    let whole = recall::replayable(store, &row, claim.last_event_seq, &runtime.0.config).await;
     if !whole.map_err(|e| refused(&e))? {
         return Err(refusal(AttachError::BelowFloor));
     }
@@ -112,6 +112,7 @@ async fn stored(
     let (principal, last_event_seq) = (&claim.principal, claim.last_event_seq);
     let attempt = Attempt { principal, session_id: Some(&id), last_event_seq };
     let record = runtime.0.resumes.record(attempt, runtime.wall(), None);
+    let taken = sessions.taken(&row);
     if !put_session(journal, row, expect, record).await? {
         return Err(contended().into());
     }
@@ -128,7 +129,10 @@ async fn stored(
         sessions.insert(&cx)?;
         cx
     };
-    cx.attach(claim.last_event_seq, claim.tokens, Some(claim.extensions), Some(remembered)).map_err(refusal)
+    let Claim { tokens, last_event_seq, extensions, .. } = claim;
+    let attached = cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(refusal)?;
+    taken.attached();
+    Ok(attached)
 }
 
 /// What the peer is told, and what auditors are.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arcp_core::store::{Batch, Hash, Op};
+use arcp_core::store::{Batch, Hash, Op, SessionRow, StoreError};
 use arcp_core::{Error, SessionId};
 use tokio::runtime::Handle;
 
@@ -13,6 +13,9 @@ use crate::auth::Principal;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::SessionCtx;
+
+/// How long the loss of a connection that could not be written waits for its next try.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// All sessions.
 #[derive(Debug)]
@@ -109,15 +112,11 @@ impl Sessions {
         let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
         let journal = self.journal.clone();
         self.handle.spawn(async move {
+            let over = tokio::time::Instant::now() + here;
             if let Some(journal) = journal {
-                let (expect, principal) = (row.epoch, row.principal.clone());
-                let ops = vec![Op::PutSession { row, expect }];
-                let batch = Batch { id: crate::random::bits(), principal, ops };
-                if let Err(error) = commit_patiently(journal.store.clone(), batch).await {
-                    tracing::debug!(%error, session_id = %session.id(), "the loss was not kept");
-                }
+                write_down(&journal, row).await;
             }
-            tokio::time::sleep(here).await;
+            tokio::time::sleep_until(over).await;
             if session.epoch() == epoch
                 && let Some(sessions) = weak.upgrade()
             {
@@ -125,6 +124,58 @@ impl Sessions {
                 sessions.held().remove(&session);
             }
         });
+    }
+
+    /// A session that was taken over in the store is to get a connection now.
+    pub(super) fn taken(self: &Arc<Self>, row: &SessionRow) -> Taken {
+        Taken { sessions: self.clone(), row: Some(row.clone()) }
+    }
+}
+
+/// A session that was taken over in the store for a connection. Dropped without one, it lapses as if
+/// that had been lost: the connection before it can no longer write that down.
+pub(super) struct Taken {
+    sessions: Arc<Sessions>,
+    row: Option<SessionRow>,
+}
+
+impl Taken {
+    /// The connection is there.
+    pub(super) fn attached(mut self) {
+        self.row = None;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let (Some(row), Some(journal)) = (self.row.take(), self.sessions.journal.clone()) else { return };
+        let Sessions { window, held_for, .. } = *self.sessions;
+        let now = self.sessions.clock.wall();
+        self.sessions.handle.spawn(async move {
+            let feeds = loop {
+                match journal.store.feeds(&row.id).await {
+                    Ok(feeds) => break feeds,
+                    Err(_) => tokio::time::sleep(RETRY).await,
+                }
+            };
+            let follows = !feeds.is_empty();
+            let held = if follows || row.acked < row.head { held_for } else { window };
+            write_down(&journal, SessionRow { expires_at: Some(now.plus(held)), ..row }).await;
+        });
+    }
+}
+
+/// Writes a session's row, however long that takes, unless it has another epoch by then. Nobody else
+/// would, and a session that is not known to have lost its connection stays for ever.
+async fn write_down(journal: &Journal, row: SessionRow) {
+    let (id, expect, principal) = (row.id.clone(), row.epoch, row.principal.clone());
+    let batch = Batch { id: crate::random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
+    while let Err(error) = commit_patiently(journal.store.clone(), batch.clone()).await {
+        if matches!(error, StoreError::Fenced { .. } | StoreError::Conflict { .. }) {
+            return;
+        }
+        tracing::debug!(%error, session_id = %id, "the loss of a connection could not be kept yet");
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         let row = journal.store.session(&record.session_id).await.map_err(|e| refused(&e))?;
         match row {
             Some(row) => {
-                let outbox = recall::outbox(&*journal.store, &row, runtime.0.config.max_runs).await;
+                let outbox = recall::outbox(&*journal.store, &row, &runtime.0.config).await;
                 numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
             }
             None => Numbers::NONE,
