@@ -260,7 +260,15 @@ impl Model {
 
     /// More than the window, and less than what is not acknowledged is held for.
     async fn expire(&mut self) -> Checked {
+        let ill = self.world.ill;
         self.world.heal().await;
+        for client in &mut self.clients {
+            client.read(usize::MAX).await?;
+            if let Some(code) = client.conn.as_ref().and_then(|conn| conn.closed) {
+                ensure!(ill || self.world.rough, "a connection was closed with {code}");
+                Self::cut(client);
+            }
+        }
         // What ended long ago may be forgotten.
         self.world.old |= self.world.slept;
         self.world.slept = true;
