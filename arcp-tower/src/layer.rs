@@ -5,7 +5,7 @@ mod auth;
 mod each_session;
 mod lease;
 mod meter;
-mod rate;
+pub(crate) mod rate;
 mod trace;
 
 pub use ack::{AckGate, AckGateLayer};

@@ -1,5 +1,6 @@
 //! The runtime: a connection service that opens sessions and runs their jobs.
 
+mod audit;
 mod authority;
 mod body;
 mod builder;
@@ -32,6 +33,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arcp_core::agent::{AgentInfo, Inventory};
+use arcp_core::store::Durability;
 use arcp_core::wire::session::Party;
 use arcp_core::{Error, Feature, Features};
 use futures_util::FutureExt as _;
@@ -92,6 +94,8 @@ struct Inner {
     /// What carries operations out, below the leases.
     operations: Backend,
     policy: Policy,
+    /// Bounds what is recorded of resumes.
+    resumes: audit::Resumes,
     /// The way to a store, if there is one.
     journal: Option<Arc<Journal>>,
     /// Agents that take their jobs up again after a restart, as `name@version`.
@@ -142,6 +146,11 @@ impl Runtime {
     /// The agents, as a welcome tells of them.
     pub fn inventory(&self) -> &[AgentInfo] {
         &self.0.inventory
+    }
+
+    /// What the events survive that it sends.
+    pub fn durability(&self) -> Durability {
+        self.0.journal.as_ref().map_or(Durability::Volatile, |journal| journal.store.caps().durability)
     }
 
     /// Its bounds.

@@ -302,12 +302,13 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_reserved_leaves_nothing_for_the_next_operation() {
+    fn what_is_reserved_is_not_reserved_again_and_lets_the_operation_begin_that_it_is_for() {
         let mut budget = budget("5");
         budget.reserve(&usd(), amount("5")).unwrap();
-        assert!(budget.check().is_err());
-        budget.release(&usd(), amount("5"));
         assert_eq!(budget.check(), Ok(()));
+        assert!(budget.reserve(&usd(), amount("0.01")).is_err());
+        budget.release(&usd(), amount("5"));
+        assert_eq!(budget.reserve(&usd(), amount("0.01")), Ok(()));
         assert!(budget.reserve(&usd(), amount("-1")).is_err());
     }
 

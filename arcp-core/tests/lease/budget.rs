@@ -81,7 +81,7 @@ proptest! {
             prop_assert_eq!(budget.remaining(&usd), Some(amount(remaining)));
             prop_assert_eq!(budget.available(&usd), Some(amount(left)));
             prop_assert_eq!(budget.spent(&usd), Some(amount(limit - remaining)));
-            prop_assert_eq!(budget.check().is_ok(), left > 0);
+            prop_assert_eq!(budget.check().is_ok(), remaining > 0);
         }
     }
 }

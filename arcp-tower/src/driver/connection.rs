@@ -90,7 +90,7 @@ where
             cx,
             service,
             urgent,
-            delivery: Delivery::new(attachment, store),
+            delivery: Delivery::new(attachment, store, &config),
             config,
             link,
             calls: Calls::new(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use arcp_core::Features;
 use arcp_core::agent::{AgentRef, FIRST_VERSION, InvalidAgentRef, Inventory};
 use arcp_core::lease::Namespace;
-use arcp_core::store::Store;
+use arcp_core::store::{Lapse, Store};
 use arcp_core::wire::session::Party;
 use tokio::runtime::Handle;
 use tower_layer::Layer;
@@ -252,10 +252,12 @@ impl Builder {
         let Some(store) = self.store.take() else { return self.finish(None) };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
-        let expires_at = self.config.clock.wall().plus(self.config.resume_window);
-        let joined = store.join(expires_at, crate::random::secret()).await.map_err(failed)?;
-        let clock = self.config.clock.clone();
-        let runtime = self.finish(Some(Journal::new(store, joined, clock, handle.clone())))?;
+        let now = self.config.clock.wall();
+        let (caught_up, pending) = (now.plus(self.config.resume_window), now.plus(self.config.held()));
+        let joined = store.join(Lapse { caught_up, pending }, crate::random::secret()).await;
+        let joined = joined.map_err(failed)?;
+        let journal = Journal::new(store, joined, &self.config, handle.clone());
+        let runtime = self.finish(Some(journal))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
         Ok(runtime)
     }
@@ -281,6 +283,7 @@ impl Builder {
         let inventory = agents.describe();
         let config = Arc::new(self.config);
         let every = config.sweep.max(Duration::from_millis(1));
+        let written = journal.as_ref().map(|journal| journal.written.clone());
         let inner = Arc::new(Inner {
             inventory,
             agents,
@@ -291,13 +294,14 @@ impl Builder {
             observe: self.observe,
             operations,
             policy: self.policy,
+            resumes: super::audit::Resumes::new(config.audit_rate),
             journal,
             restartable,
             secret: crate::random::secret(),
             config,
             handle: handle.clone(),
         });
-        handle.spawn(super::sweep::sweep(Arc::downgrade(&inner), every));
+        handle.spawn(super::sweep::sweep(Arc::downgrade(&inner), every, written));
         Ok(Runtime(inner))
     }
 }

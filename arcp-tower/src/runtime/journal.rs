@@ -12,9 +12,11 @@ use arcp_core::job::Status;
 use arcp_core::store::{Batch, Hash, Joined, Op, Store, StoreError, StoredEvent};
 use tokio::runtime::Handle;
 
+use super::sweep::Written;
 use super::{JobStream, commit_patiently};
 use crate::auth::Principal;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::random;
 
 /// The way to a store.
@@ -25,6 +27,8 @@ pub(crate) struct Journal {
     pub(crate) owner: u64,
     /// What all processes of the store share.
     pub(crate) secret: Hash,
+    /// What the sweep goes by.
+    pub(super) written: Arc<Written>,
     clock: Clock,
     handle: Handle,
     queues: Mutex<HashMap<Principal, Vec<Arc<JobStream>>>>,
@@ -37,9 +41,11 @@ const BYTES: usize = 4 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Journal {
-    pub(super) fn new(store: Arc<dyn Store>, joined: Joined, clock: Clock, handle: Handle) -> Arc<Self> {
+    pub(super) fn new(store: Arc<dyn Store>, joined: Joined, config: &Config, handle: Handle) -> Arc<Self> {
         let Joined { owner, secret } = joined;
-        Arc::new(Self { store, owner, secret, clock, handle, queues: Mutex::default() })
+        let written = Arc::new(Written::new(config.max_session_bytes));
+        let clock = config.clock.clone();
+        Arc::new(Self { store, owner, secret, written, clock, handle, queues: Mutex::default() })
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
@@ -87,6 +93,7 @@ impl Journal {
             bytes = bytes.saturating_sub(portion.events.iter().map(|e| e.payload.as_str().len()).sum());
             portions.push((stream, portion));
         }
+        self.written.add(BYTES.saturating_sub(bytes));
         match self.commit(principal, &portions).await {
             Ok(()) => {
                 let done =

@@ -246,11 +246,13 @@ impl JobStream {
     }
 
     /// Holds its events in memory no longer. Where there is a store they are read from it, and
-    /// otherwise they are gone; but what somebody still follows stays for as long.
+    /// otherwise they are gone; but what is still sent to somebody stays for as long. A session
+    /// without a connection that had yet to be sent them cannot be resumed.
     pub(super) fn forget(&self) {
         let mut state = self.state();
         state.forgotten = true;
-        if state.visible == state.log.head() && state.watchers.iter().all(Option::is_none) {
+        let sent_to = |watcher: &Watcher| watcher.session.is_attached();
+        if state.visible == state.log.head() && !state.watchers.iter().flatten().any(sent_to) {
             state.log.forget();
         }
     }
