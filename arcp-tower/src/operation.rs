@@ -98,7 +98,7 @@ pub(crate) use carry::{Answer, Asked};
 #[cfg(any(feature = "fetch", feature = "fs"))]
 pub use granted::Granted;
 pub use output::{Cost, Output};
-pub(crate) use router::{Registered, Router};
+pub(crate) use router::{Operations, Registered, Router};
 pub use tool::{Call, ToolFn, tool_fn};
 
 use crate::agent::Job;

@@ -61,7 +61,7 @@ use crate::agent::Agent;
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::observe::ObservePolicy;
-use crate::operation::Backend;
+use crate::operation::Operations;
 use crate::service::{Connect, Session, SessionCtx};
 
 /// What this runtime can do (§6.2); a session has what its client names too.
@@ -92,7 +92,7 @@ struct Inner {
     sessions: Arc<Sessions>,
     observe: Arc<dyn ObservePolicy>,
     /// What carries operations out, below the leases.
-    operations: Backend,
+    operations: Operations,
     policy: Policy,
     /// Bounds what is recorded of resumes.
     resumes: audit::Resumes,

@@ -122,7 +122,11 @@ impl Job {
     ///
     /// # Errors
     /// As [`Job::log`].
-    pub async fn tool_call(&self, tool: impl Into<String>, args: &impl Serialize) -> Result<CallId, Error> {
+    pub async fn tool_call(
+        &self,
+        tool: impl Into<String>,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<CallId, Error> {
         let call_id = CallId::from_bits(crate::random::bits());
         let body = ToolCall { tool: tool.into(), args: Json::of(args)?, call_id: call_id.to_string() };
         self.emit_body("tool_call", &body).await?;

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::layer::AckGate;
-use crate::operation::Backend;
+use crate::operation::Operations;
 use crate::runtime::{JobAuthority, JobRecord, JobStream, Publish, Runtime};
 use crate::service::SessionCtx;
 
@@ -42,7 +42,7 @@ pub(crate) struct JobParts {
     pub(crate) extensions: Arc<http::Extensions>,
     pub(crate) events: AckGate<Publish>,
     /// What carries its operations out, below the lease.
-    pub(crate) operations: Backend,
+    pub(crate) operations: Operations,
     pub(crate) authority: Arc<JobAuthority>,
     pub(crate) runtime: Runtime,
     pub(crate) record: Arc<JobRecord>,

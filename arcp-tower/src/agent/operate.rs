@@ -110,12 +110,16 @@ impl Job {
         let call_id = CallId::from_bits(crate::random::bits());
         let body = ToolCall {
             tool: operation.label().into_owned(),
-            args: self.shown(&self.described(&operation)),
+            args: self.shown(&described(&operation)),
             call_id: call_id.to_string(),
         };
         self.emit_body("tool_call", &body).await?;
         let said = Unsaid { job: self, call_id: Some(call_id) };
-        let (name, target) = (metric_of(operation.namespace()), operation.target().to_owned());
+        let name = metric_of(operation.namespace());
+        let target = match operation.namespace() {
+            Namespace::ToolCall => body.tool,
+            _ => operation.target().to_owned(),
+        };
         let outcome = self.carry_out(operation).await;
         let Some(call_id) = said.take() else { return outcome };
         self.tool_result(
@@ -153,16 +157,6 @@ impl Job {
         self.0.parts.runtime.audit(self.principal(), &record);
     }
 
-    /// The arguments of an operation as observers see them: those of tools and models as they are, and
-    /// of the rest what it is about.
-    fn described(&self, operation: &Operation) -> Json {
-        if *operation.namespace() == Namespace::ToolCall {
-            return operation.args.clone();
-        }
-        let described = serde_json::json!({ "target": operation.target(), "args": operation.args });
-        Json::of(&described).unwrap_or_else(|_| Json::empty_object())
-    }
-
     /// A value, unless it is too large for an event.
     fn shown(&self, value: &Json) -> Json {
         let bytes = value.as_str().len();
@@ -181,6 +175,16 @@ impl Job {
             let _ = parts.log.append(event);
         }
     }
+}
+
+/// The arguments of an operation as observers see them: those of tools as they are, and of the rest
+/// what it is about, too.
+fn described(operation: &Operation) -> Json {
+    if *operation.namespace() == Namespace::ToolCall {
+        return operation.args.clone();
+    }
+    let described = serde_json::json!({ "target": operation.target(), "args": operation.args });
+    Json::of(&described).unwrap_or_else(|_| Json::empty_object())
 }
 
 /// A namespace by its name.

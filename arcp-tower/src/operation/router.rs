@@ -61,3 +61,28 @@ impl Service<Operation> for Router {
         }
     }
 }
+
+/// What is below the leases: the router, or the operator's layers around it.
+#[derive(Debug, Clone)]
+pub(crate) enum Operations {
+    /// Nothing around it, and so no box for each operation.
+    Plain(Router),
+    Layered(Backend),
+}
+
+impl Service<Operation> for Operations {
+    type Response = Output;
+    type Error = Error;
+    type Future = <Router as Service<Operation>>::Future;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, operation: Operation) -> Self::Future {
+        match self {
+            Self::Plain(router) => router.call(operation),
+            Self::Layered(backend) => Either::Right(backend.call(operation)),
+        }
+    }
+}

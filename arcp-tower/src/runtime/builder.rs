@@ -22,7 +22,7 @@ use crate::BoxError;
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::observe::{ObservePolicy, SamePrincipal};
-use crate::operation::{Backend, Operation, Output, Registered, Router, backend};
+use crate::operation::{Backend, Operation, Operations, Output, Registered, Router, backend};
 
 /// Builds a [`Runtime`].
 #[must_use = "a builder does nothing before `build`"]
@@ -267,8 +267,13 @@ impl Builder {
             return Err(refused);
         }
         self.operations.others.insert(Namespace::AgentDelegate, backend(Delegate));
-        let router = backend(Router::new(self.operations));
-        let operations = self.around.into_iter().rev().fold(router, |inner, around| around(inner));
+        let router = Router::new(self.operations);
+        let operations = if self.around.is_empty() {
+            Operations::Plain(router)
+        } else {
+            let layered = self.around.into_iter().rev().fold(backend(router), |inner, around| around(inner));
+            Operations::Layered(layered)
+        };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let mut agents = Inventory::default();
         let mut restartable = HashSet::new();
