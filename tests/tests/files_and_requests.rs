@@ -38,7 +38,7 @@ async fn hands(steps: Vec<Step>, job: Job) -> Result<Vec<Value>, AgentError> {
                 .map(|entries| json!(entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>())),
             Step::Fetch(url) => {
                 let request =
-                    Request::get(url).header("authorization", "Bearer hush").body(bytes::Bytes::new())?;
+                    Request::get(url).header("authorization", "Bearer hush").body(Default::default())?;
                 job.fetch(request).await.map(|response| {
                     json!([response.status().as_u16(), String::from_utf8_lossy(response.body())])
                 })
@@ -108,7 +108,7 @@ async fn a_job_reads_writes_and_lists_what_its_lease_grants_and_nothing_else() {
 async fn a_link_leads_a_job_no_further_than_its_lease() {
     let (_folder, root) = folder();
     std::os::unix::fs::symlink(format!("{root}/secret.txt"), format!("{root}/ws/out")).unwrap();
-    std::os::unix::fs::symlink(format!("{root}/ws/a.txt"), format!("{root}/ws/in")).unwrap();
+    std::os::unix::fs::symlink("a.txt", format!("{root}/ws/in")).unwrap();
     std::os::unix::fs::symlink("/etc", format!("{root}/ws/etc")).unwrap();
     let stage = stage(Files::below(&root).unwrap(), Fetcher::new());
     let steps = json!([

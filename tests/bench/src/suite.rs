@@ -6,6 +6,7 @@ mod file;
 mod idle;
 mod many;
 mod memory;
+mod operations;
 mod resume;
 mod stream;
 
@@ -39,6 +40,8 @@ pub enum Part {
     Beside,
     /// Memory over a long job, and with a client that never reads.
     Memory,
+    /// What jobs do under their leases.
+    Operations,
     /// The store's file over a long job.
     File,
 }
@@ -114,6 +117,7 @@ impl Suite {
             Part::Idle => idle::measure(self, table),
             Part::Beside => beside::measure(self, table),
             Part::Memory => memory::measure(self, table),
+            Part::Operations => operations::measure(self, table),
             Part::File => file::measure(self, table),
         }
     }
