@@ -136,7 +136,11 @@ async fn only_so_many_connections_are_kept_however_many_hosts_there_are() {
     let server = Server::start(hello).await;
     let hosts: Vec<_> = (0..20).map(|n| format!("{n}.test")).collect();
     let names = Names::local(&hosts.iter().map(String::as_str).collect::<Vec<_>>());
-    let four = FetchLimits::default().with(|limits| limits.idle_in_all = 4);
+    let four = FetchLimits::default().with(|limits| {
+        limits.idle_in_all = 4;
+        // None of them ends because of its age.
+        limits.idle = Duration::from_secs(86_400);
+    });
     let fetcher = local(&names).limits(four).build();
     for host in &hosts {
         fetch(&fetcher, &server.url(host, "/")).await.unwrap();
