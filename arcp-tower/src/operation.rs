@@ -1,6 +1,6 @@
 //! Operations: everything that an agent does with authority (§9), carried out by the runtime.
 //!
-//! An agent asks its [`Job`](crate::Job); the runtime makes an [`Operation`] of it and sends it
+//! An agent asks its [`Job`]; the runtime makes an [`Operation`] of it and sends it
 //! through a stack of services that no agent can go round:
 //!
 //! | layer | what it does |

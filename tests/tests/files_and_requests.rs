@@ -38,7 +38,7 @@ async fn hands(steps: Vec<Step>, job: Job) -> Result<Vec<Value>, AgentError> {
                 .map(|entries| json!(entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>())),
             Step::Fetch(url) => {
                 let request =
-                    Request::get(url).header("authorization", "Bearer hush").body(Default::default())?;
+                    Request::get(url).header("authorization", "Bearer hush").body(bytes::Bytes::new())?;
                 job.fetch(request).await.map(|response| {
                     json!([response.status().as_u16(), String::from_utf8_lossy(response.body())])
                 })

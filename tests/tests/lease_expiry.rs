@@ -30,7 +30,7 @@ fn stage(config: &Config) -> Memories<impl Mount> {
     Memories::of(runtime.layer(AuthLayer::new(tokens())), config)
 }
 
-fn submit(config: &Config, seconds: u64, steps: Value) -> Value {
+fn submit(config: &Config, seconds: u64, steps: &Value) -> Value {
     let at = config.clock.wall().plus(Duration::from_secs(seconds));
     json!({
         "agent": "actor", "input": steps, "lease_request": { "tool.call": ["**"] },
@@ -43,7 +43,7 @@ async fn a_job_whose_lease_ends_ends_with_that_and_not_as_cancelled() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let began = tokio::time::Instant::now();
-    let job = peer.submit_with(submit(&config, 10, json!(["until_cancelled"]))).await;
+    let job = peer.submit_with(submit(&config, 10, &json!(["until_cancelled"]))).await;
     let frames = peer.job(&job).await;
     let end = &frames.last().unwrap()["payload"];
     assert_eq!((&end["code"], &end["final_status"]), (&json!("LEASE_EXPIRED"), &json!("error")));
@@ -57,7 +57,7 @@ async fn an_agent_that_minds_nothing_ends_with_its_lease_all_the_same() {
     let config = timed(|c| c.grace = Duration::from_secs(3));
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let began = tokio::time::Instant::now();
-    let job = peer.submit_with(submit(&config, 10, json!([{ "sleep_ms": 3_600_000 }]))).await;
+    let job = peer.submit_with(submit(&config, 10, &json!([{ "sleep_ms": 3_600_000 }]))).await;
     let frames = peer.job(&job).await;
     assert_eq!(frames.last().unwrap()["payload"]["code"], "LEASE_EXPIRED");
     assert!(began.elapsed() < Duration::from_secs(15));
@@ -68,7 +68,7 @@ async fn operations_before_the_end_pass_and_after_it_fail() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let steps = json!([{ "sleep_ms": 9_000 }, { "tool": ["tool", null] }, "until_cancelled", { "tool": ["tool", null] }]);
-    let job = peer.submit_with(submit(&config, 10, steps)).await;
+    let job = peer.submit_with(submit(&config, 10, &steps)).await;
     let frames = peer.job(&job).await;
     let results: Vec<_> = frames.iter().filter(|frame| frame["payload"]["kind"] == "tool_result").collect();
     assert_eq!(results[0]["payload"]["body"]["result"], "done");
@@ -81,7 +81,7 @@ async fn an_operation_that_waited_past_the_end_is_not_carried_out() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let steps = json!([{ "sleep_ms": 8_000 }, { "tool": ["late", null] }]);
-    let job = peer.submit_with(submit(&config, 10, steps)).await;
+    let job = peer.submit_with(submit(&config, 10, &steps)).await;
     let frames = peer.job(&job).await;
     let result = frames.iter().find(|frame| frame["payload"]["kind"] == "tool_result").unwrap();
     assert_eq!(result["payload"]["body"]["error"]["code"], "LEASE_EXPIRED");
@@ -100,7 +100,7 @@ async fn turning_the_wall_clock_back_extends_no_lease_and_turning_it_on_ends_one
         let mut peer = stage(&config).open(ALICE, &FEATURES).await;
         let began = tokio::time::Instant::now();
         let steps = json!([{ "sleep_ms": 5_000 }, { "tool": ["tool", null] }, "until_cancelled"]);
-        let job = peer.submit_with(submit(&config, 60, steps)).await;
+        let job = peer.submit_with(submit(&config, 60, &steps)).await;
         *offset.lock().unwrap() = turn;
         let frames = peer.job(&job).await;
         assert_eq!(frames.last().unwrap()["payload"]["code"], code);
@@ -127,7 +127,7 @@ async fn a_job_that_ends_before_its_lease_leaves_nothing_that_waits() {
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     for _ in 0..20 {
-        let job = peer.submit_with(submit(&config, 3600, json!([{ "tool": ["tool", null] }]))).await;
+        let job = peer.submit_with(submit(&config, 3600, &json!([{ "tool": ["tool", null] }]))).await;
         assert_eq!(peer.job(&job).await.last().unwrap()["payload"]["final_status"], "success");
     }
     tokio::task::yield_now().await;

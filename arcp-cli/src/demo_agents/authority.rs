@@ -42,7 +42,7 @@ fn search_tool() -> String {
 /// Calls a tool until the lease says no.
 pub(super) async fn spender(input: Spender, job: Job) -> Result<Value, AgentError> {
     let (mut calls, mut spent) = (0u64, Amount::ZERO);
-    let mut ended = "MAX_STEPS".to_owned();
+    let mut ended = "MAX_STEPS";
     while calls < input.max_steps {
         let args = Search { currency: input.currency.clone(), cost: input.step };
         match job.tool(&input.tool, &args).await {
@@ -53,7 +53,7 @@ pub(super) async fn spender(input: Spender, job: Job) -> Result<Value, AgentErro
                     .ok_or_else(|| Error::fault("input.step", "is too exact"))?;
             }
             Err(denied) => {
-                ended = denied.code().as_str().to_owned();
+                ended = denied.code().as_str();
                 break;
             }
         }
@@ -96,7 +96,7 @@ pub(super) async fn leaseprobe(input: Probe, job: Job) -> Result<Value, AgentErr
     sleep(Duration::from_millis(input.wait_ms)).await;
     let verdict = |capability: &str, target: &str| {
         let verdict = job.check(capability, target);
-        let code = verdict.code().map(|code| code.as_str());
+        let code = verdict.code().map(arcp_tower::core::Code::as_str);
         json!({ "capability": capability, "target": target, "allowed": verdict.is_allowed(), "code": code })
     };
     Ok(match input.ops {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arcp_core::lease::charge_of;
-use arcp_core::money::{Amount, Currency};
+use arcp_core::money::{Amount, Currency, InvalidAmount};
 use arcp_core::wire::event::{Log, Metric};
 use arcp_core::{Error, JobId, Json};
 
@@ -32,8 +32,8 @@ impl Job {
     /// `BUDGET_EXHAUSTED` if there is less, `LEASE_EXPIRED`, and `INVALID_REQUEST` if `currency` or
     /// `amount` is none.
     pub fn reserve(&self, currency: &str, amount: &str) -> Result<Reservation, Error> {
-        let currency: Currency = currency.parse().map_err(|e| fault("currency", &e))?;
-        let amount: Amount = amount.parse().map_err(|e| fault("amount", &e))?;
+        let currency: Currency = currency.parse().map_err(|e| fault("currency", e))?;
+        let amount: Amount = amount.parse().map_err(|e| fault("amount", e))?;
         self.authority().reserve(&currency, amount)?;
         Ok(Reservation { job: self.clone(), currency, amount, open: true })
     }
@@ -106,7 +106,7 @@ impl Job {
     }
 }
 
-fn fault(field: &str, e: &arcp_core::money::InvalidAmount) -> Error {
+fn fault(field: &str, e: InvalidAmount) -> Error {
     Error::fault(field, &e.to_string())
 }
 

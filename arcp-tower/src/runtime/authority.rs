@@ -203,6 +203,7 @@ impl JobAuthority {
 
     /// Whether a pattern covers another target of an operation that was allowed: where a link leads,
     /// where a redirect goes.
+    #[cfg(any(feature = "fetch", all(feature = "fs", unix)))]
     pub(crate) fn permits(&self, namespace: &Namespace, target: &str) -> bool {
         let covered = |target: Target| self.grants.check(namespace, &target).into_result().is_ok();
         Target::parse(namespace, target).is_ok_and(|target| self.policy.audit_only || covered(target))

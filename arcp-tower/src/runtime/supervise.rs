@@ -61,7 +61,7 @@ impl Run {
         let Some(end) = self.record.finish(by_itself) else { return };
         self.record.cancel.cancel();
         let outcome = if lapsed { Err(self.lapsed()) } else { outcome };
-        self.conclude(end, &outcome).await;
+        self.conclude(end, &outcome);
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
@@ -79,7 +79,7 @@ impl Run {
     }
 
     /// Tells the job that delegated it how it ended, and gives back what is left.
-    async fn conclude(&self, end: FinalStatus, outcome: &Outcome) {
+    fn conclude(&self, end: FinalStatus, outcome: &Outcome) {
         let Some(Link { parent, given }) = &self.link else { return };
         let streamed = matches!(self.job.stream(), StreamState::Done { .. });
         let concluded = match (end, outcome) {

@@ -82,6 +82,7 @@ async fn puppet(strings: Arc<Strings>, input: Value, job: Job) -> Result<Value, 
     Ok(json!({ "emitted": emitted }))
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "what happened, each by itself")]
 pub(crate) struct World {
     pub(crate) kind: Kind,
     config: Config,

@@ -44,7 +44,8 @@ fn round() -> Result<Round> {
             call: timed("call", &["tool".to_owned()]).await?,
             say: timed("say", &["tool".to_owned()]).await?,
             denied: timed("call", &["other".to_owned()]).await?,
-            check: timed("check", &(0..1000).map(|n| format!("group/{n}/*/tool-*")).collect::<Vec<_>>()).await?,
+            check: timed("check", &(0..1000).map(|n| format!("group/{n}/*/tool-*")).collect::<Vec<_>>())
+                .await?,
         })
     })
 }
