@@ -1,11 +1,13 @@
 //! The agents of the demonstration, which the interoperability drivers and the benchmark count on.
 //! They are written as any user of the crates would write them.
 
+mod authority;
+
 use std::time::Duration;
 
 use arcp_tower::core::wire::event::{ArtifactRef, Encoding};
 use arcp_tower::core::{Code, Error, Json};
-use arcp_tower::{AgentError, Builder, Job, Level, agent_fn};
+use arcp_tower::{AgentError, Builder, Job, Level, agent_fn, tool_fn};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -19,6 +21,10 @@ pub(crate) fn all(builder: Builder) -> Builder {
         .agent("progress", agent_fn(progress))
         .agent("fails", agent_fn(fails))
         .agent("kinds", agent_fn(kinds))
+        .agent("spender", agent_fn(authority::spender))
+        .agent("leaseprobe", agent_fn(authority::leaseprobe))
+        .agent("delegator", agent_fn(authority::delegator))
+        .tool("search", tool_fn(authority::search))
 }
 
 /// `echo`, in two versions: its result is its input, to the letter.

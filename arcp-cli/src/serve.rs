@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
-use arcp_tower::core::store::Store;
+use arcp_tower::core::store::{Durability, Store};
 use arcp_tower::{
     Access, AuthLayer, BearerTokens, Builder, Config, Observed, Principal, Runtime, TraceLayer, each_session,
 };
@@ -39,15 +39,21 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         config.heartbeat = Duration::from_secs(heartbeat);
         config.resume_window = Duration::from_secs(args.resume_window);
         config.retention = Duration::from_secs(args.retention);
+        // What is kept for a short time only is not kept until the next look, much later.
+        config.sweep = config.sweep.min(config.retention);
     });
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
     let policy = policy(args.observe);
     let agents = |builder: Builder| agents(builder).observe(policy);
-    let app = app(&config, BearerTokens::new(principals), open(&store)?, agents).await?;
+    let store = open(&store)?;
+    let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
+    let app = app(&config, BearerTokens::new(principals), store, agents).await?;
 
     // Who reads the address may already ask for the end.
     let interrupted = interrupted()?;
+    // Beside what scripts read.
+    eprintln!("durability: {durability}");
     println!("listening on ws://{bound}/arcp");
     if made_up {
         println!("token: {}", tokens[0].token());

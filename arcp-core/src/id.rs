@@ -109,6 +109,10 @@ id!(
     /// A tool call (§8.2), `call_` and 26 characters when the runtime makes it up.
     CallId, "call_");
 
+id!(
+    /// A delegation (§10), `del_` and 26 characters: what a `delegate` event and its child share.
+    DelegateId, "del_");
+
 /// A trace (§11): 32 lowercase hex digits, not all zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceId(u128);

@@ -134,6 +134,11 @@ impl Lifecycle {
         self.stop(FinalStatus::TimedOut)
     }
 
+    /// The job's lease has ended (§9.5). `true` if it will end for that.
+    pub fn lapse(&mut self) -> bool {
+        self.stop(FinalStatus::Error)
+    }
+
     fn stop(&mut self, end: FinalStatus) -> bool {
         match self.0 {
             State::Pending | State::Running => {
@@ -176,6 +181,7 @@ mod tests {
         Start,
         Cancel,
         Expire,
+        Lapse,
         Finish(FinalStatus),
     }
 
@@ -184,6 +190,7 @@ mod tests {
             Just(Input::Start),
             Just(Input::Cancel),
             Just(Input::Expire),
+            Just(Input::Lapse),
             Just(Input::Finish(FinalStatus::Success)),
             Just(Input::Finish(FinalStatus::Error)),
         ]
@@ -199,6 +206,7 @@ mod tests {
                     Input::Start => life.start(),
                     Input::Cancel if life.cancel() => promised = promised.or(Some(FinalStatus::Cancelled)),
                     Input::Expire if life.expire() => promised = promised.or(Some(FinalStatus::TimedOut)),
+                    Input::Lapse if life.lapse() => promised = promised.or(Some(FinalStatus::Error)),
                     Input::Finish(by_itself) => {
                         if let Some(end) = life.finish(by_itself) {
                             prop_assert_eq!(end, promised.unwrap_or(by_itself));

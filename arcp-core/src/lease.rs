@@ -1,9 +1,27 @@
-//! Leases as they are on the wire (§9.1, §9.2): namespaces and patterns.
+//! Leases (§9): on the wire namespaces and patterns, in force an [`Authority`] and a [`Budget`].
+//!
+//! A pattern and what an operation is about, its [`Target`], are made canonical before they meet.
 
-use std::collections::BTreeMap;
+mod authority;
+mod budget;
+mod canonical;
+mod covers;
+pub mod glob;
+mod pattern;
+mod subset;
+mod target;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use authority::{Authority, Verdict};
+pub use budget::{Budget, Charged, NoCharge, Snapshot, charge_of};
+pub use canonical::Unfit;
+pub use pattern::Pattern;
+pub use subset::ModelUse;
+pub use target::{MAX_TARGET, Target};
 
 use crate::money::{Amount, Currency, parse_budget};
 use crate::{Error, Feature, Features, Timestamp};
@@ -124,7 +142,7 @@ pub struct Caps {
 
 impl Lease {
     /// Checks what can be checked without an operation at hand: that each namespace in use was
-    /// negotiated, the caps, and that patterns are texts of the right form.
+    /// negotiated, the caps, and that each pattern has a canonical form.
     ///
     /// # Errors
     /// `INVALID_REQUEST` that names the namespace and the rule.
@@ -144,7 +162,7 @@ impl Lease {
                 Namespace::ModelUse => features.require(Feature::ModelUse)?,
                 _ => {}
             }
-            let field = format!("payload.lease_request.{}", namespace.as_str());
+            let field = field(namespace);
             for pattern in patterns {
                 if pattern.is_empty() || pattern.len() > caps.pattern_bytes || pattern.contains('\0') {
                     let rule = format!("each pattern must have 1 to {} bytes and no NUL", caps.pattern_bytes);
@@ -152,7 +170,23 @@ impl Lease {
                 }
             }
         }
+        self.compile()?;
         self.budget().map(drop)
+    }
+
+    /// The patterns of all namespaces but `cost.budget`, canonical, compiled, each of them once.
+    fn compile(&self) -> Result<BTreeMap<Namespace, Vec<Pattern>>, Error> {
+        let mut grants = BTreeMap::new();
+        for (namespace, patterns) in self.0.iter().filter(|(name, _)| **name != Namespace::CostBudget) {
+            let mut known = BTreeSet::new();
+            let mut compiled = Vec::with_capacity(patterns.len());
+            for pattern in patterns.iter().filter(|pattern| known.insert(pattern.as_str())) {
+                let pattern = Pattern::new(namespace, pattern);
+                compiled.push(pattern.map_err(|e| Error::fault(&field(namespace), &e.to_string()))?);
+            }
+            grants.insert(namespace.clone(), compiled);
+        }
+        Ok(grants)
     }
 
     /// The budget's counters at the start: one for each currency.
@@ -170,6 +204,10 @@ impl Lease {
         }
         Ok(counters)
     }
+}
+
+fn field(namespace: &Namespace) -> String {
+    format!("payload.lease_request.{}", namespace.as_str())
 }
 
 #[cfg(test)]

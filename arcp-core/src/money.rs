@@ -40,7 +40,14 @@ impl Amount {
             return Err(InvalidAmount::Form);
         }
         let exact = Decimal::from_str_exact(text).map_err(|_| InvalidAmount::Digits)?;
-        Ok(Self(exact.normalize()))
+        Self::kept(exact).ok_or(InvalidAmount::Digits)
+    }
+
+    /// `exact` if it has at most 28 digits: `Decimal` has room for some numbers of 29.
+    fn kept(exact: Decimal) -> Option<Self> {
+        const BOUND: u128 = 10_u128.pow(28);
+        let amount = exact.normalize();
+        (amount.mantissa().unsigned_abs() < BOUND).then_some(Self(amount))
     }
 
     /// Reads a metric's value from the number's own text, which may have a sign and an exponent.
@@ -72,7 +79,7 @@ impl Amount {
             return Err(InvalidAmount::Digits);
         }
         amount.set_sign_negative(negative && !zero);
-        Ok(Self(amount))
+        Self::kept(amount).ok_or(InvalidAmount::Digits)
     }
 
     /// The sum, if it can be kept exactly.
@@ -80,12 +87,22 @@ impl Amount {
         let sum = self.0.checked_add(other.0)?.normalize();
         // `Decimal` rounds when the scale runs out; taking either away again shows it.
         let back = |taken: Decimal, left: Decimal| sum.checked_sub(taken) == Some(left);
-        (back(other.0, self.0) && back(self.0, other.0)).then_some(Self(sum))
+        if back(other.0, self.0) && back(self.0, other.0) { Self::kept(sum) } else { None }
     }
 
     /// The difference, if it can be kept exactly.
     pub fn checked_sub(self, other: Self) -> Option<Self> {
         self.checked_add(Self(-other.0))
+    }
+
+    /// Its distance from nothing.
+    pub fn abs(self) -> Self {
+        Self(self.0.abs())
+    }
+
+    /// Whether it is a hundredth of `whole`, or more.
+    pub fn is_a_percent_of(self, whole: Self) -> bool {
+        self.0.checked_mul(Decimal::ONE_HUNDRED).is_none_or(|hundred| hundred >= whole.0)
     }
 
     /// Whether there is less than nothing, or nothing, left.
@@ -102,6 +119,14 @@ impl Amount {
 impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Amount {
+    type Err = InvalidAmount;
+    /// [`Amount::parse_budget`].
+    fn from_str(text: &str) -> Result<Self, InvalidAmount> {
+        Self::parse_budget(text)
     }
 }
 
@@ -181,6 +206,8 @@ mod tests {
             "USD:.5",
             "USD:+5",
             "USD:99999999999999999999999999999999",
+            "USD:12345678901234567890123456789",
+            "USD:1.2345678901234567890123456789",
             "USD:0.00000000000000000000000000001",
             "USD:５",
             "5",

@@ -32,8 +32,8 @@ use futures_core::future::BoxFuture;
 pub use batch::{Batch, Committed, Op, OpResult};
 pub use memory::MemoryStore;
 pub use row::{
-    FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, Position, RunRow, SessionRow, StoredEvent,
-    Trim,
+    Bounds, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page, Position, RunRow,
+    SessionRow, StoredEvent, Trim,
 };
 
 use crate::{JobId, SessionId, Timestamp};
@@ -53,6 +53,24 @@ pub enum Durability {
     Power,
     /// The loss of a machine.
     Quorum,
+}
+
+impl Durability {
+    /// Its name, as welcomes say it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Volatile => "volatile",
+            Self::Process => "process",
+            Self::Power => "power",
+            Self::Quorum => "quorum",
+        }
+    }
+}
+
+impl fmt::Display for Durability {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 /// What a store can do.
@@ -119,10 +137,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// What it can do.
     fn caps(&self) -> &Caps;
 
-    /// Makes this process a writer. Sessions that a process that is gone left with a connection may
-    /// be forgotten at `expires_at`. `secret` is random: the store keeps the first that it is given,
+    /// Makes this process a writer. Sessions that a process that is gone left with a connection lapse
+    /// as [`Lapse`] says. `secret` is random: the store keeps the first that it is given,
     /// and hands it to every process.
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined>;
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined>;
 
     /// Applies a batch. It is the only write apart from [`Store::join`] and [`Store::trim`].
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed>;
@@ -174,8 +192,8 @@ impl<S: Store + ?Sized> Store for Arc<S> {
         (**self).caps()
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
-        (**self).join(expires_at, secret)
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
+        (**self).join(lapse, secret)
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

@@ -80,6 +80,13 @@ impl Apply<'_> {
                 let changed = self.run(sql, params![job.as_str(), self.principal, n(*owner)])?;
                 if changed == 1 { Ok(()) } else { Err(self.why_job(job, *owner)) }
             }
+            Op::NoteJob { job, owner, note } => {
+                let sql = "INSERT OR REPLACE INTO job_note SELECT id, ?4 FROM job
+                    WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND status < 2";
+                let params = params![job.as_str(), self.principal, n(*owner), note.as_str()];
+                let changed = self.run(sql, params)?;
+                if changed == 1 { Ok(()) } else { Err(self.why_job(job, *owner)) }
+            }
             Op::Append { job, owner, after, events, at, ended } => {
                 self.append(job, (*owner, *after), events, *at, *ended)
             }
@@ -183,7 +190,7 @@ impl Apply<'_> {
 
     fn put_job(&self, row: &JobRow) -> Applied {
         let status = row::status_code(row.status).ok_or_else(|| self.conflict())?;
-        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0)
+        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0, 0)
             ON CONFLICT (id) DO NOTHING";
         let params = params![
             row.id.as_str(),
@@ -212,19 +219,20 @@ impl Apply<'_> {
         at: Timestamp,
         ended: Option<Status>,
     ) -> Applied {
-        let head = after + events.len() as u64;
+        let (head, bytes) = (after + events.len() as u64, n(segment::bytes(events) as u64));
         let running = || {
             // Most appends: no index has a part in it.
-            let sql = "UPDATE job SET head = ?5
+            let sql = "UPDATE job SET head = ?5, bytes = bytes + ?6
                 WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status = 1";
-            self.run(sql, params![job.as_str(), self.principal, n(owner), n(after), n(head)])
+            self.run(sql, params![job.as_str(), self.principal, n(owner), n(after), n(head), bytes])
         };
         if ended.is_some() || running()? != 1 {
             let status = row::status_code(ended.unwrap_or(Status::Running)).ok_or_else(|| self.conflict())?;
             let ended_at = ended.map(|_| at.as_millis());
-            let sql = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7
+            let sql = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7, bytes = bytes + ?8
                 WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status < 2";
-            let params = params![job.as_str(), self.principal, n(owner), n(after), n(head), status, ended_at];
+            let id = job.as_str();
+            let params = params![id, self.principal, n(owner), n(after), n(head), status, ended_at, bytes];
             if self.run(sql, params)? != 1 {
                 return Err(self.why_job(job, owner));
             }

@@ -92,3 +92,36 @@ pub(crate) fn is_definite(e: &rusqlite::Error) -> bool {
     use ErrorCode::{DatabaseBusy, DatabaseLocked, DiskFull};
     matches!(e.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who is root may write everything, so that the file system cannot show it.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_file_or_folder_that_may_not_be_written_is_read_only_and_a_full_disk_is_full() {
+        let [eperm, enoent, eio, eacces, enospc, erofs, edquot] = [1, 2, 5, 13, 28, 30, 122];
+        let of = |errno| OpenError::from(io::Error::from_raw_os_error(errno));
+        for errno in [eacces, eperm, erofs] {
+            assert!(matches!(of(errno), OpenError::ReadOnly), "{errno}");
+        }
+        for errno in [enospc, edquot] {
+            assert!(matches!(of(errno), OpenError::Full), "{errno}");
+        }
+        for errno in [enoent, eio] {
+            assert!(matches!(of(errno), OpenError::Io(_)), "{errno}");
+        }
+    }
+
+    #[test]
+    fn what_sqlite_may_not_write_is_read_only_too() {
+        use rusqlite::ffi;
+        let sqlite = |code| OpenError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for code in [ffi::SQLITE_READONLY, ffi::SQLITE_PERM, ffi::SQLITE_READONLY_DIRECTORY] {
+            assert!(matches!(sqlite(code), OpenError::ReadOnly), "{code}");
+        }
+        assert!(matches!(sqlite(ffi::SQLITE_FULL), OpenError::Full));
+        assert!(matches!(sqlite(ffi::SQLITE_NOTADB), OpenError::NotADatabase));
+    }
+}

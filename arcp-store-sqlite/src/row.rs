@@ -41,6 +41,11 @@ fn json(row: &Row<'_>, at: usize) -> rusqlite::Result<Json> {
     Json::parse(row.get::<_, String>(at)?).map_err(|e| damaged(at, e))
 }
 
+fn maybe_json(row: &Row<'_>, at: usize) -> rusqlite::Result<Option<Json>> {
+    let text: Option<String> = row.get(at)?;
+    text.map(|text| Json::parse(text).map_err(|e| damaged(at, e))).transpose()
+}
+
 /// The place of a status in the file; `None` for one that this version does not know.
 pub(crate) fn status_code(status: Status) -> Option<i64> {
     Some(match status {
@@ -95,7 +100,8 @@ pub(crate) fn session(row: &Row<'_>) -> rusqlite::Result<SessionRow> {
 /// The columns of a job, of `job` joined with `job_body`.
 pub(crate) const JOB: &str = "job.id, principal, session, agent, status, created_at, ended_at, head, \
     owner, trace, body, cancelling, (SELECT first + len - 1 FROM run WHERE run.job = job.id \
-        AND run.session = job.session ORDER BY first DESC LIMIT 1)";
+        AND run.session = job.session ORDER BY first DESC LIMIT 1), \
+    (SELECT note FROM job_note WHERE job_note.id = job.id)";
 
 pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
     Ok(JobRow {
@@ -111,6 +117,7 @@ pub(crate) fn job(row: &Row<'_>) -> rusqlite::Result<JobRow> {
         trace_id: text(row, 9)?,
         body: json(row, 10)?,
         cancelling: row.get(11)?,
+        note: maybe_json(row, 13)?,
         last_event_seq: row.get::<_, Option<i64>>(12)?.map_or(0, i64::cast_unsigned),
     })
 }

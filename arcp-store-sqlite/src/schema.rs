@@ -78,11 +78,19 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    -- What its rows in the log hold together.
+    ALTER TABLE job ADD COLUMN bytes INTEGER NOT NULL DEFAULT 0;
+    UPDATE job SET bytes = (SELECT coalesce(sum(length(events)), 0) FROM segment WHERE segment.job = job.id);
+",
+    "
+    CREATE TABLE job_note(id TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 3;
-const _: () = assert!(MIGRATIONS.len() == 3, "a migration is a version");
+pub(crate) const VERSION: i64 = 5;
+const _: () = assert!(MIGRATIONS.len() == 5, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

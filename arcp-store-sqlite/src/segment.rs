@@ -47,6 +47,18 @@ pub(crate) fn pack(events: &[StoredEvent], into: &mut Vec<u8>) -> usize {
     events.len()
 }
 
+/// What `events` take, packed.
+pub(crate) fn bytes(events: &[StoredEvent]) -> usize {
+    let needs = |event: &StoredEvent| event.needs.map_or("", Feature::as_str);
+    let names =
+        |event: &StoredEvent| name_bytes(KINDS, event.kind.as_str()) + name_bytes(NEEDS, needs(event));
+    events.iter().map(|event| names(event) + 4 + event.payload.as_str().len()).sum()
+}
+
+fn name_bytes(known: &[&str], name: &str) -> usize {
+    if known.contains(&name) { 1 } else { 3 + name.len() }
+}
+
 fn put_name(into: &mut Vec<u8>, known: &[&str], name: &str) {
     if let Some(Ok(code)) = known.iter().position(|k| *k == name).map(u8::try_from) {
         into.push(code);
@@ -143,6 +155,7 @@ mod tests {
         fn what_is_packed_is_unpacked(events in prop::collection::vec(event(), 0..20)) {
             let mut row = Vec::new();
             prop_assert_eq!(pack(&events, &mut row), events.len());
+            prop_assert_eq!(bytes(&events), row.len());
             let mut unpack = Unpack::new(&row);
             let read: Vec<_> = std::iter::from_fn(|| unpack.next()).map(|e| e.event().unwrap()).collect();
             prop_assert!(unpack.is_whole());

@@ -7,7 +7,7 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page,
+    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page,
     RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
@@ -145,9 +145,9 @@ impl Store for SqliteStore {
         &self.caps
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
         let (answer, rx) = oneshot::channel();
-        let sent = self.send(Command::Join(expires_at, secret, answer));
+        let sent = self.send(Command::Join(lapse, secret, answer));
         Box::pin(async move {
             sent?;
             rx.await.unwrap_or(Err(RETRY))

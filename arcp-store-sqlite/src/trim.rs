@@ -1,5 +1,7 @@
 //! Forgets what may be forgotten (§6.3, §6.5), inside a transaction.
 
+mod force;
+
 use std::collections::HashMap;
 
 use arcp_core::Timestamp;
@@ -15,6 +17,7 @@ pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::R
     gone += rows(conn, sql, now, limit.saturating_sub(gone))?;
     let sql = "DELETE FROM audit WHERE pos IN (SELECT pos FROM audit WHERE at < ?1 LIMIT ?2)";
     gone += rows(conn, sql, trim.before, limit.saturating_sub(gone))?;
+    gone += force::force(conn, trim.bounds, limit.saturating_sub(gone))?;
     gone += segments(conn, trim.before, limit.saturating_sub(gone))?;
     Ok(gone + jobs(conn, trim.before, limit.saturating_sub(gone))?)
 }
@@ -34,13 +37,20 @@ fn sessions(conn: &Connection, now: Timestamp, limit: u64) -> rusqlite::Result<u
         if gone >= limit {
             break;
         }
-        for sql in [
-            "DELETE FROM feed WHERE session = ?1",
-            "DELETE FROM run WHERE session = ?1",
-            "DELETE FROM session WHERE id = ?1",
-        ] {
-            gone += conn.prepare_cached(sql)?.execute([&id])? as u64;
-        }
+        gone += session(conn, &id)?;
+    }
+    Ok(gone)
+}
+
+/// A session goes with all that it has.
+fn session(conn: &Connection, id: &str) -> rusqlite::Result<u64> {
+    let mut gone = 0;
+    for sql in [
+        "DELETE FROM feed WHERE session = ?1",
+        "DELETE FROM run WHERE session = ?1",
+        "DELETE FROM session WHERE id = ?1",
+    ] {
+        gone += conn.prepare_cached(sql)?.execute([id])? as u64;
     }
     Ok(gone)
 }
@@ -88,15 +98,19 @@ fn segments(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Resul
         }
     }
     drop(old);
-    let mut delete = conn.prepare_cached("DELETE FROM segment WHERE job = ?1 AND first = ?2")?;
     for (job, first) in &doomed {
-        delete.execute(params![job, first])?;
-    }
-    let mut lift = conn.prepare_cached("UPDATE job SET floor = ?2 WHERE id = ?1 AND floor < ?2")?;
-    for (job, log) in &logs {
-        lift.execute(params![job, log.floor])?;
+        drop_oldest(conn, job, *first)?;
     }
     Ok(doomed.len() as u64)
+}
+
+/// The oldest row of a job's log goes, and its events are below the floor.
+fn drop_oldest(conn: &Connection, job: &str, first: i64) -> rusqlite::Result<()> {
+    let sql = "DELETE FROM segment WHERE job = ?1 AND first = ?2 RETURNING n, length(events)";
+    let mut sql = conn.prepare_cached(sql)?;
+    let (n, bytes): (i64, i64) = sql.query_row(params![job, first], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let sql = "UPDATE job SET floor = ?2, bytes = max(bytes - ?3, 0) WHERE id = ?1";
+    conn.prepare_cached(sql)?.execute(params![job, first + n - 1, bytes]).map(drop)
 }
 
 /// Ended jobs of whose log nothing is left.
@@ -105,6 +119,7 @@ fn jobs(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u6
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
         conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
+        conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([&id])?;
         let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
             (SELECT acked FROM session WHERE session.id = run.session)";
         gone += conn.prepare_cached(sql)?.execute([&id])? as u64;

@@ -14,7 +14,7 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use arcp_core::Timestamp;
-use arcp_core::store::{Batch, Committed, Hash, Joined, StoreError, Trim};
+use arcp_core::store::{Batch, Committed, Hash, Joined, Lapse, StoreError, Trim};
 use futures_channel::oneshot;
 use rusqlite::Connection;
 
@@ -32,7 +32,7 @@ pub(crate) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
 pub(crate) enum Command {
     Commit(Commit),
-    Join(Timestamp, Hash, Answer<Joined>),
+    Join(Lapse, Hash, Answer<Joined>),
     Trim(Timestamp, Trim, Answer<u64>),
 }
 
@@ -108,8 +108,8 @@ impl Writer {
         while let Some(command) = next.take().or_else(|| self.wait()) {
             match command {
                 Command::Commit(first) => next = self.commit(first),
-                Command::Join(expires_at, secret, answer) => {
-                    let joined = self.join(expires_at, secret);
+                Command::Join(lapse, secret, answer) => {
+                    let joined = self.join(lapse, secret);
                     // Nobody waits if this fails, here and below.
                     let _ = answer.send(joined);
                 }
@@ -234,13 +234,16 @@ impl Writer {
         }
     }
 
-    fn join(&mut self, expires_at: Timestamp, secret: Hash) -> Result<Joined, StoreError> {
+    fn join(&mut self, lapse: Lapse, secret: Hash) -> Result<Joined, StoreError> {
         self.connect()?;
-        let expiry = "UPDATE session SET expires_at = ?1 WHERE expires_at IS NULL";
+        let expiry = "UPDATE session SET expires_at = CASE
+                WHEN acked >= head AND NOT EXISTS (SELECT 1 FROM feed WHERE feed.session = session.id) THEN ?1
+                ELSE ?2 END
+            WHERE expires_at IS NULL";
         let sql = "UPDATE meta SET value = value + 1 WHERE key = 'owners' RETURNING value";
         // A number that nobody got is no harm, so a repeat is always right.
         self.one(|conn| {
-            conn.execute(expiry, [expires_at.as_millis()])?;
+            conn.execute(expiry, [lapse.caught_up.as_millis(), lapse.pending.as_millis()])?;
             conn.execute("INSERT INTO secret VALUES (0, ?1) ON CONFLICT DO NOTHING", [secret])?;
             let owner = conn.query_row(sql, [], |row| crate::row::number(row, 0))?;
             let secret = conn.query_row("SELECT value FROM secret", [], |row| row.get(0))?;

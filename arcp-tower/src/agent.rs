@@ -1,18 +1,31 @@
 //! Agents: what a runtime runs, and what they are given.
 
+mod budget;
+mod delegate;
 mod emit;
+#[cfg(feature = "fetch")]
+mod fetch;
+#[cfg(all(feature = "fs", unix))]
+mod files;
 mod function;
 mod job;
+mod operate;
 mod progress;
 mod stream;
 
 use arcp_core::{Error, Json};
 use futures_util::future::BoxFuture;
 
+pub use budget::Reservation;
+pub use delegate::Delegation;
+pub(crate) use delegate::{Delegated, Parent};
 pub use emit::Level;
+#[cfg(all(feature = "fs", unix))]
+pub use files::JobFiles;
 pub use function::{AgentFn, AgentService, agent_fn, agent_service};
 pub use job::Job;
 pub(crate) use job::{JobParts, StreamState};
+pub use operate::Verdict;
 pub use progress::ProgressReport;
 pub use stream::ResultStream;
 

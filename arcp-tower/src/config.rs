@@ -58,12 +58,29 @@ pub struct Config {
     pub log_bytes: usize,
     /// Runs of numbers that a session remembers. 65,536.
     pub max_runs: usize,
+    /// Bytes of events that a store keeps of the jobs of one session, whoever still needs them (§6.5).
+    /// 256 MiB, at least twice the backlog; the oldest go first, and a resume that would need them is
+    /// refused.
+    pub max_session_bytes: u64,
+    /// The same of the jobs of one principal. 1 GiB.
+    pub max_principal_bytes: u64,
+    /// The same in all. 8 GiB. A store looks when `sweep` is over, and whenever as much was written as
+    /// one session may keep.
+    pub max_kept_bytes: u64,
+    /// Events that a connection reads ahead of what it sends again. 64.
+    pub replay_events: usize,
+    /// Bytes of events of one read from a store. 256 KiB; a single event may be larger.
+    pub read_bytes: usize,
+    /// Runs of one read from a store. 4,096.
+    pub read_runs: usize,
     /// Logs that a session keeps for a replay where no store does. 1,024.
     pub max_session_logs: usize,
     /// How long a session can be resumed after its connection was lost (§6.3). 10 minutes.
     pub resume_window: Duration,
     /// Sessions of one principal. 16,384; beyond that those without a connection go first.
     pub max_sessions: usize,
+    /// Records a second of the resumes of one principal, for auditors. 10; the others are counted.
+    pub audit_rate: u32,
     /// How often what is over is forgotten, here and in a store. 1 minute.
     pub sweep: Duration,
     /// How long an idempotency key is held (§7.2). One day.
@@ -86,7 +103,7 @@ pub struct Config {
     pub max_ended_jobs: usize,
     /// Bytes of the events of ended jobs that are kept in all. 256 MiB.
     pub max_ended_bytes: usize,
-    /// How long an ended job is kept. 10 minutes.
+    /// How long an ended job is kept, and what was not acknowledged (§6.5). One day.
     pub retention: Duration,
     /// How long an agent that was told to stop may take (§7.4). 30 s.
     pub grace: Duration,
@@ -98,6 +115,14 @@ pub struct Config {
     pub lease_pattern_bytes: usize,
     /// Bytes of a whole lease. 256 KiB.
     pub lease_bytes: usize,
+    /// Jobs that may hang below each other (§10). 8.
+    pub max_delegation_depth: usize,
+    /// Jobs that one job may have delegated at once. 64.
+    pub max_children: usize,
+    /// Bytes of an operation's arguments, and of its result, that its events show. 64 KiB.
+    pub max_shown: usize,
+    /// Frames that a session is told beside the replies to its commands. 256.
+    pub max_notices: usize,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
     /// The wall clock; the system's.
@@ -131,9 +156,16 @@ impl Default for Config {
             log_events: 16_384,
             log_bytes: 8 << 20,
             max_runs: 65_536,
+            max_session_bytes: 256 << 20,
+            max_principal_bytes: 1 << 30,
+            max_kept_bytes: 8 << 30,
+            replay_events: 64,
+            read_bytes: 256 << 10,
+            read_runs: 4096,
             max_session_logs: 1024,
             resume_window: Duration::from_secs(600),
             max_sessions: 16_384,
+            audit_rate: 10,
             sweep: Duration::from_secs(60),
             key_lifetime: Duration::from_secs(86_400),
             max_keys: 65_536,
@@ -145,12 +177,16 @@ impl Default for Config {
             max_jobs: 1000,
             max_ended_jobs: 4096,
             max_ended_bytes: 256 << 20,
-            retention: Duration::from_secs(600),
+            retention: Duration::from_secs(86_400),
             grace: Duration::from_secs(30),
             max_runtime: Duration::from_secs(86_400),
             lease_patterns: 1024,
             lease_pattern_bytes: 1024,
             lease_bytes: 256 << 10,
+            max_delegation_depth: 8,
+            max_children: 64,
+            max_shown: 64 << 10,
+            max_notices: 256,
             profile: Choice::default(),
             clock: Clock::system(),
             shutdown: CancellationToken::new(),
@@ -184,6 +220,21 @@ impl Config {
         arcp_core::log::Caps {
             events: self.log_events.max(2 * self.window),
             bytes: self.log_bytes.max(self.backlog_bytes + 2 * self.max_sent_frame),
+        }
+    }
+
+    /// How long a session is held that has something to come, or to acknowledge (§6.5).
+    pub(crate) fn held(&self) -> Duration {
+        self.resume_window.max(self.retention)
+    }
+
+    pub(crate) fn bounds(&self) -> arcp_core::store::Bounds {
+        arcp_core::store::Bounds {
+            // What is on its way to a connection must not be forced out under it.
+            session_bytes: self.max_session_bytes.max(2 * self.backlog_bytes as u64),
+            principal_bytes: self.max_principal_bytes,
+            bytes: self.max_kept_bytes,
+            session_runs: self.max_runs as u64,
         }
     }
 

@@ -3,12 +3,16 @@
 mod ack;
 mod auth;
 mod each_session;
-mod rate;
+mod lease;
+mod meter;
+pub(crate) mod rate;
 mod trace;
 
 pub use ack::{AckGate, AckGateLayer};
 pub use auth::{Auth, AuthFuture, AuthLayer};
 pub use each_session::{EachSession, EachSessionFuture, EachSessionService, Plain, WithCtx, Wrap};
 pub use each_session::{each_session, each_session_fn};
+pub use lease::{Lease, LeaseLayer};
+pub use meter::{Meter, MeterFuture, MeterLayer};
 pub use rate::{PrincipalRate, PrincipalRateLayer, Quota};
-pub use trace::{Trace, TraceFuture, TraceLayer};
+pub use trace::{OperationSpan, Trace, TraceFuture, TraceLayer};

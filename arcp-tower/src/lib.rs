@@ -7,7 +7,7 @@
 //! | HTTP | [`upgrade::Upgrade`], `Service<http::Request<_>>` | always |
 //! | connection | [`Runtime`], `Service<`[`Connect`]`>` | there is room for a handshake |
 //! | command | `Service<`[`Request`]`>`, one of each session | this command may run now |
-//! | operation | comes with leases | |
+//! | operation | `Service<`[`Operation`](operation::Operation)`>`, tools and the like | it may be carried out |
 //! | event | `Service<`[`Emit`]`>`, one of each job | the submitter can take an event |
 //!
 //! Ping, pong, ack, close and cancel pass none of the user's layers: a rate limit cannot cost a
@@ -39,6 +39,7 @@ pub mod driver;
 pub mod layer;
 mod lock;
 pub mod observe;
+pub mod operation;
 pub mod profile;
 mod random;
 mod replay;
@@ -46,15 +47,16 @@ pub mod runtime;
 pub mod service;
 pub mod upgrade;
 
-pub use agent::{Agent, AgentError, Job, Level, ResultStream, agent_fn, agent_service};
+pub use agent::{Agent, AgentError, Job, Level, Reservation, ResultStream, Verdict, agent_fn, agent_service};
 pub use auth::{BearerTokens, Credentials, Principal};
 pub use clock::Clock;
 pub use config::Config;
 pub use driver::serve;
 pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
 pub use observe::{Access, ObservePolicy, Observed};
+pub use operation::tool_fn;
 pub use replay::replay;
-pub use runtime::{Builder, Runtime};
+pub use runtime::{Builder, ChildJob, Runtime};
 pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response, Session, SessionCtx};
 
 pub use arcp_core as core;

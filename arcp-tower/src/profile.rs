@@ -38,6 +38,13 @@ pub trait Profile: fmt::Debug + Send + Sync + 'static {
     /// How a refusal is said.
     fn refuse(&self, refusal: &Refusal<'_>) -> Refused;
 
+    /// Whether the client can be told of jobs that it did not submit itself: those that its own jobs
+    /// delegate (§10). Many clients match acceptances to submits by their order, and one too many
+    /// would be taken for the answer to another submit.
+    fn tells_of_children(&self) -> bool {
+        false
+    }
+
     /// Whether what follows `reply` has to wait until the client answered a ping: some clients lose
     /// what arrives in the same burst.
     fn holds_back(&self, reply: &Envelope) -> bool {

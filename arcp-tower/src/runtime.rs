@@ -1,10 +1,13 @@
 //! The runtime: a connection service that opens sessions and runs their jobs.
 
+mod audit;
+mod authority;
 mod body;
 mod builder;
 mod cancel;
 mod commands;
 mod cursor;
+mod delegate;
 mod journal;
 mod list;
 mod open;
@@ -30,6 +33,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arcp_core::agent::{AgentInfo, Inventory};
+use arcp_core::store::Durability;
 use arcp_core::wire::session::Party;
 use arcp_core::{Error, Feature, Features};
 use futures_util::FutureExt as _;
@@ -38,22 +42,27 @@ use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
+pub(crate) use authority::JobAuthority;
+use authority::Policy;
 use body::known;
 pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
+pub use delegate::ChildJob;
 pub(crate) use journal::Journal;
 pub(crate) use persist::{commit_patiently, refused};
 pub use publish::Publish;
 pub(crate) use publish::{JobStream, Slot};
+pub(crate) use registry::JobRecord;
 use registry::Registry;
 pub(crate) use sessions::Sessions;
 pub(crate) use tokens::Tokens;
 
 use crate::agent::Agent;
+use crate::auth::Principal;
 use crate::config::Config;
 use crate::observe::ObservePolicy;
+use crate::operation::Operations;
 use crate::service::{Connect, Session, SessionCtx};
-use registry::JobRecord;
 
 /// What this runtime can do (§6.2); a session has what its client names too.
 pub const FEATURES: &[Feature] = &[
@@ -64,6 +73,9 @@ pub const FEATURES: &[Feature] = &[
     Feature::Progress,
     Feature::ResultChunk,
     Feature::AgentVersions,
+    Feature::CostBudget,
+    Feature::LeaseExpiresAt,
+    Feature::ModelUse,
 ];
 
 /// An ARCP runtime. It is cheap to clone, and the clones are one runtime.
@@ -79,6 +91,11 @@ struct Inner {
     registry: Arc<Registry>,
     sessions: Arc<Sessions>,
     observe: Arc<dyn ObservePolicy>,
+    /// What carries operations out, below the leases.
+    operations: Operations,
+    policy: Policy,
+    /// Bounds what is recorded of resumes.
+    resumes: audit::Resumes,
     /// The way to a store, if there is one.
     journal: Option<Arc<Journal>>,
     /// Agents that take their jobs up again after a restart, as `name@version`.
@@ -111,9 +128,29 @@ impl Runtime {
         self.0.sessions.by_id(&job.session_id).or_else(|| job.session.clone())
     }
 
+    /// Writes a record for auditors (§14), if there is a store. Nobody waits for it.
+    pub(crate) fn audit(&self, principal: &Principal, record: &impl serde::Serialize) {
+        let Some(journal) = &self.0.journal else { return };
+        let Ok(record) = arcp_core::Json::of(record) else { return };
+        let op = arcp_core::store::Op::Audit { at: self.wall(), record };
+        let principal = principal.name().to_owned();
+        let batch = arcp_core::store::Batch { id: crate::random::bits(), principal, ops: vec![op] };
+        let store = journal.store.clone();
+        self.0.handle.spawn(async move {
+            if let Err(error) = commit_patiently(store, batch).await {
+                tracing::warn!(%error, "a record for auditors could not be kept");
+            }
+        });
+    }
+
     /// The agents, as a welcome tells of them.
     pub fn inventory(&self) -> &[AgentInfo] {
         &self.0.inventory
+    }
+
+    /// What the events survive that it sends.
+    pub fn durability(&self) -> Durability {
+        self.0.journal.as_ref().map_or(Durability::Volatile, |journal| journal.store.caps().durability)
     }
 
     /// Its bounds.

@@ -1,6 +1,7 @@
 //! What the tests share: servers on loopback, clients that speak frames, and agents.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a helper that fails is a failed test")]
 
+pub mod actor;
 pub mod agents;
 pub mod clock;
 pub mod command;
@@ -11,6 +12,7 @@ pub mod sessions;
 pub mod stores;
 pub mod wire;
 
+pub use actor::actor;
 pub use clock::timed;
 pub use peer::{ALL, Peer, features};
 pub use process::Process;

@@ -4,7 +4,7 @@ use std::future::{Future, pending, ready};
 use std::sync::{Arc, Mutex};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, RunRow,
+    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page, RunRow,
     SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
@@ -60,8 +60,8 @@ impl Store for Process {
         self.store.caps()
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
-        self.call(move || self.store.join(expires_at, secret))
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
+        self.call(move || self.store.join(lapse, secret))
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::{Arc, mpsc};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, MemoryStore, Page,
-    RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, MemoryStore,
+    Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
@@ -69,8 +69,8 @@ impl Store for OnDisk {
         self.store.caps()
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
-        timeless(self.store.join(expires_at, secret))
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
+        timeless(self.store.join(lapse, secret))
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

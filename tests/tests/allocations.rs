@@ -8,7 +8,8 @@ use arcp_core::event::EventIds;
 use arcp_core::{Event, JobId, Json, SessionId, TraceId};
 use arcp_tests::peer::is_terminal;
 use arcp_tests::{ALICE, Memories, Peer, tokens};
-use arcp_tower::{AuthLayer, Config, Job, Level, Runtime, agent_fn};
+use arcp_tower::operation::{Operation, Output};
+use arcp_tower::{AuthLayer, BoxError, Config, Job, Level, Runtime, agent_fn};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
@@ -46,9 +47,51 @@ fn a_frame_of_an_event_is_one_allocation() {
     }
 }
 
+#[test]
+fn an_allowed_operation_is_one_allocation_beside_its_two_events_and_its_backend() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    let runtime = runtime.unwrap();
+    let mut peer = runtime.block_on(async {
+        // The backend's own is its future in a box.
+        let tool = tower::service_fn(|operation: Operation| {
+            std::future::ready(Ok::<_, BoxError>(Output::from(operation.args)))
+        });
+        let calls = agent_fn(|count: u64, job: Job| async move {
+            for _ in 0..count {
+                job.tool("tool", "x").await?;
+            }
+            Ok(())
+        });
+        let says = agent_fn(|count: u64, job: Job| async move {
+            for _ in 0..count {
+                let call_id = job.tool_call("tool", "x").await?;
+                job.tool_result(&call_id, Ok("x")).await?;
+            }
+            Ok(())
+        });
+        let config = Config::default();
+        let served = Runtime::builder().tool("tool", tool).agent("calls", calls).agent("says", says);
+        let served = served.build().unwrap().layer(AuthLayer::new(tokens()));
+        Memories::of(served, &config).open(ALICE, &["ack"]).await
+    });
+    let mut each = |agent: &'static str| {
+        let mut cost = |count| fewest(|| runtime.block_on(stream(&mut peer, agent, count)));
+        cost(5_000);
+        let (few, many) = (cost(500), cost(2_500));
+        #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+        let each = (many - few) as f64 / 2_000.0;
+        each
+    };
+    let (calls, says) = (each("calls"), each("says"));
+    println!("{calls} allocations for a call, {says} for its events alone");
+    assert!(calls - says <= 2.1, "{calls} allocations for a call, {says} for its events alone");
+}
+
 /// Runs a job of `count` lines, and drops what it sends.
-async fn stream(peer: &mut Peer<arcp_core::transport::Memory>, count: u64) {
-    peer.send("job.submit", json!({ "agent": "lines", "input": count })).await;
+async fn stream(peer: &mut Peer<arcp_core::transport::Memory>, agent: &str, count: u64) {
+    let lease = json!({ "tool.call": ["*"] });
+    peer.send("job.submit", json!({ "agent": agent, "input": count, "lease_request": lease })).await;
     loop {
         let frame = peer.text().await.unwrap();
         if !frame.contains("\"type\":\"job.event\"") {
@@ -76,7 +119,7 @@ fn a_steady_stream_makes_few_allocations_for_each_event() {
         let served = Runtime::builder().agent("lines", lines).build().unwrap();
         Memories::of(served.layer(AuthLayer::new(tokens())), &config).open(ALICE, &["ack"]).await
     });
-    let mut cost = |count| fewest(|| runtime.block_on(stream(&mut peer, count)));
+    let mut cost = |count| fewest(|| runtime.block_on(stream(&mut peer, "lines", count)));
     // Everything grows to its size once.
     cost(20_000);
     let (few, many) = (cost(1000), cost(11_000));

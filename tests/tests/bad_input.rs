@@ -199,6 +199,8 @@ async fn a_hello_that_is_refused_says_why_and_closes_with_1008() {
         (auth(Value::Null), "UNAUTHENTICATED"),
         (auth(json!({ "scheme": "bearer" })), "UNAUTHENTICATED"),
         (auth(json!({ "scheme": "basic", "token": ALICE })), "UNAUTHENTICATED"),
+        (auth(json!({ "scheme": "none" })), "UNAUTHENTICATED"),
+        (auth(json!({ "scheme": "none", "token": ALICE })), "UNAUTHENTICATED"),
         (auth(json!({ "scheme": "bearer", "token": 7 })), "INVALID_REQUEST"),
         (auth(json!({ "scheme": 7, "token": ALICE })), "INVALID_REQUEST"),
         (auth(json!(ALICE)), "INVALID_REQUEST"),

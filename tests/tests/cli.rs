@@ -24,6 +24,19 @@ fn the_demo_shows_a_job_and_prints_its_result_in_ten_seconds() {
 }
 
 #[test]
+fn the_demo_cuts_the_connection_in_the_middle_and_no_event_is_missing() {
+    let output = run(&["demo", "--steps", "8"]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = text(&output.stderr);
+    let at = |words: &str| said.find(words).unwrap_or_else(|| panic!("no \"{words}\" in {said}"));
+    let cut = at("the connection is cut");
+    assert!(at("progress 4/8") < cut && cut < at("resumed after event "), "{said}");
+    assert!(at("resumed after event ") < at("progress 8/8"), "{said}");
+    // Planning, a thought, a tool's call and result, working, a log, a metric, and eight steps.
+    at("events 1 to 15: each arrived once, none is missing");
+}
+
+#[test]
 fn serving_others_than_loopback_needs_a_token() {
     for address in [&["--bind", "0.0.0.0:0"][..], &["--host", "0.0.0.0", "--port", "0"]] {
         let output = run(&[&["serve"], address].concat());

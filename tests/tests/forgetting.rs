@@ -9,6 +9,7 @@ use arcp_core::store::flaky::{FlakyStore, Step};
 use arcp_core::store::{MemoryStore, Store};
 use arcp_tests::peer::numbers;
 use arcp_tests::sessions::{code, contiguous_from, open, resume, resumed, say, start};
+use arcp_tests::stores::kept;
 use arcp_tests::{ALICE, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
@@ -67,6 +68,51 @@ async fn what_was_not_acknowledged_outlives_the_window() {
     sleep(Duration::from_secs(3500)).await;
     let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
     assert!(peer.job(&job).await == frames);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_not_acknowledged_outlives_the_window_after_a_kill_too() {
+    for store in kept() {
+        let config = config();
+        let server = start(Some(store.clone()), &config).await;
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        let job = peer.submit("chatty", json!({ "count": 5 })).await;
+        let frames = peer.job(&job).await;
+        // Another one is to be sent the end of a job yet.
+        let (mut other, waiting) = open(&server, ALICE).await;
+        other.submit("slow", json!({})).await;
+        other.kind("job.event").await;
+        other.send("session.ack", json!({ "last_processed_seq": 1 })).await;
+        other.ping("n").await;
+        sleep(Duration::from_secs(1)).await;
+        std::mem::forget((peer, other, server));
+        let server = start(Some(store.clone()), &config).await;
+        sleep(Duration::from_secs(3500)).await;
+        let (mut peer, welcome) = resumed(&server, ALICE, &welcome, 0).await;
+        assert!(peer.job(&job).await == frames);
+        let (mut other, _) = resumed(&server, ALICE, &waiting, 1).await;
+        assert_eq!(other.kind("job.error").await["payload"]["details"]["reason"], "runtime_restarted");
+        std::mem::forget((peer, other, server));
+        let server = start(Some(store), &config).await;
+        sleep(Duration::from_secs(3611)).await;
+        let (_, refused) = say(&server, resume(ALICE, &welcome, 0)).await;
+        assert_eq!(code(&refused), GONE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_what_was_not_acknowledged_is_there_for_a_day() {
+    let config = timed(|_| {});
+    for store in [None, Some(store() as Arc<dyn Store>)] {
+        let server = start(store, &config).await;
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        let job = peer.submit("chatty", json!({ "count": 5 })).await;
+        let frames = peer.job(&job).await;
+        drop(peer);
+        sleep(Duration::from_secs(86_000)).await;
+        let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
+        assert!(peer.job(&job).await == frames);
+    }
 }
 
 #[tokio::test(start_paused = true)]

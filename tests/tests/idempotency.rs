@@ -10,7 +10,7 @@ use arcp_core::store::flaky::{FlakyStore, Step};
 use arcp_core::store::{MemoryStore, Store, StoreError};
 use arcp_core::transport::Memory;
 use arcp_tests::sessions::{FEATURES, code, open, resumed, start};
-use arcp_tests::stores::{servers, stores};
+use arcp_tests::stores::{kept, servers, stores};
 use arcp_tests::{ALICE, BOB, Memories, Peer, tokens};
 use arcp_tower::{AuthLayer, Config, Job, Runtime, agent_fn};
 use serde_json::{Value, json};
@@ -262,6 +262,33 @@ async fn a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
             assert_eq!(acceptance(ask(&mut peer, submit.clone()).await), first, "{again}");
             assert_eq!(acceptance(ask(&mut other, submit.clone()).await), first, "{again}");
             tokio::time::sleep(Duration::from_secs(40)).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_restart_a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
+    let lease = json!({ "fs.read": ["/workspace/**"], "x-vendor.acme.gpu": ["h100"] });
+    let submit = json!({
+        "agent": "slow", "input": { "ms": 60_000, "keeps": 1.0 }, "idempotency_key": "k",
+        "lease_request": lease, "max_runtime_sec": 600,
+    });
+    for store in kept() {
+        let server = start(Some(store.clone()), &Config::default()).await;
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        // The very same message, so that nothing has to be left out.
+        let (id, message) = peer.message("job.submit", &submit);
+        peer.send_text(message.to_string()).await;
+        let first = peer.reply(&id).await["payload"].to_string();
+        for again in 0..2 {
+            peer.ping("n").await;
+            drop(peer);
+            let server = start(Some(store.clone()), &Config::default()).await;
+            (peer, _) = open(&server, ALICE).await;
+            let elsewhere =
+                message.to_string().replace(welcome["session_id"].as_str().unwrap(), peer.session());
+            peer.send_text(elsewhere).await;
+            assert_eq!(peer.reply(&id).await["payload"].to_string(), first, "{again}");
         }
     }
 }

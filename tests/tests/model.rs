@@ -14,7 +14,7 @@ use std::time::Duration;
 use client::{Checked, Client, Stream, ensure};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use world::{Hiccup, Kind, World, submit};
+use world::{Hiccup, Kind, WINDOW, World, submit};
 
 /// Which of two sessions; the first submits.
 type Who = usize;
@@ -47,6 +47,9 @@ enum Op {
     Settle,
     Ack(Who, u64),
     AckAhead(Who, u64),
+    /// A connection that takes so many frames continues the session, and acknowledges what only the one
+    /// before it was sent.
+    AckUnsent(Who, usize),
     Cut(Who),
     /// The hello goes out, and the connection is gone: before it is read, or before the welcome is.
     CutWelcome(Who, bool),
@@ -102,6 +105,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Settle),
         3 => (who(), 0u64..4).prop_map(|(who, less)| Op::Ack(who, less)),
         2 => (who(), 0u64..3).prop_map(|(who, how)| Op::AckAhead(who, how)),
+        2 => (who(), prop_oneof![Just(0usize), Just(3)]).prop_map(|(who, taken)| Op::AckUnsent(who, taken)),
         4 => who().prop_map(Op::Cut),
         3 => (who(), any::<bool>()).prop_map(|(who, read)| Op::CutWelcome(who, read)),
         9 => (who(), token, from(), any::<bool>(), capacity).prop_map(|(who, token, from, over, capacity)| {
@@ -215,6 +219,9 @@ impl Model {
                 let refusal = client.ask("session.ack", json!({ "last_processed_seq": seq })).await?;
                 ensure!(refusal.is_none(), "an ack of what was sent is refused");
                 client.acked = client.acked.max(seq);
+                if client.conn.as_ref().is_some_and(|conn| conn.closed.is_none()) {
+                    client.heard_acked = client.heard_acked.max(seq);
+                }
             }
             Op::AckAhead(who, how) => {
                 let client = &mut clients[who];
@@ -227,6 +234,7 @@ impl Model {
                 let closed = client.conn.as_ref().is_none_or(|conn| conn.closed.is_some());
                 ensure!(refused || closed, "an ack of what was never sent is taken");
             }
+            Op::AckUnsent(who, taken) => self.ack_unsent(who, taken).await?,
             Op::Cut(who) => Self::cut(&mut clients[who]),
             Op::CutWelcome(who, read) => self.cut_welcome(who, read).await?,
             Op::Resume { who, token, from, over, capacity } => {
@@ -238,25 +246,75 @@ impl Model {
             }
             Op::Watch(key, history) => self.watch(key, history).await?,
             Op::Unwatch(key) => self.unwatch(key).await?,
-            Op::Expire => {
-                self.world.old |= self.world.kind == Kind::None;
-                tokio::time::sleep(Duration::from_secs(700)).await;
-                for who in 0..2 {
-                    if self.world.kind == Kind::None && self.clients[who].conn.is_none() {
-                        let refused = self.present(who, Token::Newest, From::Top, 16).await?;
-                        ensure!(refused == "RESUME_WINDOW_EXPIRED", "after the window: {refused}");
-                        self.open(who).await?;
-                    }
-                }
-            }
+            Op::Expire => self.expire().await?,
             Op::Restart if world.kind == Kind::None => {}
             Op::Restart => {
                 clients.iter_mut().for_each(Self::cut);
+                clients.iter_mut().for_each(|client| client.restarted = true);
                 world.restart().await;
             }
             Op::Hiccup(hiccup) => world.hiccup(hiccup),
         }
         self.look()
+    }
+
+    /// More than the window, and less than what is not acknowledged is held for.
+    async fn expire(&mut self) -> Checked {
+        let ill = self.world.ill;
+        self.world.heal().await;
+        for client in &mut self.clients {
+            client.read(usize::MAX).await?;
+            if let Some(code) = client.conn.as_ref().and_then(|conn| conn.closed) {
+                ensure!(ill || self.world.rough, "a connection was closed with {code}");
+                Self::cut(client);
+            }
+        }
+        // What ended long ago may be forgotten.
+        self.world.old |= self.world.slept;
+        self.world.slept = true;
+        let cut = [0, 1].map(|who| self.clients[who].conn.is_none());
+        tokio::time::sleep(WINDOW + Duration::from_secs(100)).await;
+        for (who, _) in cut.into_iter().enumerate().filter(|(_, cut)| *cut) {
+            let client = &self.clients[who];
+            let follows = client.streams.values().any(|stream| !stream.ended && !stream.left);
+            let surely = client.unheard == 0;
+            let pending = client.acked < client.top() || (surely && follows);
+            // A process that was killed may not have written the last ack down.
+            let done = surely && !follows && client.heard_acked == client.top() && !client.restarted;
+            let answer = self.present(who, Token::Newest, From::Top, 16).await?;
+            if answer.is_empty() {
+                ensure!(!done, "after the window a session that is caught up goes on");
+            } else {
+                ensure!(answer == "RESUME_WINDOW_EXPIRED", "after the window: {answer}");
+                ensure!(!pending, "what was not acknowledged is gone");
+                self.open(who).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn ack_unsent(&mut self, who: Who, taken: usize) -> Checked {
+        // Besides what it takes, one frame may be on its way and one be held.
+        let (top, less) = (self.clients[who].top(), taken as u64 + 5);
+        if top < less || self.world.ill {
+            return Ok(());
+        }
+        let from = top - less;
+        Self::cut(&mut self.clients[who]);
+        let answer = self.present(who, Token::Newest, From::Less(less), taken).await?;
+        if !answer.is_empty() {
+            let gone = self.world.kind != Kind::None && from < self.clients[who].acked;
+            ensure!(gone && answer == "RESUME_WINDOW_EXPIRED", "refused above the floor: {answer}");
+            return Ok(());
+        }
+        let client = &mut self.clients[who];
+        let refusal = client.ask("session.ack", json!({ "last_processed_seq": top })).await?;
+        let refused = refusal.is_some_and(|refusal| refusal["payload"]["code"] == "INVALID_REQUEST");
+        ensure!(refused, "an ack of what this connection was not sent is taken");
+        client.read(usize::MAX).await?;
+        let at = client.conn.as_ref().map_or(0, |conn| conn.at);
+        ensure!(at >= top, "after an ack that was refused, sent up to {at} of {top}");
+        Ok(())
     }
 
     async fn watch(&mut self, key: u64, history: bool) -> Checked {

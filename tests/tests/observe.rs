@@ -197,3 +197,29 @@ async fn every_decision_on_a_subscription_leaves_one_record() {
     ];
     assert_eq!(records, expected);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_that_panics_shows_nothing_and_harms_nothing() {
+    for store in stores() {
+        let policy = |_: &Principal| -> Vec<Observed> { panic!("no policy today") };
+        let config = timed(|_| {});
+        let builder = agents::all(Runtime::builder()).config(config.clone()).observe(policy);
+        let runtime = match store {
+            Some(store) => builder.store(store).open().await.unwrap(),
+            None => builder.build().unwrap(),
+        };
+        let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+        let (mut alice, _) = open(&server, ALICE).await;
+        let job = alice.submit("slow", json!({})).await;
+        let (mut bob, welcome) = open(&server, BOB).await;
+        assert_eq!(code(&subscribe(&mut bob, &job).await), "JOB_NOT_FOUND");
+        assert!(listed(&mut bob, 10).await.is_empty());
+        // One's own needs no policy.
+        assert_eq!(listed(&mut alice, 10).await, [job]);
+        let own = bob.submit("echo", json!(1)).await;
+        bob.job(&own).await;
+        drop(bob);
+        let (mut bob, _) = resumed(&server, BOB, &welcome, 0).await;
+        assert_eq!(numbers(&bob.job(&own).await), [1]);
+    }
+}

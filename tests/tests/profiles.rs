@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use arcp_core::transport::Memory;
+use arcp_tests::stores::servers;
 use arcp_tests::{ALICE, ALL, Memories, Peer, features, guarded};
 use arcp_tower::{Config, Mount};
 use serde_json::{Value, json};
@@ -86,6 +87,22 @@ async fn a_welcome_has_what_each_client_needs() {
         let echo = json!({ "name": "echo", "versions": ["1.0.0", "2.0.0"], "default": "2.0.0" });
         assert!(payload["capabilities"]["agents"].as_array().unwrap().contains(&echo));
         assert!(!welcome.to_string().contains("null"), "{welcome}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_welcome_says_what_is_kept_and_what_that_survives() {
+    let bound = Config::default().with(|c| c.max_session_bytes = 100 << 20);
+    for (store, server) in ["volatile", "volatile", "power"].into_iter().zip(servers(&bound).await) {
+        let in_memory = store == "volatile";
+        for kind in KINDS {
+            let mut peer = server.connect();
+            let welcome = peer.say_hello(hello(kind, ALICE)).await;
+            let said = welcome["payload"]["capabilities"].clone();
+            assert_eq!(said["x-vendor.arcp.durability"], store, "{kind:?}");
+            let bytes = said["x-vendor.arcp.unacknowledged_bytes"].as_u64().unwrap();
+            assert!(bytes == 100 << 20 || (in_memory && bytes >= 8 << 20), "{kind:?} {bytes}");
+        }
     }
 }
 

@@ -238,6 +238,38 @@ async fn bad_frames_and_floods_take_no_memory_that_stays() {
     assert!(peaks[5] < 256 && peaks[5] < peaks[1] + 16, "MiB: {peaks:?}");
 }
 
+/// A flood of frames of all sizes below a limit of memory: what does not fit is refused by bounds, and
+/// never by the system.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_server_below_a_limit_of_memory_serves_on_and_makes_no_more_threads() {
+    let serving = limited("-v 3145728");
+    let threads = || {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", serving.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("Threads:")).unwrap();
+        line.trim().parse::<usize>().unwrap()
+    };
+    let (mut good, _) = open(&serving).await;
+    let (mut many, mut most) = (Vec::new(), 0);
+    for n in 0..24 {
+        let (mut peer, _) = open(&serving).await;
+        // Nobody reads what these jobs say, and none of them is small.
+        let input = json!({ "count": 5_000, "pad": "x".repeat(1 << 20) });
+        peer.send("job.submit", json!({ "agent": "chatty", "input": input })).await;
+        many.push(peer);
+        if n % 6 == 0 {
+            good.works().await;
+        }
+        most = most.max(threads());
+    }
+    drop(many);
+    good.works().await;
+    let (mut other, _) = open(&serving).await;
+    other.works().await;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(most <= cores + 8, "{most} threads on {cores} cores");
+}
+
 #[test]
 fn help_and_version_are_not_a_server() {
     for args in [&["--version"][..], &["serve", "--help"]] {

@@ -8,7 +8,7 @@ use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{Stack, code, contiguous_from, open, resumed, start};
 use arcp_tests::stores::{kept, servers};
-use arcp_tests::{ALICE, Memories, Peer};
+use arcp_tests::{ALICE, Memories, Peer, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -334,5 +334,39 @@ async fn without_the_feature_nothing_can_be_watched() {
             assert_eq!(refused["payload"]["details"]["feature"], "subscribe");
         }
         plain.works().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_from_a_number_below_what_is_kept_is_refused_and_never_gets_less() {
+    let small = timed(|c| {
+        (c.window, c.log_events, c.log_bytes, c.backlog_bytes) = (4, 8, 1, 2000);
+        c.max_session_bytes = 10_000;
+    });
+    for server in servers(&small).await {
+        let (mut owner, _) = open(&server, ALICE).await;
+        let input = json!({ "count": 1000, "bytes": 1000, "delay_ms": 1000 });
+        let job = owner.submit("chatty", input).await;
+        // Much is forgotten, without a store since newer events came, and with one since the cap was passed.
+        let sent = owner.during(Duration::from_secs(190)).await;
+        let (first, last) = (sent[0]["event_seq"].clone(), sent.len() as u64);
+        assert_eq!((first, last > 150), (json!(1), true));
+        let mut peer = watcher(&server).await;
+        let refused = ask(&mut peer, json!({ "job_id": job, "history": true, "from_event_seq": 1 })).await;
+        assert_eq!(code(&refused), "RESUME_WINDOW_EXPIRED", "{refused}");
+        let from = last - 3;
+        let taken = ask(&mut peer, json!({ "job_id": job, "history": true, "from_event_seq": from })).await;
+        assert_eq!((&taken["type"], &taken["payload"]["replayed"]), (&json!("job.subscribed"), &json!(true)));
+        let event = peer.kind("job.event").await;
+        assert_eq!(
+            event["payload"]["body"]["message"].as_str().unwrap().split(' ').nth(1).unwrap(),
+            from.to_string()
+        );
+        // Without a number it is what there is, up to the end.
+        let mut peer = watcher(&server).await;
+        let taken = ask(&mut peer, json!({ "job_id": job, "history": true })).await;
+        assert_eq!(taken["type"], "job.subscribed");
+        let frames = peer.during(Duration::from_secs(2)).await;
+        assert!(frames.len() > 3 && contiguous_from(1, &frames));
     }
 }

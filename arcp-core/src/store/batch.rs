@@ -99,6 +99,17 @@ pub enum Op {
         /// Its owner.
         owner: u64,
     },
+    /// Notes what has to be known of a job if its process is gone, such as what is left of its budget;
+    /// it takes the place of the note before. Fenced unless its owner is `owner`, a conflict if it has
+    /// ended.
+    NoteJob {
+        /// The job.
+        job: JobId,
+        /// Its owner.
+        owner: u64,
+        /// The note, which a store need not understand.
+        note: Json,
+    },
     /// Appends events to a job's log. Fenced unless `owner` is the job's, a conflict unless its
     /// head is `after` and it has not ended. A pending job runs from its first append on. A terminal
     /// event is the last one, comes with `ended` and ends the job: its row gets the status, and `at`

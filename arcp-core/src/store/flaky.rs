@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 
 use super::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, RunRow,
+    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page, RunRow,
     SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, SessionId, Timestamp};
@@ -187,9 +187,9 @@ impl<S: Store> Store for FlakyStore<S> {
         self.inner.caps()
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
         self.lock().calls.joins += 1;
-        self.inner.join(expires_at, secret)
+        self.inner.join(lapse, secret)
     }
 
     fn commit(&self, batch: Batch) -> StoreFuture<'_, Committed> {

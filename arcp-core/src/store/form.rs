@@ -27,6 +27,7 @@ impl Op {
     pub fn payload(&self) -> usize {
         match self {
             Self::PutJob { row } => row.body.as_str().len(),
+            Self::NoteJob { note, .. } => note.as_str().len(),
             Self::Append { events, .. } => events.iter().map(|event| event.payload.as_str().len()).sum(),
             Self::Idempotency { row, .. } => row.accepted.as_str().len(),
             Self::Audit { record, .. } => record.as_str().len(),
@@ -39,7 +40,11 @@ impl Op {
             Self::PutSession { row, expect } => is_session(row, *expect) && row.principal == principal,
             Self::Number { after, runs, .. } => are_contiguous(*after, runs),
             Self::PutJob { row } => {
-                row.head == 0 && row.owner != 0 && !row.cancelling && row.principal == principal
+                row.head == 0
+                    && row.owner != 0
+                    && !row.cancelling
+                    && row.note.is_none()
+                    && row.principal == principal
             }
             Self::TakeJob { to, .. } => *to != 0,
             Self::Append { events, ended, .. } => {

@@ -16,6 +16,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod batches;
+mod bounds;
 mod keys;
 mod lab;
 mod listing;
@@ -33,6 +34,7 @@ use futures_core::future::BoxFuture;
 use super::Store;
 
 pub use batches::*;
+pub use bounds::*;
 pub use keys::*;
 pub use listing::*;
 pub use logs::*;
@@ -91,6 +93,7 @@ macro_rules! __store_rules {
             an_older_epoch_writes_nothing,
             a_session_of_another_principal_cannot_be_written,
             taking_a_session_over_leaves_its_numbers_alone,
+            sessions_of_a_process_that_is_gone_lapse,
             a_session_is_found_by_its_current_and_its_previous_token,
             numbers_are_contiguous_and_begin_at_the_head,
             runs_come_in_pages_that_say_whether_there_is_more,
@@ -106,6 +109,7 @@ macro_rules! __store_rules {
             events_come_in_pages_by_bytes_with_at_least_one,
             a_job_is_taken_over_from_the_owner_that_is_gone,
             that_a_job_will_be_cancelled_is_kept,
+            what_was_noted_of_a_job_is_kept,
             orphans_are_jobs_of_older_owners_that_have_not_ended,
             a_key_that_is_there_comes_back_and_nothing_else_happens,
             a_key_belongs_to_its_principal,
@@ -123,6 +127,11 @@ macro_rules! __store_rules {
             an_expired_session_holds_nothing_back,
             a_trim_keeps_to_its_limit_and_gets_done_in_the_end,
             ids_of_batches_are_forgotten_in_time,
+            what_is_beyond_the_bytes_goes_oldest_first,
+            what_nobody_needs_goes_before_what_was_not_acknowledged,
+            what_is_forced_out_lifts_the_floor_of_who_was_sent_it,
+            a_session_that_has_yet_to_be_sent_what_is_forced_out_goes,
+            a_session_has_so_many_runs_at_the_most,
             everything_is_there_after_reopening,
             a_repeat_after_reopening_has_no_effect,
             fences_and_owners_hold_after_reopening,

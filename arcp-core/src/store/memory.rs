@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod force;
 mod ids;
 mod trim;
 
@@ -11,8 +12,8 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, OpResult,
-    Page, Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse,
+    OpResult, Page, Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, Json, SessionId, Timestamp};
 
@@ -54,6 +55,8 @@ struct Job {
     events: VecDeque<(Timestamp, StoredEvent)>,
     /// The number of the newest event that is gone.
     floor: u64,
+    /// What its events cost.
+    bytes: u64,
 }
 
 /// What a row costs beside its texts, roughly.
@@ -152,11 +155,13 @@ impl Store for MemoryStore {
         &self.caps
     }
 
-    fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {
+    fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
         let mut state = self.lock();
         state.owners += 1;
         for session in state.sessions.values_mut() {
-            session.row.expires_at.get_or_insert(expires_at);
+            let caught_up = session.row.acked >= session.row.head && session.feeds.is_empty();
+            let at = if caught_up { lapse.caught_up } else { lapse.pending };
+            session.row.expires_at.get_or_insert(at);
         }
         let secret = *state.secret.get_or_insert(secret);
         Box::pin(ready(Ok(Joined { owner: state.owners, secret })))
@@ -237,7 +242,7 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Op;
+    use crate::store::{Bounds, Op};
 
     fn audit(id: u128, text: &str) -> Batch {
         let record = Json::of(text).unwrap();
@@ -252,7 +257,7 @@ mod tests {
         assert_eq!(store.commit_now(audit(2, &"x".repeat(300))), Err(StoreError::Full));
         assert_eq!(store.audit().len(), 1);
         let before = Timestamp::from_millis(2);
-        assert_eq!(store.lock().trim(before, Trim { before, limit: 10 }), 1);
+        assert_eq!(store.lock().trim(before, Trim { before, bounds: Bounds::NONE, limit: 10 }), 1);
         assert!(store.commit_now(audit(2, &"x".repeat(200))).is_ok());
     }
 

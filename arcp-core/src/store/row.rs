@@ -21,6 +21,15 @@ impl std::fmt::Debug for Joined {
     }
 }
 
+/// When a session may be forgotten whose connection went with its process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lapse {
+    /// If it acknowledged everything that it was sent, and follows nothing (§6.3).
+    pub caught_up: Timestamp,
+    /// Otherwise (§6.5).
+    pub pending: Timestamp,
+}
+
 /// A session.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SessionRow {
@@ -113,6 +122,8 @@ pub struct JobRow {
     pub last_event_seq: u64,
     /// Whether its client was told that it will be cancelled (§7.4), from then on.
     pub cancelling: bool,
+    /// What its process noted of it last, if anything.
+    pub note: Option<Json>,
     /// The process that runs it.
     pub owner: u64,
     /// Its trace.
@@ -202,6 +213,33 @@ pub struct Trim {
     /// that a session which is kept was sent and has not acknowledged, or has yet to be sent.
     /// Sessions and keys go by their own times, batch ids by [`BATCH_IDS_KEPT`](super::BATCH_IDS_KEPT).
     pub before: Timestamp,
+    /// What goes however young it is, and whoever needs it.
+    pub bounds: Bounds,
     /// Rows that one call may take, roughly. Call again while as many went.
     pub limit: usize,
+}
+
+/// How much is kept (§6.5). Beyond it the oldest events go: first those that no session needs, then
+/// those that one was sent and has not acknowledged, or has yet to be sent. A session that was sent
+/// what goes has its floor above it from then on; one that has yet to be sent it goes with it, since
+/// it could never be continued without a gap.
+///
+/// Bytes are those of payloads, and a few more for each event. An event counts for the principal whose
+/// job it is of, and for the session that submitted the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Bytes of events of the jobs of one session.
+    pub session_bytes: u64,
+    /// Bytes of events of the jobs of one principal.
+    pub principal_bytes: u64,
+    /// Bytes of events in all.
+    pub bytes: u64,
+    /// Runs of one session.
+    pub session_runs: u64,
+}
+
+impl Bounds {
+    /// Only what is old goes.
+    pub const NONE: Self =
+        Self { session_bytes: u64::MAX, principal_bytes: u64::MAX, bytes: u64::MAX, session_runs: u64::MAX };
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorBody;
-use crate::id::ResultId;
+use crate::id::{DelegateId, ResultId};
 use crate::{Error, Feature, JobId, Json, Timestamp};
 
 /// The payload of a `job.event` (§8.1): kind, time and body.
@@ -249,17 +249,29 @@ pub struct ArtifactRef {
     pub sha256: Option<String>,
 }
 
-/// `delegate` (§10). Peers say different things here; what they agree on is typed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `delegate` (§10). Some peers say which job came of it, others what was asked for; this says both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Delegate {
     /// The child job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child_job_id: Option<JobId>,
+    /// The delegation, as the child's `job.accepted` repeats it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate_id: Option<DelegateId>,
     /// The agent that does it.
     pub agent: String,
+    /// Its input; `null` is one.
+    #[serde(default, deserialize_with = "crate::json::present", skip_serializing_if = "Option::is_none")]
+    pub input: Option<Json>,
     /// The child's grants.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lease: Option<Json>,
+    /// The grants that were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_request: Option<Json>,
+    /// Their bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lease_constraints: Option<Json>,
 }
 
 /// `progress` (§8.2.1). Whole numbers are written as such: some peers read nothing else.

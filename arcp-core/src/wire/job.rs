@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::agent::AgentRef;
 use crate::error::ErrorBody;
-use crate::id::ResultId;
+use crate::id::{DelegateId, ResultId};
 use crate::job::{FinalStatus, Status};
 use crate::lease::{Lease, LeaseConstraints};
 use crate::money::{Amount, Currency};
@@ -75,6 +75,12 @@ pub struct Accepted {
     /// Its trace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<TraceId>,
+    /// The job that delegated it (§10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_job_id: Option<JobId>,
+    /// That job's name for the delegation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate_id: Option<DelegateId>,
 }
 
 impl Accepted {
@@ -89,6 +95,8 @@ impl Accepted {
             budget: None,
             accepted_at,
             trace_id: None,
+            parent_job_id: None,
+            delegate_id: None,
         }
     }
 }
@@ -187,6 +195,9 @@ pub struct Subscribed {
     /// The job that delegated it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_job_id: Option<JobId>,
+    /// That job's name for the delegation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate_id: Option<DelegateId>,
     /// The highest number that the job has in the submitting session, 0 if none.
     #[serde(default)]
     pub subscribed_from: u64,
@@ -226,6 +237,7 @@ impl Subscribed {
             budget: None,
             trace_id: None,
             parent_job_id: None,
+            delegate_id: None,
             subscribed_from: 0,
             replayed: false,
         }

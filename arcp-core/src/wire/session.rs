@@ -120,6 +120,13 @@ pub struct RuntimeCapabilities {
     /// The inventory.
     #[serde(default)]
     pub agents: Vec<AgentInfo>,
+    /// What an event survives that was sent: `volatile`, `process`, `power` or `quorum`.
+    #[serde(default, rename = "x-vendor.arcp.durability", skip_serializing_if = "Option::is_none")]
+    pub durability: Option<String>,
+    /// Bytes of events up to which the session's are kept that it has not acknowledged (§6.5). Beyond it
+    /// the oldest may go, and a resume from below them is refused.
+    #[serde(default, rename = "x-vendor.arcp.unacknowledged_bytes", skip_serializing_if = "Option::is_none")]
+    pub unacknowledged_bytes: Option<u64>,
 }
 
 impl Welcome {
@@ -132,7 +139,13 @@ impl Welcome {
             resume_token: String::new(),
             resume_window_sec: 0,
             heartbeat_interval_sec: None,
-            capabilities: RuntimeCapabilities { encodings: vec!["json".to_owned()], features, agents },
+            capabilities: RuntimeCapabilities {
+                encodings: vec!["json".to_owned()],
+                features,
+                agents,
+                durability: None,
+                unacknowledged_bytes: None,
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arcp_core::event::EventIds;
-use arcp_core::id::ResultId;
+use arcp_core::id::{DelegateId, ResultId};
 use arcp_core::wire::event::{
     ArtifactRef, Delegate, Encoding, EventBody, EventPayload, Log, Metric, Progress, ResultChunk, Status,
     Thought, ToolCall, ToolResult,
@@ -119,16 +119,28 @@ fn artifact_ref() {
 }
 
 #[test]
-fn delegate() {
-    let body = Delegate {
+fn delegate_says_what_was_asked_for_and_what_came_of_it() {
+    let mut body = Delegate {
         child_job_id: Some(JobId::from_bits(4)),
         agent: "web@2.0.0".to_owned(),
         lease: Some(json(r#"{"net.fetch":["https://example.com/**"]}"#)),
+        ..Delegate::default()
     };
     golden(
-        EventBody::Delegate(body),
+        EventBody::Delegate(body.clone()),
         r#"{"child_job_id":"job_00000000000000000000000004","agent":"web@2.0.0",
         "lease":{"net.fetch":["https://example.com/**"]}}"#,
+    );
+    body.delegate_id = Some(DelegateId::from_bits(6));
+    body.input = Some(json(r#"{"q":null}"#));
+    body.lease_request = body.lease.clone();
+    body.lease_constraints = Some(json(r#"{"expires_at":"2026-05-13T20:00:00Z"}"#));
+    golden(
+        EventBody::Delegate(body),
+        r#"{"child_job_id":"job_00000000000000000000000004","delegate_id":"del_00000000000000000000000006",
+        "agent":"web@2.0.0","input":{"q":null},"lease":{"net.fetch":["https://example.com/**"]},
+        "lease_request":{"net.fetch":["https://example.com/**"]},
+        "lease_constraints":{"expires_at":"2026-05-13T20:00:00Z"}}"#,
     );
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arcp_core::id::ResultId;
+use arcp_core::id::{DelegateId, ResultId};
 use arcp_core::job::{FinalStatus, Status};
 use arcp_core::lease::LeaseConstraints;
 use arcp_core::money::{Amount, Currency};
@@ -102,6 +102,34 @@ fn accepted_with_and_without_authority() {
         "job_id":"job_00000000000000000000000003","agent":"echo@1.0.0",
         "request_id":"00000000000000000000000009","lease":{},
         "accepted_at":"2026-05-13T19:42:13.000Z","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736"}}"#,
+    );
+}
+
+#[test]
+fn accepted_and_subscribed_name_the_delegation_of_a_child() {
+    let mut accepted = Accepted::new(job_id(), "echo@1.0.0", now());
+    accepted.parent_job_id = Some(arcp_core::JobId::from_bits(4));
+    accepted.delegate_id = Some(DelegateId::from_bits(6));
+    golden(
+        &Payload::Accepted(accepted),
+        crate::of_job,
+        r#"{"arcp":"1.1","id":"00000000000000000000000001","type":"job.accepted",
+        "session_id":"sess_00000000000000000000000002","job_id":"job_00000000000000000000000003","payload":{
+        "job_id":"job_00000000000000000000000003","agent":"echo@1.0.0","lease":{},
+        "accepted_at":"2026-05-13T19:42:13.000Z","parent_job_id":"job_00000000000000000000000004",
+        "delegate_id":"del_00000000000000000000000006"}}"#,
+    );
+    let mut subscribed = Subscribed::new(job_id(), "echo@1.0.0".to_owned(), Status::Running);
+    subscribed.parent_job_id = Some(arcp_core::JobId::from_bits(4));
+    subscribed.delegate_id = Some(DelegateId::from_bits(6));
+    golden(
+        &Payload::Subscribed(subscribed),
+        crate::of_job,
+        r#"{"arcp":"1.1","id":"00000000000000000000000001","type":"job.subscribed",
+        "session_id":"sess_00000000000000000000000002","job_id":"job_00000000000000000000000003","payload":{
+        "job_id":"job_00000000000000000000000003","current_status":"running","agent":"echo@1.0.0","lease":{},
+        "parent_job_id":"job_00000000000000000000000004","delegate_id":"del_00000000000000000000000006",
+        "subscribed_from":0,"replayed":false}}"#,
     );
 }
 

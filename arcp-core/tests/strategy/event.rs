@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde_json::Number;
 
 use super::payload::{amount, error};
-use super::{job_id, json, maybe, object, result_id, text, time};
+use super::{delegate_id, job_id, json, maybe, object, result_id, text, time};
 
 /// What happened, at a time.
 pub(crate) fn event() -> impl Strategy<Value = EventPayload> {
@@ -29,9 +29,7 @@ fn body() -> impl Strategy<Value = EventBody> {
         (text(), maybe(text())).prop_map(|(phase, message)| EventBody::Status(Status { phase, message })),
         metric(),
         artifact_ref(),
-        (maybe(job_id()), text(), maybe(object())).prop_map(|(child_job_id, agent, lease)| {
-            EventBody::Delegate(Delegate { child_job_id, agent, lease })
-        }),
+        delegate(),
         (number(), maybe(number()), maybe(text()), maybe(text())).prop_map(
             |(current, total, units, message)| {
                 EventBody::Progress(Progress { current, total, units, message })
@@ -49,6 +47,24 @@ fn tool_result() -> impl Strategy<Value = EventBody> {
         let error = outcome.as_ref().err().map(Error::body);
         EventBody::ToolResult(ToolResult { call_id, result: outcome.ok(), error })
     })
+}
+
+/// With what some peers say of a delegation, and what others do.
+fn delegate() -> impl Strategy<Value = EventBody> {
+    let asked = (maybe(json()), maybe(object()), maybe(object()));
+    (maybe(job_id()), maybe(delegate_id()), text(), maybe(object()), asked).prop_map(
+        |(child_job_id, delegate_id, agent, lease, (input, lease_request, lease_constraints))| {
+            EventBody::Delegate(Delegate {
+                child_job_id,
+                delegate_id,
+                agent,
+                input,
+                lease,
+                lease_request,
+                lease_constraints,
+            })
+        },
+    )
 }
 
 fn metric() -> impl Strategy<Value = EventBody> {

@@ -3,7 +3,7 @@
 pub(crate) mod event;
 pub(crate) mod payload;
 
-use arcp_core::id::{InvalidId, ResultId};
+use arcp_core::id::{DelegateId, InvalidId, ResultId};
 use arcp_core::{Envelope, JobId, Json, MessageId, MessageType, SessionId, Timestamp, TraceId};
 use proptest::option;
 use proptest::prelude::*;
@@ -76,6 +76,10 @@ pub(crate) fn job_id() -> impl Strategy<Value = JobId> {
 }
 
 pub(crate) fn result_id() -> impl Strategy<Value = ResultId> {
+    id()
+}
+
+pub(crate) fn delegate_id() -> impl Strategy<Value = DelegateId> {
     id()
 }
 

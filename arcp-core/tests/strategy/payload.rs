@@ -13,7 +13,9 @@ use proptest::sample::{Index, select, subsequence};
 use session::ResumeRequest;
 
 use super::event::event;
-use super::{job_id, json, maybe, message_id, object, result_id, session_id, text, time, trace_id};
+use super::{
+    delegate_id, job_id, json, maybe, message_id, object, result_id, session_id, text, time, trace_id,
+};
 use crate::common::Payload;
 
 /// Any payload.
@@ -223,7 +225,7 @@ fn lease() -> impl Strategy<Value = Lease> {
     prop::collection::btree_map(namespace, prop::collection::vec(text(), 0..3), 0..4).prop_map(Lease)
 }
 
-fn constraints() -> impl Strategy<Value = LeaseConstraints> {
+pub(crate) fn constraints() -> impl Strategy<Value = LeaseConstraints> {
     maybe(text()).prop_map(|expires_at| {
         let mut constraints = LeaseConstraints::default();
         constraints.expires_at = expires_at;
@@ -243,24 +245,28 @@ fn submit() -> impl Strategy<Value = job::Submit> {
 
 fn accepted() -> impl Strategy<Value = job::Accepted> {
     let fields = (maybe(text()), maybe(message_id()), maybe(trace_id()));
+    let fields = (fields, (maybe(job_id()), maybe(delegate_id())));
     let authority = (lease(), maybe(constraints()), maybe(budget()));
     (job_id(), agent(), time(), fields, authority).prop_map(|(job, agent, at, fields, authority)| {
         let mut accepted = job::Accepted::new(job, agent.to_string(), at);
+        let (fields, delegation) = fields;
         (accepted.agent, accepted.request_id, accepted.trace_id) = fields;
+        (accepted.parent_job_id, accepted.delegate_id) = delegation;
         (accepted.lease, accepted.lease_constraints, accepted.budget) = authority;
         accepted
     })
 }
 
 fn subscribed() -> impl Strategy<Value = job::Subscribed> {
-    let fields = (maybe(message_id()), maybe(trace_id()), maybe(job_id()), any::<u64>(), any::<bool>());
+    let delegation = (maybe(job_id()), maybe(delegate_id()));
+    let fields = (maybe(message_id()), maybe(trace_id()), delegation, any::<u64>(), any::<bool>());
     let authority = (lease(), maybe(constraints()), maybe(budget()));
     (job_id(), text(), status(), fields, authority).prop_map(|(job, agent, status, fields, authority)| {
         let mut subscribed = job::Subscribed::new(job, agent, status);
         (
             subscribed.request_id,
             subscribed.trace_id,
-            subscribed.parent_job_id,
+            (subscribed.parent_job_id, subscribed.delegate_id),
             subscribed.subscribed_from,
             subscribed.replayed,
         ) = fields;

@@ -89,8 +89,12 @@ impl Job {
     /// Emits a number. `value` is anything that is a JSON number; exact decimals keep their digits
     /// as [`serde_json::Number`] or [`arcp_core::money::Amount`].
     ///
+    /// A metric whose name begins with `cost.` is charged to the budget in its `unit` (§9.6). It is for
+    /// agents that run tools by themselves: what a tool of the runtime costs is reported without.
+    ///
     /// # Errors
-    /// As [`Job::log`], and `INVALID_REQUEST` if `value` is no number.
+    /// As [`Job::log`], and `INVALID_REQUEST` if `value` is no number, or `name` begins with
+    /// `cost.budget.`, which is the runtime's.
     pub async fn metric(
         &self,
         name: impl Into<String>,
@@ -101,15 +105,28 @@ impl Job {
         if !value.as_str().starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
             return Err(Error::fault("value", "must be a finite number"));
         }
-        let unit = unit.map(str::to_owned);
-        self.emit_body("metric", &Metric { name, value, unit, dimensions: None }).await
+        if name.starts_with("cost.budget.") {
+            return Err(Error::fault("name", "is for the runtime to report"));
+        }
+        let metric = Metric { name, value, unit: unit.map(str::to_owned), dimensions: None };
+        // Before it is there: whoever sees the cost finds it charged.
+        let charged = self.charge_metric(&metric);
+        self.emit_body("metric", &metric).await?;
+        match charged {
+            Some(currency) => self.tell_remaining(&currency).await,
+            None => Ok(()),
+        }
     }
 
     /// Says that a tool is being called, and returns the id that its result repeats.
     ///
     /// # Errors
     /// As [`Job::log`].
-    pub async fn tool_call(&self, tool: impl Into<String>, args: &impl Serialize) -> Result<CallId, Error> {
+    pub async fn tool_call(
+        &self,
+        tool: impl Into<String>,
+        args: &(impl Serialize + ?Sized),
+    ) -> Result<CallId, Error> {
         let call_id = CallId::from_bits(crate::random::bits());
         let body = ToolCall { tool: tool.into(), args: Json::of(args)?, call_id: call_id.to_string() };
         self.emit_body("tool_call", &body).await?;
@@ -197,16 +214,15 @@ impl Job {
     /// and again only after three quarters were free.
     fn tell_if_slow(&self) {
         let parts = &self.0.parts;
+        if !parts.followed {
+            return;
+        }
         let (free, window) = (parts.session.free_credits(), parts.config.window);
         if free * 4 >= window * 3 {
             self.0.slowed.store(false, Ordering::Relaxed);
         } else if free * 2 < window && !self.0.slowed.swap(true, Ordering::Relaxed) {
-            let body = Status { phase: "back_pressure".to_owned(), message: None };
-            if let Ok(payload) = event::payload("status", self.wall(), &body) {
-                let event = Event::new("status", parts.id.clone(), Some(parts.trace_id), payload);
-                // It takes no credit: there may be none. A job that has ended needs it no more.
-                let _ = parts.log.append(event);
-            }
+            // It takes no credit: there may be none.
+            self.append("status", &Status { phase: "back_pressure".to_owned(), message: None });
         }
     }
 }

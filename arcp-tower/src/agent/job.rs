@@ -13,7 +13,8 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::layer::AckGate;
-use crate::runtime::{JobStream, Publish};
+use crate::operation::Operations;
+use crate::runtime::{JobAuthority, JobRecord, JobStream, Publish, Runtime};
 use crate::service::SessionCtx;
 
 /// A job, as its agent sees it. Clones are the same job, and can be given to tasks.
@@ -36,8 +37,15 @@ pub(crate) struct JobParts {
     pub(crate) input: Json,
     pub(crate) trace_id: TraceId,
     pub(crate) session: SessionCtx,
+    /// Whether its session is sent its events.
+    pub(crate) followed: bool,
     pub(crate) extensions: Arc<http::Extensions>,
     pub(crate) events: AckGate<Publish>,
+    /// What carries its operations out, below the lease.
+    pub(crate) operations: Operations,
+    pub(crate) authority: Arc<JobAuthority>,
+    pub(crate) runtime: Runtime,
+    pub(crate) record: Arc<JobRecord>,
     pub(crate) log: Arc<JobStream>,
     pub(crate) cancel: CancellationToken,
     pub(crate) config: Arc<Config>,
@@ -109,6 +117,27 @@ impl Job {
     /// Whether the job should end.
     pub fn is_cancelled(&self) -> bool {
         self.0.parts.cancel.is_cancelled()
+    }
+
+    /// The job that delegated it, if one did (§10).
+    pub fn parent_job_id(&self) -> Option<&JobId> {
+        self.0.parts.record.parent.as_ref().map(|parent| &parent.job_id)
+    }
+
+    pub(crate) fn authority(&self) -> &Arc<JobAuthority> {
+        &self.0.parts.authority
+    }
+
+    pub(crate) fn runtime(&self) -> &Runtime {
+        &self.0.parts.runtime
+    }
+
+    pub(crate) fn session(&self) -> &SessionCtx {
+        &self.0.parts.session
+    }
+
+    pub(crate) fn record(&self) -> &Arc<JobRecord> {
+        &self.0.parts.record
     }
 
     /// The time, for what is written down.

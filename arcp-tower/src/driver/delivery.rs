@@ -12,6 +12,7 @@ use arcp_core::transport::Close;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
+use crate::config::Config;
 use crate::random;
 use crate::runtime::{JobStream, commit_patiently};
 use crate::service::{Attachment, Next, Numbered, SessionCtx, Staged};
@@ -19,14 +20,14 @@ use crate::service::{Attachment, Next, Numbered, SessionCtx, Staged};
 /// Frames of one commit, and their bytes.
 const COMMIT_FRAMES: usize = 2048;
 const COMMIT_BYTES: usize = 1 << 20;
-/// Events that are read ahead in a replay, and bytes of them that are read from a store.
-const READ_EVENTS: usize = 64;
-const READ_BYTES: usize = 256 << 10;
 
 /// What a connection sends of its session's jobs.
 pub(super) struct Delivery {
     pub(super) attachment: Attachment,
     store: Option<Arc<dyn Store>>,
+    /// Events that are read ahead in a replay, and bytes of one read.
+    replay_events: usize,
+    read_bytes: usize,
     staged: Staged,
     /// Frames whose numbers are kept: they may leave.
     ready: VecDeque<Ready>,
@@ -45,7 +46,7 @@ pub(super) struct Ready {
 
 enum Busy {
     Committing(BoxFuture<'static, Result<(), StoreError>>, VecDeque<Ready>),
-    Loading(BoxFuture<'static, Result<Vec<Event>, StoreError>>, For),
+    Loading(BoxFuture<'static, Result<Vec<Event>, Close>>, For),
 }
 
 enum For {
@@ -54,9 +55,11 @@ enum For {
 }
 
 impl Delivery {
-    pub(super) fn new(attachment: Attachment, store: Option<Arc<dyn Store>>) -> Self {
+    pub(super) fn new(attachment: Attachment, store: Option<Arc<dyn Store>>, config: &Config) -> Self {
+        let (replay_events, read_bytes) = (config.replay_events.max(1), config.read_bytes);
         let (staged, ready) = (Staged::default(), VecDeque::new());
-        Self { attachment, store, staged, ready, busy: None, ack: None, confirm: false }
+        let (busy, ack, confirm) = (None, None, false);
+        Self { attachment, store, replay_events, read_bytes, staged, ready, busy, ack, confirm }
     }
 
     /// The client acknowledged; a store should know.
@@ -111,7 +114,7 @@ impl Delivery {
                         return Poll::Pending;
                     }
                     // A store that fails closes the connection; it never makes a replay shorter.
-                    Poll::Ready(Err(e)) => return Poll::Ready(Err(close_for(&e))),
+                    Poll::Ready(Err(close)) => return Poll::Ready(Err(close)),
                     Poll::Ready(Ok(events)) => {
                         self.loaded(events, &what);
                         // What is ready now goes before anything new is numbered.
@@ -133,13 +136,13 @@ impl Delivery {
     fn replay(&mut self, run: &Run) -> Result<(), Close> {
         let gone = || Close::new(Close::INTERNAL, "what was sent is no longer kept");
         let log = self.attachment.logs.get(&run.job_id).cloned().ok_or_else(gone)?;
-        let most = usize::try_from(run.len).unwrap_or(usize::MAX).min(READ_EVENTS);
+        let most = usize::try_from(run.len).unwrap_or(usize::MAX).min(self.replay_events);
         if let Ok(events) = log.peek(run.from, most) {
             self.replayed(events);
             return Ok(());
         }
         let Some(store) = self.store.clone() else { return Err(gone()) };
-        self.busy = Some(Busy::Loading(load(store, log, run.from), For::Replay));
+        self.busy = Some(Busy::Loading(load(store, log, run.from, self.read_bytes), For::Replay));
         Ok(())
     }
 
@@ -190,14 +193,15 @@ impl Delivery {
                 Next::Behind(log, feed, next) => match self.store.clone() {
                     Some(store) => {
                         if batch.is_empty() {
-                            self.busy = Some(Busy::Loading(load(store, log, next), For::Feed(feed)));
+                            self.busy =
+                                Some(Busy::Loading(load(store, log, next, self.read_bytes), For::Feed(feed)));
                             return Ok(true);
                         }
                         self.attachment.again(feed);
                         break;
                     }
                     None => {
-                        return Err(Close::new(Close::LAGGING, "too far behind; resume, or watch again"));
+                        return Err(behind());
                     }
                 },
             }
@@ -283,14 +287,17 @@ fn load(
     store: Arc<dyn Store>,
     log: Arc<JobStream>,
     from: u64,
-) -> BoxFuture<'static, Result<Vec<Event>, StoreError>> {
+    bytes: usize,
+) -> BoxFuture<'static, Result<Vec<Event>, Close>> {
     async move {
-        let page = store.job_events(log.job_id(), from - 1, READ_BYTES).await?;
+        let page = store.job_events(log.job_id(), from - 1, bytes).await.map_err(|e| close_for(&e))?;
         if page.floor >= from {
-            return Err(StoreError::Corrupt("events that were numbered are gone".to_owned()));
+            // The bounds forced them out.
+            return Err(behind());
         }
         if page.items.is_empty() {
-            return Err(StoreError::Corrupt("events that were written are not there".to_owned()));
+            let damage = StoreError::Corrupt("events that were written are not there".to_owned());
+            return Err(close_for(&damage));
         }
         let event =
             |stored: arcp_core::store::StoredEvent| stored.into_event(log.job_id().clone(), log.trace_id());
@@ -299,9 +306,15 @@ fn load(
     .boxed()
 }
 
+fn behind() -> Close {
+    Close::new(Close::LAGGING, "too far behind; resume, or watch again")
+}
+
 fn close_for(e: &StoreError) -> Close {
     tracing::warn!(error = %e, "a session's numbers could not be kept");
     match e {
+        // The session went with what it had yet to be sent.
+        StoreError::Fenced { current: 0 } => behind(),
         StoreError::Fenced { .. } => Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere"),
         _ => Close::new(Close::INTERNAL, "the store failed; resume later"),
     }

@@ -20,7 +20,7 @@ use crate::service::{Request, SessionCtx};
 
 /// tokio's clock, so that a paused test holds this too.
 #[derive(Debug, Clone, Copy, Default)]
-struct TokioClock;
+pub(crate) struct TokioClock;
 
 impl Clock for TokioClock {
     type Instant = Instant;
@@ -29,7 +29,8 @@ impl Clock for TokioClock {
     }
 }
 
-type Limiter =
+/// One bucket for each principal.
+pub(crate) type Limiter =
     governor::RateLimiter<Principal, DashMapStateStore<Principal>, TokioClock, NoOpMiddleware<Instant>>;
 
 /// How many commands a principal may send.

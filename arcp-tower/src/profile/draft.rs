@@ -11,6 +11,10 @@ impl Profile for Draft {
         "draft"
     }
 
+    fn tells_of_children(&self) -> bool {
+        true
+    }
+
     fn refuse(&self, refusal: &Refusal<'_>) -> Refused {
         frames::session_error(refusal).map_or_else(Refused::silent, Refused::one)
     }

@@ -4,15 +4,15 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_core::job::{FinalStatus, Lifecycle};
-use arcp_core::lease::{Lease, LeaseConstraints};
+use arcp_core::lease::{Lease, LeaseConstraints, Snapshot};
 use arcp_core::log::JobLog;
 use arcp_core::store::{JobRow, StoreError};
 use arcp_core::{Error, JobId, Json};
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
 use super::registry::{JobRecord, not_found};
 use super::{JobStream, Runtime, refused};
+use crate::agent::Parent;
 use crate::auth::Principal;
 
 /// What is needed to describe a job, and to run it again.
@@ -24,13 +24,17 @@ pub(super) struct JobBody {
     pub(super) input: Json,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) max_runtime_sec: Option<u64>,
+    /// The job that delegated it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent: Option<Parent>,
 }
 
 impl JobBody {
     /// The body of a job that was refused.
     pub(super) fn empty() -> Json {
         let (lease, input) = (Lease::default(), Json::null());
-        Json::of(&Self { lease, lease_constraints: None, input, max_runtime_sec: None }).unwrap_or_default()
+        let body = Self { lease, lease_constraints: None, input, max_runtime_sec: None, parent: None };
+        Json::of(&body).unwrap_or_default()
     }
 
     pub(super) fn of(record: &JobRecord, input: &Json, max_runtime: Option<Duration>) -> Self {
@@ -39,8 +43,22 @@ impl JobBody {
             lease_constraints: record.lease_constraints.clone(),
             input: input.clone(),
             max_runtime_sec: max_runtime.map(|most| most.as_secs()),
+            parent: record.parent.clone(),
         }
     }
+}
+
+/// What is noted of a job that can run again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) budget: Snapshot,
+}
+
+/// What was left of a job's budget when its process went, at least (§9.6).
+pub(super) fn remaining(row: &JobRow) -> Result<Option<Snapshot>, Error> {
+    let Some(note) = &row.note else { return Ok(None) };
+    let Note { budget } = note.decode()?;
+    Ok(Some(budget))
 }
 
 /// A job as a store remembers it: its events stay there, and are read when they are asked for.
@@ -53,18 +71,15 @@ pub(super) fn recalled(runtime: &Runtime, row: &JobRow) -> Result<JobRecord, Err
     let principal = Principal::new(row.principal.as_str());
     let log = JobStream::restore(row.id.clone(), row.trace_id, principal.clone(), log, journal);
     Ok(JobRecord {
-        id: row.id.clone(),
         agent: row.agent.clone(),
         principal,
         session_id: row.session.clone(),
-        session: None,
         lease: body.lease,
         lease_constraints: body.lease_constraints,
+        parent: body.parent,
         created_at: row.created_at,
-        log: Arc::new(log),
-        cancel: CancellationToken::new(),
         life: Mutex::new(end.map_or_else(Lifecycle::default, Lifecycle::ended)),
-        controllers: Mutex::default(),
+        ..JobRecord::new(row.id.clone(), Arc::new(log))
     })
 }
 

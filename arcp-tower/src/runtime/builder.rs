@@ -7,15 +7,22 @@ use std::time::Duration;
 
 use arcp_core::Features;
 use arcp_core::agent::{AgentRef, FIRST_VERSION, InvalidAgentRef, Inventory};
-use arcp_core::store::Store;
+use arcp_core::lease::Namespace;
+use arcp_core::store::{Lapse, Store};
 use arcp_core::wire::session::Party;
 use tokio::runtime::Handle;
+use tower_layer::Layer;
+use tower_service::Service;
 
+use super::authority::Policy;
+use super::delegate::Delegate;
 use super::registry::Registry;
 use super::{FEATURES, Inner, Journal, Runtime, Sessions};
+use crate::BoxError;
 use crate::agent::Agent;
 use crate::config::Config;
 use crate::observe::{ObservePolicy, SamePrincipal};
+use crate::operation::{Backend, Operation, Operations, Output, Registered, Router, backend};
 
 /// Builds a [`Runtime`].
 #[must_use = "a builder does nothing before `build`"]
@@ -26,7 +33,15 @@ pub struct Builder {
     observe: Arc<dyn ObservePolicy>,
     config: Config,
     party: Party,
+    operations: Registered,
+    around: Vec<Around>,
+    policy: Policy,
+    /// What was registered and cannot be.
+    refused: Option<BuildError>,
 }
+
+/// Puts a layer around all backends.
+type Around = Box<dyn FnOnce(Backend) -> Backend + Send>;
 
 /// Why there is no runtime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +58,14 @@ pub enum BuildError {
     /// An agent was registered twice.
     #[error("{0} is registered twice")]
     Twice(String),
+    /// A tool or a namespace cannot be registered.
+    #[error("{name:?}: {rule}")]
+    Operation {
+        /// Its name.
+        name: String,
+        /// What it breaks.
+        rule: String,
+    },
     /// The store cannot be used.
     #[error("the store cannot be used: {0}")]
     Store(String),
@@ -61,6 +84,10 @@ impl Default for Builder {
             observe: Arc::new(SamePrincipal),
             config: Config::default(),
             party,
+            operations: Registered::default(),
+            around: Vec::new(),
+            policy: Policy::default(),
+            refused: None,
         }
     }
 }
@@ -90,6 +117,106 @@ impl Builder {
     /// Lets principals know of jobs that are not their own (§7.6).
     pub fn observe(mut self, policy: impl ObservePolicy) -> Self {
         self.observe = Arc::new(policy);
+        self
+    }
+
+    /// Registers a tool, which [`Job::tool`](crate::Job::tool) calls under a lease. [`tool_fn`] makes
+    /// one of an async function, and layers go around it; one that is registered again replaces the
+    /// one before.
+    ///
+    /// [`tool_fn`]: crate::operation::tool_fn
+    pub fn tool<S>(mut self, name: impl Into<String>, tool: S) -> Self
+    where
+        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        self.operations.tools.insert(name.into(), backend(tool));
+        self
+    }
+
+    /// Registers what answers for models, which [`Job::model`](crate::Job::model) asks under a lease
+    /// (§9.7). The operation's target is the model, its arguments the request.
+    pub fn models<S>(self, models: S) -> Self
+    where
+        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        self.backend(Namespace::ModelUse, models)
+    }
+
+    /// Lets jobs read and write files under their leases, below the folders that `files` was given
+    /// (§9.2); see [`Job::fs`](crate::Job::fs).
+    #[cfg(all(feature = "fs", unix))]
+    pub fn files(self, files: crate::operation::files::Files) -> Self {
+        self.backend(Namespace::FsRead, files.clone()).backend(Namespace::FsWrite, files)
+    }
+
+    /// Lets jobs send HTTP requests under their leases (§9.2); see [`Job::fetch`](crate::Job::fetch).
+    #[cfg(feature = "fetch")]
+    pub fn fetcher(self, fetcher: crate::operation::fetch::Fetcher) -> Self {
+        self.backend(Namespace::NetFetch, fetcher)
+    }
+
+    /// Registers what carries out the operations of a namespace of the deployment's own, such as
+    /// `x-vendor.acme.gpu`, which [`Job::operation`](crate::Job::operation) asks for under a lease.
+    pub fn operations<S>(mut self, namespace: &str, service: S) -> Self
+    where
+        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        if let Ok(namespace @ Namespace::Vendor(_)) = namespace.parse() {
+            return self.backend(namespace, service);
+        }
+        self.refused.get_or_insert(BuildError::Operation {
+            name: namespace.to_owned(),
+            rule: "a namespace of one's own begins with x-vendor.".to_owned(),
+        });
+        self
+    }
+
+    fn backend<S>(mut self, namespace: Namespace, service: S) -> Self
+    where
+        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        self.operations.others.insert(namespace, backend(service));
+        self
+    }
+
+    /// Puts a layer around all operations of all jobs, below their leases: it sees only what they
+    /// allow. Of several, the first is the outermost.
+    pub fn operation_layer<L>(mut self, layer: L) -> Self
+    where
+        L: Layer<Backend> + Send + 'static,
+        L::Service: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
+            + Clone
+            + Send
+            + 'static,
+    {
+        self.around.push(Box::new(move |inner| backend(layer.layer(inner))));
+        self
+    }
+
+    /// Whether a lease that names no models forbids them all (§9.7). Without this it allows any that
+    /// the runtime has.
+    pub fn require_model_use(mut self, require: bool) -> Self {
+        self.policy.require_model_use = require;
+        self
+    }
+
+    /// Whether operations that no pattern covers are let through, and recorded as if they had been
+    /// denied: to find out what leases a deployment needs. Expiry and budgets are enforced all the
+    /// same.
+    pub fn audit_leases(mut self, audit: bool) -> Self {
+        self.policy.audit_only = audit;
         self
     }
 
@@ -125,15 +252,28 @@ impl Builder {
         let Some(store) = self.store.take() else { return self.finish(None) };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
-        let expires_at = self.config.clock.wall().plus(self.config.resume_window);
-        let joined = store.join(expires_at, crate::random::secret()).await.map_err(failed)?;
-        let clock = self.config.clock.clone();
-        let runtime = self.finish(Some(Journal::new(store, joined, clock, handle.clone())))?;
+        let now = self.config.clock.wall();
+        let (caught_up, pending) = (now.plus(self.config.resume_window), now.plus(self.config.held()));
+        let joined = store.join(Lapse { caught_up, pending }, crate::random::secret()).await;
+        let joined = joined.map_err(failed)?;
+        let journal = Journal::new(store, joined, &self.config, handle.clone());
+        let runtime = self.finish(Some(journal))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
         Ok(runtime)
     }
 
-    fn finish(self, journal: Option<Arc<Journal>>) -> Result<Runtime, BuildError> {
+    fn finish(mut self, journal: Option<Arc<Journal>>) -> Result<Runtime, BuildError> {
+        if let Some(refused) = self.refused {
+            return Err(refused);
+        }
+        self.operations.others.insert(Namespace::AgentDelegate, backend(Delegate));
+        let router = Router::new(self.operations);
+        let operations = if self.around.is_empty() {
+            Operations::Plain(router)
+        } else {
+            let layered = self.around.into_iter().rev().fold(backend(router), |inner, around| around(inner));
+            Operations::Layered(layered)
+        };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let mut agents = Inventory::default();
         let mut restartable = HashSet::new();
@@ -148,6 +288,7 @@ impl Builder {
         let inventory = agents.describe();
         let config = Arc::new(self.config);
         let every = config.sweep.max(Duration::from_millis(1));
+        let written = journal.as_ref().map(|journal| journal.written.clone());
         let inner = Arc::new(Inner {
             inventory,
             agents,
@@ -156,13 +297,16 @@ impl Builder {
             registry: Arc::new(Registry::new(&config)),
             sessions: Arc::new(Sessions::new(&config, handle.clone(), journal.clone())),
             observe: self.observe,
+            operations,
+            policy: self.policy,
+            resumes: super::audit::Resumes::new(config.audit_rate),
             journal,
             restartable,
             secret: crate::random::secret(),
             config,
             handle: handle.clone(),
         });
-        handle.spawn(super::sweep::sweep(Arc::downgrade(&inner), every));
+        handle.spawn(super::sweep::sweep(Arc::downgrade(&inner), every, written));
         Ok(Runtime(inner))
     }
 }

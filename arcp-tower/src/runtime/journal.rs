@@ -7,13 +7,16 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arcp_core::Json;
 use arcp_core::job::Status;
 use arcp_core::store::{Batch, Hash, Joined, Op, Store, StoreError, StoredEvent};
 use tokio::runtime::Handle;
 
+use super::sweep::Written;
 use super::{JobStream, commit_patiently};
 use crate::auth::Principal;
 use crate::clock::Clock;
+use crate::config::Config;
 use crate::random;
 
 /// The way to a store.
@@ -24,6 +27,8 @@ pub(crate) struct Journal {
     pub(crate) owner: u64,
     /// What all processes of the store share.
     pub(crate) secret: Hash,
+    /// What the sweep goes by.
+    pub(super) written: Arc<Written>,
     clock: Clock,
     handle: Handle,
     queues: Mutex<HashMap<Principal, Vec<Arc<JobStream>>>>,
@@ -36,9 +41,11 @@ const BYTES: usize = 4 << 20;
 const RETRY: Duration = Duration::from_secs(1);
 
 impl Journal {
-    pub(super) fn new(store: Arc<dyn Store>, joined: Joined, clock: Clock, handle: Handle) -> Arc<Self> {
+    pub(super) fn new(store: Arc<dyn Store>, joined: Joined, config: &Config, handle: Handle) -> Arc<Self> {
         let Joined { owner, secret } = joined;
-        Arc::new(Self { store, owner, secret, clock, handle, queues: Mutex::default() })
+        let written = Arc::new(Written::new(config.max_session_bytes));
+        let clock = config.clock.clone();
+        Arc::new(Self { store, owner, secret, written, clock, handle, queues: Mutex::default() })
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
@@ -86,6 +93,7 @@ impl Journal {
             bytes = bytes.saturating_sub(portion.events.iter().map(|e| e.payload.as_str().len()).sum());
             portions.push((stream, portion));
         }
+        self.written.add(BYTES.saturating_sub(bytes));
         match self.commit(principal, &portions).await {
             Ok(()) => {
                 let done =
@@ -112,15 +120,22 @@ impl Journal {
         }
     }
 
-    fn append(&self, stream: &JobStream, portion: &Portion) -> Op {
-        Op::Append {
+    /// The note goes with the events: who sees a cost after a crash finds it charged (§9.6).
+    fn append(&self, stream: &JobStream, portion: &Portion) -> impl Iterator<Item = Op> {
+        let note = portion.note.clone().map(|(_, note)| Op::NoteJob {
+            job: stream.job_id().clone(),
+            owner: self.owner,
+            note,
+        });
+        let append = Op::Append {
             job: stream.job_id().clone(),
             owner: self.owner,
             after: portion.after,
             events: portion.events.clone(),
             at: self.clock.wall(),
             ended: portion.ended,
-        }
+        };
+        note.into_iter().chain([append])
     }
 
     /// One commit. When nobody knows whether it happened, the store is read until it says so: what
@@ -130,7 +145,7 @@ impl Journal {
         principal: &Principal,
         portions: &[(Arc<JobStream>, Portion)],
     ) -> Result<(), StoreError> {
-        let ops = portions.iter().map(|(stream, portion)| self.append(stream, portion)).collect();
+        let ops = portions.iter().flat_map(|(stream, portion)| self.append(stream, portion)).collect();
         let batch = Batch { id: random::bits(), principal: principal.name().to_owned(), ops };
         let Err(failure) = commit_patiently(self.store.clone(), batch).await else { return Ok(()) };
         let written = portions.iter().find(|(_, portion)| !portion.events.is_empty());
@@ -155,6 +170,8 @@ pub(super) struct Portion {
     pub(super) events: Vec<StoredEvent>,
     /// With the terminal: how the job ended.
     pub(super) ended: Option<Status>,
+    /// What a process that takes the job over has to know, and how new it is.
+    pub(super) note: Option<(u64, Json)>,
 }
 
 /// What follows from one job's commit; the stream, if there is more to be written.

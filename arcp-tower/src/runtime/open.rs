@@ -21,13 +21,7 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
         .ok_or_else(|| Error::new(Code::Unauthenticated, "no principal was established"))?;
     let (attachment, token) = match ResumeRequest::read(&handshake)? {
         None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
-        Some(request) => {
-            let (session_id, from) = (request.session_id.clone(), request.last_event_seq);
-            let resumed = resume::resume(&runtime, request, principal, extensions).await;
-            resumed.inspect_err(|error| {
-                tracing::info!(target: "arcp::audit", ?session_id, from, %error, "resume refused");
-            })?
-        }
+        Some(request) => resume::resume(&runtime, request, principal, extensions).await?,
     };
     let cx = attachment.cx.clone();
     let greeting = welcome(&runtime, &cx, &handshake, token)?;
@@ -74,7 +68,7 @@ async fn fresh(
     let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
     runtime.0.sessions.insert(&cx)?;
     if let Some(journal) = &runtime.0.journal {
-        if let Err(e) = put_session(journal, cx.row(1, None), 0)
+        if let Err(e) = put_session(journal, cx.row(1, None), 0, None)
             .await
             .and_then(|new| new.then_some(()).ok_or_else(contended))
         {
@@ -102,6 +96,13 @@ fn welcome(
     if cx.features().has(Feature::Heartbeat) {
         welcome.heartbeat_interval_sec = Some(inner.config.heartbeat.as_secs().max(1));
     }
+    let kept = if inner.journal.is_some() {
+        inner.config.bounds().session_bytes
+    } else {
+        inner.config.log_caps().bytes as u64
+    };
+    welcome.capabilities.durability = Some(runtime.durability().to_string());
+    welcome.capabilities.unacknowledged_bytes = Some(kept);
     let mut greeting = Envelope::new(MessageType::Welcome, &welcome)?;
     greeting.session_id = Some(cx.id().clone());
     Ok(cx.profile().reply(greeting, handshake.id.as_ref()))

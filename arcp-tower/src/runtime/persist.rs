@@ -43,10 +43,17 @@ pub(crate) fn refused(e: &StoreError) -> Error {
     Error::new(Code::InternalError, "the request could not be kept").with_detail("reason", "store")
 }
 
-/// Writes a session's row. `false` if another connection took it over before.
-pub(super) async fn put_session(journal: &Journal, row: SessionRow, expect: u64) -> Result<bool, Error> {
+/// Writes a session's row, and beside it what is to be recorded. `false` if another connection took the
+/// session over before.
+pub(super) async fn put_session(
+    journal: &Journal,
+    row: SessionRow,
+    expect: u64,
+    record: Option<Op>,
+) -> Result<bool, Error> {
     let principal = row.principal.clone();
-    let batch = Batch { id: random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
+    let ops = std::iter::once(Op::PutSession { row, expect }).chain(record).collect();
+    let batch = Batch { id: random::bits(), principal, ops };
     match commit_patiently(journal.store.clone(), batch).await {
         Ok(_) => Ok(true),
         Err(StoreError::Fenced { .. }) => Ok(false),

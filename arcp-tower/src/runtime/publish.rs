@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Ready, ready};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use arcp_core::job::Status;
@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 
+use super::authority::JobAuthority;
 use super::journal::{Journal, Portion};
 use crate::auth::Principal;
 use crate::service::{Emit, SessionCtx};
@@ -26,6 +27,8 @@ pub(crate) struct JobStream {
     principal: Principal,
     /// Where it is written to, if it is.
     journal: Option<Arc<Journal>>,
+    /// What is noted beside its events, if anything is.
+    noted: OnceLock<Arc<JobAuthority>>,
     state: Mutex<State>,
     broken: CancellationToken,
 }
@@ -34,6 +37,8 @@ struct State {
     log: JobLog,
     /// Events up to this number may be seen: all of them, or those that were written.
     visible: u64,
+    /// How new the note is that was written.
+    note: u64,
     /// Whether the journal knows that there is something to write.
     queued: bool,
     /// How the job ended, with its terminal.
@@ -108,9 +113,11 @@ impl JobStream {
     ) -> Self {
         let visible = log.head();
         let (watchers, writers) = (Vec::new(), Vec::new());
-        let state = State { log, visible, queued: false, ended: None, forgotten: false, watchers, writers };
+        let state =
+            State { log, visible, note: 0, queued: false, ended: None, forgotten: false, watchers, writers };
         let broken = CancellationToken::new();
-        Self { job_id, trace_id, principal, journal, state: Mutex::new(state), broken }
+        let (noted, state) = (OnceLock::new(), Mutex::new(state));
+        Self { job_id, trace_id, principal, journal, noted, state, broken }
     }
 
     pub(crate) fn job_id(&self) -> &JobId {
@@ -119,6 +126,11 @@ impl JobStream {
 
     pub(crate) fn trace_id(&self) -> TraceId {
         self.trace_id
+    }
+
+    /// What is left of the job's budget is to be written beside its events.
+    pub(super) fn note(&self, authority: Arc<JobAuthority>) {
+        let _ = self.noted.set(authority);
     }
 
     /// Cancelled when its events can no longer be kept.
@@ -194,13 +206,15 @@ impl JobStream {
         let events: Vec<Arc<Event>> = events.into_iter().take_while(fits).collect();
         let ended = state.ended.filter(|_| events.last().is_some_and(|last| last.is_terminal()));
         let events = events.iter().map(|event| StoredEvent::of(event)).collect();
-        Portion { after: state.visible, events, ended }
+        let note = self.noted.get().and_then(|authority| authority.note(state.note));
+        Portion { after: state.visible, events, ended, note }
     }
 
     /// A portion was written: those who follow may see it. `true` if there is more.
     pub(super) fn written(&self, portion: &Portion) -> bool {
         let mut state = self.state();
         state.visible = state.visible.max(portion.after + portion.events.len() as u64);
+        state.note = portion.note.as_ref().map_or(state.note, |(newest, _)| *newest);
         let more = state.log.head() > state.visible;
         state.queued = more;
         let (untold, writers) = (state.untold(), std::mem::take(&mut state.writers));
@@ -232,11 +246,13 @@ impl JobStream {
     }
 
     /// Holds its events in memory no longer. Where there is a store they are read from it, and
-    /// otherwise they are gone; but what somebody still follows stays for as long.
+    /// otherwise they are gone; but what is still sent to somebody stays for as long. A session
+    /// without a connection that had yet to be sent them cannot be resumed.
     pub(super) fn forget(&self) {
         let mut state = self.state();
         state.forgotten = true;
-        if state.visible == state.log.head() && state.watchers.iter().all(Option::is_none) {
+        let sent_to = |watcher: &Watcher| watcher.session.is_attached();
+        if state.visible == state.log.head() && !state.watchers.iter().flatten().any(sent_to) {
             state.log.forget();
         }
     }
@@ -320,7 +336,8 @@ impl fmt::Debug for JobStream {
 #[derive(Debug, Clone)]
 pub struct Publish {
     pub(super) log: Arc<JobStream>,
-    pub(super) session: SessionCtx,
+    /// The session that submitted the job, if that is sent its events.
+    pub(super) session: Option<SessionCtx>,
     /// Events that may wait to be written.
     pub(super) max_unwritten: usize,
 }
@@ -331,13 +348,16 @@ impl Service<Emit> for Publish {
     type Future = Ready<Result<(), Error>>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        let room = self.log.has_room(self.max_unwritten, cx) && self.session.has_room(cx);
+        let room = self.log.has_room(self.max_unwritten, cx)
+            && self.session.as_ref().is_none_or(|session| session.has_room(cx));
         if room { Poll::Ready(Ok(())) } else { Poll::Pending }
     }
 
     fn call(&mut self, Emit(event): Emit) -> Self::Future {
         // Before the append: once the event is there, it may be sent at any moment.
-        self.session.spent(event.payload.as_str().len());
+        if let Some(session) = &self.session {
+            session.spent(event.payload.as_str().len());
+        }
         let appended = self.log.append(event).map(drop);
         ready(appended.map_err(|Ended| {
             if self.log.broken.is_cancelled() {

@@ -9,20 +9,18 @@ use arcp_core::store::{RunRow, SessionRow, Store, StoreError};
 
 use super::{JobStream, Runtime};
 use crate::auth::Principal;
+use crate::config::Config;
 use crate::service::Remembered;
-
-/// Runs of one read.
-const PAGE: usize = 4096;
 
 /// The numbers of a session. Those beyond what may be remembered are forgotten, oldest first.
 pub(super) async fn outbox(
     store: &dyn Store,
     row: &SessionRow,
-    max_runs: usize,
+    config: &Config,
 ) -> Result<Outbox, StoreError> {
     let (mut runs, mut after) = (Vec::new(), 0);
     loop {
-        let page = store.runs(&row.id, after, PAGE).await?;
+        let page = store.runs(&row.id, after, config.read_runs.max(1)).await?;
         after = page.items.last().map_or(after, |run| run.first + run.len - 1);
         runs.extend(page.items);
         if !page.more {
@@ -31,8 +29,8 @@ pub(super) async fn outbox(
     }
     let head = runs.last().map_or(row.head, |run: &RunRow| row.head.max(run.first + run.len - 1));
     let runs = runs.into_iter().map(|RunRow { first, len, job, from }| Run::new(first, len, job, from));
-    let skip = runs.len().saturating_sub(max_runs);
-    Ok(Outbox::restore(row.features, max_runs, head, row.acked, runs.skip(skip)))
+    let skip = runs.len().saturating_sub(config.max_runs);
+    Ok(Outbox::restore(row.features, config.max_runs, head, row.acked, runs.skip(skip)))
 }
 
 /// Whether all that was numbered above `from` can be sent again: nothing of it was forgotten or is
@@ -41,13 +39,13 @@ pub(super) async fn replayable(
     store: &dyn Store,
     row: &SessionRow,
     from: u64,
-    max_runs: usize,
+    config: &Config,
 ) -> Result<bool, StoreError> {
     let (mut next, mut many) = (from + 1, 0);
     // Only what was acknowledged may be gone: for each job, the first event that is asked for.
     let mut doubtful: HashMap<JobId, u64> = HashMap::new();
     loop {
-        let page = store.runs(&row.id, next - 1, PAGE).await?;
+        let page = store.runs(&row.id, next - 1, config.read_runs.max(1)).await?;
         if page.floor >= next {
             return Ok(false);
         }
@@ -65,7 +63,7 @@ pub(super) async fn replayable(
             break;
         }
     }
-    if next <= row.head || many > max_runs {
+    if next <= row.head || many > config.max_runs {
         return Ok(false);
     }
     for (job, first) in doubtful {
@@ -85,7 +83,7 @@ pub(super) async fn remembered(
     row: &SessionRow,
     from: u64,
 ) -> Result<Remembered, StoreError> {
-    let outbox = outbox(store, row, runtime.0.config.max_runs).await?;
+    let outbox = outbox(store, row, &runtime.0.config).await?;
     let mut logs: HashMap<JobId, Arc<JobStream>> = HashMap::new();
     let principal = Principal::new(row.principal.as_str());
     let mut feeds = Vec::new();

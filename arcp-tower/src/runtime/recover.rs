@@ -10,6 +10,7 @@ use arcp_core::store::{Batch, JobRow, Op, Store, StoreError, StoredEvent};
 use arcp_core::wire::job::JobError;
 use arcp_core::{Code, Error, Event, JobId, Json, MessageType, Timestamp};
 
+use super::authority::JobAuthority;
 use super::body::JobBody;
 use super::registry::JobRecord;
 use super::{Runtime, body, commit_patiently, recall, resume, submit, supervise};
@@ -69,7 +70,9 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
 /// The agent that takes a job up again, if it said that it can.
 fn restartable(runtime: &Runtime, row: &JobRow) -> Option<AgentRef> {
     let agent: AgentRef = row.agent.parse().ok()?;
-    let again = runtime.0.restartable.contains(&row.agent) && !row.cancelling;
+    // A job that runs again delegates again, so what it delegated before ends.
+    let child = row.body.decode::<JobBody>().is_ok_and(|body| body.parent.is_some());
+    let again = runtime.0.restartable.contains(&row.agent) && !row.cancelling && !child;
     again.then_some(agent)
 }
 
@@ -100,7 +103,11 @@ async fn run_again(
 ) -> Result<(), Error> {
     let failed = |e: StoreError| super::refused(&e);
     let (_, agent) = runtime.0.agents.resolve(&agent_ref)?;
-    let JobBody { input, max_runtime_sec, .. } = row.body.decode()?;
+    let JobBody { input, max_runtime_sec, lease, lease_constraints, .. } = row.body.decode()?;
+    let (policy, clock) = (runtime.0.policy, &runtime.0.config.clock);
+    let authority =
+        JobAuthority::recalled(&lease, lease_constraints.as_ref(), body::remaining(row)?, policy, clock)?;
+    let authority = Arc::new(authority);
     // Its session has no connection yet; a resume finds it here.
     let session = store.session(&row.session).await.map_err(failed)?;
     let session = session.ok_or_else(|| Error::new(Code::InternalError, "the session of the job is gone"))?;
@@ -115,12 +122,14 @@ async fn run_again(
         cx
     };
     let record = body::recalled(runtime, row)?;
-    let record = Arc::new(JobRecord { session: Some(cx.clone()), ..record });
+    let record =
+        Arc::new(JobRecord { session: Some(cx.clone()), authority: Some(authority.clone()), ..record });
     runtime.0.registry.insert(&record)?;
-    let job = submit::job_of(runtime, &record, &cx, agent_ref, input);
+    let birth = submit::Birth { agent: agent_ref, input, authority, followed: true };
+    let job = submit::job_of(runtime, &record, &cx, birth);
     let max_runtime = max_runtime_sec.map(Duration::from_secs);
     let registry = runtime.0.registry.clone();
-    let run = supervise::Run { record, job, agent: agent.clone(), registry, max_runtime };
+    let run = supervise::Run { record, job, agent: agent.clone(), registry, max_runtime, link: None };
     let jobs = runtime.0.handle.clone();
     runtime.0.handle.spawn(run.supervise(jobs));
     Ok(())

@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 use arcp_core::job::{FinalStatus, Lifecycle, Status};
 use arcp_core::lease::{Lease, LeaseConstraints};
 use arcp_core::store::IdempotencyRow;
-use arcp_core::{Code, Error, JobId, SessionId, Timestamp};
+use arcp_core::{Code, Error, JobId, Json, SessionId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::JobStream;
+use super::authority::JobAuthority;
+use crate::agent::Parent;
 use crate::auth::Principal;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -19,7 +21,7 @@ use crate::service::SessionCtx;
 
 /// A job.
 #[derive(Debug)]
-pub(super) struct JobRecord {
+pub(crate) struct JobRecord {
     pub(super) id: JobId,
     pub(super) agent: String,
     pub(super) principal: Principal,
@@ -29,15 +31,86 @@ pub(super) struct JobRecord {
     pub(super) session: Option<SessionCtx>,
     pub(super) lease: Lease,
     pub(super) lease_constraints: Option<LeaseConstraints>,
+    /// What it may do, where it runs here.
+    pub(super) authority: Option<Arc<JobAuthority>>,
+    /// Whose work it is part of (§10).
+    pub(crate) parent: Option<Parent>,
     pub(super) created_at: Timestamp,
     pub(super) log: Arc<JobStream>,
     pub(super) cancel: CancellationToken,
     pub(super) life: Mutex<Lifecycle>,
     /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
     pub(super) controllers: Mutex<Vec<SessionId>>,
+    /// Jobs that it delegated and that have not ended.
+    pub(super) children: Mutex<Vec<Arc<JobRecord>>>,
+    /// Cancelled when its terminal message is there.
+    pub(super) over: CancellationToken,
+    /// How it ended, for the job that delegated it.
+    pub(super) outcome: Mutex<Option<Outcome>>,
+}
+
+/// How a job ended, for the job that delegated it.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    Inline(Json),
+    Streamed,
+    Failed(Error),
 }
 
 impl JobRecord {
+    /// A job of nobody, with an empty lease; for struct update.
+    pub(super) fn new(id: JobId, log: Arc<JobStream>) -> Self {
+        Self {
+            id,
+            agent: String::new(),
+            principal: Principal::new(""),
+            session_id: SessionId::from_bits(0),
+            session: None,
+            lease: Lease::default(),
+            lease_constraints: None,
+            authority: None,
+            parent: None,
+            created_at: Timestamp::from_millis(0),
+            log,
+            cancel: CancellationToken::new(),
+            life: Mutex::default(),
+            controllers: Mutex::default(),
+            children: Mutex::default(),
+            over: CancellationToken::new(),
+            outcome: Mutex::default(),
+        }
+    }
+
+    /// It delegated a job.
+    pub(super) fn adopt(&self, child: &Arc<JobRecord>) {
+        lock(&self.children).push(child.clone());
+    }
+
+    /// How many of its children run.
+    pub(super) fn children(&self) -> usize {
+        let mut children = lock(&self.children);
+        children.retain(|child| !child.over.is_cancelled());
+        children.len()
+    }
+
+    /// Ends its children, and resolves when they have.
+    pub(super) async fn outlive(&self) {
+        let children = std::mem::take(&mut *lock(&self.children));
+        for child in &children {
+            if child.wants_cancel() {
+                child.cancel.cancel();
+            }
+        }
+        for child in children {
+            child.over.cancelled().await;
+        }
+    }
+
+    /// Its lease has ended: `true` if it will end for that.
+    pub(super) fn lapse(&self) -> bool {
+        lock(&self.life).lapse()
+    }
+
     pub(super) fn status(&self) -> Status {
         lock(&self.life).status()
     }

@@ -7,6 +7,7 @@ use arcp_core::wire::session::ResumeRequest;
 use arcp_core::{Code, Error, SessionId};
 use http::Extensions;
 
+use super::audit::Attempt;
 use super::persist::{contended, put_session};
 use super::tokens::digest;
 use super::{Journal, Runtime, Tokens, recall, refused};
@@ -34,21 +35,35 @@ pub(super) async fn resume(
     let ResumeRequest { session_id, token, last_event_seq, .. } = request;
     let presented = digest(&token);
     let (tokens, token) = Tokens::rotate(presented, &runtime.0.secret);
-    let claim = Claim { presented, tokens, principal, last_event_seq, extensions };
+    let claim = Claim { presented, tokens, principal: principal.clone(), last_event_seq, extensions };
     let attachment = match &runtime.0.journal {
-        None => in_memory(runtime, session_id, claim).await,
-        Some(journal) => stored(runtime, journal, session_id, claim).await,
+        None => in_memory(runtime, session_id.clone(), claim).await,
+        Some(journal) => stored(runtime, journal, session_id.clone(), claim).await,
     };
-    Ok((attachment?, token))
+    match attachment {
+        Ok(attachment) => Ok((attachment, token)),
+        Err(Refusal { error, why }) => {
+            let attempt = Attempt { principal: &principal, session_id: session_id.as_ref(), last_event_seq };
+            runtime.resume_refused(attempt, why);
+            Err(error)
+        }
+    }
 }
 
-async fn in_memory(runtime: &Runtime, id: Option<SessionId>, claim: Claim) -> Result<Attachment, Error> {
-    let cx = runtime.0.sessions.find(id.as_ref(), &claim.presented).ok_or_else(expired)?;
+async fn in_memory(runtime: &Runtime, id: Option<SessionId>, claim: Claim) -> Result<Attachment, Refusal> {
+    let cx = runtime.0.sessions.find(id.as_ref(), &claim.presented).ok_or_else(|| expired("unknown"))?;
     let _alone = runtime.0.sessions.resuming(cx.id()).await;
-    if *cx.principal() != claim.principal || !cx.tokens().accept(&claim.presented) {
-        return Err(expired());
+    if *cx.principal() != claim.principal {
+        return Err(expired("principal"));
     }
-    cx.attach(claim.last_event_seq, claim.tokens, Some(claim.extensions), None).map_err(refusal)
+    if !cx.tokens().accept(&claim.presented) {
+        return Err(expired("token"));
+    }
+    let Claim { tokens, principal, last_event_seq, extensions, .. } = claim;
+    let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(refusal)?;
+    let attempt = Attempt { principal: &principal, session_id: Some(cx.id()), last_event_seq };
+    runtime.0.resumes.record(attempt, runtime.wall(), None);
+    Ok(attachment)
 }
 
 /// What the store says is what holds: a connection before this one may have numbered what it could
@@ -58,40 +73,48 @@ async fn stored(
     journal: &Journal,
     id: Option<SessionId>,
     claim: Claim,
-) -> Result<Attachment, Error> {
+) -> Result<Attachment, Refusal> {
     let (store, sessions) = (&*journal.store, &runtime.0.sessions);
     let id = if let Some(id) = id {
         id
     } else {
         let row = store.session_by_token(claim.presented).await.map_err(|e| refused(&e))?;
-        row.ok_or_else(expired)?.id
+        row.ok_or_else(|| expired("unknown"))?.id
     };
     let _alone = sessions.resuming(&id).await;
-    let row = store.session(&id).await.map_err(|e| refused(&e))?.ok_or_else(expired)?;
+    let row = store.session(&id).await.map_err(|e| refused(&e))?.ok_or_else(|| expired("unknown"))?;
     let held = Tokens { current: row.token, previous: row.previous_token };
-    let over = row.expires_at.is_some_and(|at| at <= runtime.wall());
-    if row.principal != claim.principal.name() || !held.accept(&claim.presented) || over {
-        return Err(expired());
+    if row.expires_at.is_some_and(|at| at <= runtime.wall()) {
+        return Err(expired("unknown"));
+    }
+    if row.principal != claim.principal.name() {
+        return Err(expired("principal"));
+    }
+    if !held.accept(&claim.presented) {
+        return Err(expired("token"));
     }
     // A message that arrived under the newest token may not have been written down yet.
     let here = sessions.find(Some(&row.id), &claim.presented).map(|cx| cx.tokens());
     if here.is_some_and(|here| here.current == row.token && !here.accept(&claim.presented)) {
-        return Err(expired());
+        return Err(expired("token"));
     }
     if claim.last_event_seq > row.head {
         return Err(refusal(AttachError::Ahead));
     }
     // Before anything is changed: a resume that is refused must not disturb who has the session.
-    let whole = recall::replayable(store, &row, claim.last_event_seq, runtime.0.config.max_runs).await;
+    let whole = recall::replayable(store, &row, claim.last_event_seq, &runtime.0.config).await;
     if !whole.map_err(|e| refused(&e))? {
-        return Err(expired());
+        return Err(refusal(AttachError::BelowFloor));
     }
     let (expect, epoch) = (row.epoch, row.epoch + 1);
     let Tokens { current: token, previous: previous_token } = claim.tokens;
-    if !put_session(journal, SessionRow { epoch, token, previous_token, expires_at: None, ..row }, expect)
-        .await?
-    {
-        return Err(contended());
+    let row = SessionRow { epoch, token, previous_token, expires_at: None, ..row };
+    let (principal, last_event_seq) = (&claim.principal, claim.last_event_seq);
+    let attempt = Attempt { principal, session_id: Some(&id), last_event_seq };
+    let record = runtime.0.resumes.record(attempt, runtime.wall(), None);
+    let taken = sessions.taken(&row);
+    if !put_session(journal, row, expect, record).await? {
+        return Err(contended().into());
     }
     // Until then the connection before this one may have numbered something; and while this one
     // waited for the store, the next may have come.
@@ -106,20 +129,39 @@ async fn stored(
         sessions.insert(&cx)?;
         cx
     };
-    cx.attach(claim.last_event_seq, claim.tokens, Some(claim.extensions), Some(remembered)).map_err(refusal)
+    let Claim { tokens, last_event_seq, extensions, .. } = claim;
+    let attached = cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(refusal)?;
+    taken.attached();
+    Ok(attached)
+}
+
+/// What the peer is told, and what auditors are.
+struct Refusal {
+    error: Error,
+    why: &'static str,
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self { error, why: "failed" }
+    }
 }
 
 /// The one refusal of a resume: whether it was the session, the token, the principal or the number
-/// is nobody's business.
-fn expired() -> Error {
-    Error::new(Code::ResumeWindowExpired, "the session cannot be resumed from there")
+/// is none of the peer's business.
+fn expired(why: &'static str) -> Refusal {
+    let error = Error::new(Code::ResumeWindowExpired, "the session cannot be resumed from there");
+    Refusal { error, why }
 }
 
-fn refusal(e: AttachError) -> Error {
+fn refusal(e: AttachError) -> Refusal {
     match e {
-        AttachError::Ahead => Error::fault("last_event_seq", "must not be above what was sent"),
-        AttachError::BelowFloor => expired(),
-        AttachError::Stale => contended(),
+        AttachError::Ahead => {
+            let error = Error::fault("last_event_seq", "must not be above what was sent");
+            Refusal { error, why: "ahead" }
+        }
+        AttachError::BelowFloor => expired("floor"),
+        AttachError::Stale => contended().into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arcp_core::store::{Batch, Hash, Op};
+use arcp_core::store::{Batch, Hash, Op, SessionRow, StoreError};
 use arcp_core::{Error, SessionId};
 use tokio::runtime::Handle;
 
@@ -14,12 +14,15 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::service::SessionCtx;
 
+/// How long the loss of a connection that could not be written waits for its next try.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// All sessions.
 #[derive(Debug)]
 pub(crate) struct Sessions {
     held: Mutex<Held>,
     window: Duration,
-    retention: Duration,
+    held_for: Duration,
     per_principal: usize,
     clock: Clock,
     handle: Handle,
@@ -37,11 +40,10 @@ struct Held {
 
 impl Sessions {
     pub(super) fn new(config: &Config, handle: Handle, journal: Option<Arc<Journal>>) -> Self {
-        let (window, retention, per_principal) =
-            (config.resume_window, config.retention, config.max_sessions);
+        let (window, held_for, per_principal) = (config.resume_window, config.held(), config.max_sessions);
         let resuming = std::array::from_fn(|_| tokio::sync::Mutex::default());
         let clock = config.clock.clone();
-        Self { held: Mutex::default(), window, retention, per_principal, clock, handle, journal, resuming }
+        Self { held: Mutex::default(), window, held_for, per_principal, clock, handle, journal, resuming }
     }
 
     /// Waits for other resumes of the same session to be done.
@@ -101,22 +103,20 @@ impl Sessions {
     /// acknowledged for as long as jobs are (§6.5), unless another connection comes by then.
     pub(crate) fn detached(self: &Arc<Self>, session: &SessionCtx, epoch: u64, stored_epoch: u64) {
         let (weak, session) = (Arc::downgrade(self), session.clone());
-        let pending = session.lag() > 0 || session.is_busy();
-        let held = if pending { self.window.max(self.retention) } else { self.window };
+        let (unacknowledged, busy) = (session.lag() > 0, session.is_busy());
+        let held = if unacknowledged || busy { self.held_for } else { self.window };
+        // A store has what is not acknowledged. What is to come needs the session here.
+        let here = if busy || self.journal.is_none() { held } else { self.window };
         // Under the epoch of the connection that was lost: if another one has the session by the time
         // this is written, it is fenced.
         let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
         let journal = self.journal.clone();
         self.handle.spawn(async move {
+            let over = tokio::time::Instant::now() + here;
             if let Some(journal) = journal {
-                let (expect, principal) = (row.epoch, row.principal.clone());
-                let ops = vec![Op::PutSession { row, expect }];
-                let batch = Batch { id: crate::random::bits(), principal, ops };
-                if let Err(error) = commit_patiently(journal.store.clone(), batch).await {
-                    tracing::debug!(%error, session_id = %session.id(), "the loss was not kept");
-                }
+                write_down(&journal, row).await;
             }
-            tokio::time::sleep(held).await;
+            tokio::time::sleep_until(over).await;
             if session.epoch() == epoch
                 && let Some(sessions) = weak.upgrade()
             {
@@ -124,6 +124,58 @@ impl Sessions {
                 sessions.held().remove(&session);
             }
         });
+    }
+
+    /// A session that was taken over in the store is to get a connection now.
+    pub(super) fn taken(self: &Arc<Self>, row: &SessionRow) -> Taken {
+        Taken { sessions: self.clone(), row: Some(row.clone()) }
+    }
+}
+
+/// A session that was taken over in the store for a connection. Dropped without one, it lapses as if
+/// that had been lost: the connection before it can no longer write that down.
+pub(super) struct Taken {
+    sessions: Arc<Sessions>,
+    row: Option<SessionRow>,
+}
+
+impl Taken {
+    /// The connection is there.
+    pub(super) fn attached(mut self) {
+        self.row = None;
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let (Some(row), Some(journal)) = (self.row.take(), self.sessions.journal.clone()) else { return };
+        let Sessions { window, held_for, .. } = *self.sessions;
+        let now = self.sessions.clock.wall();
+        self.sessions.handle.spawn(async move {
+            let feeds = loop {
+                match journal.store.feeds(&row.id).await {
+                    Ok(feeds) => break feeds,
+                    Err(_) => tokio::time::sleep(RETRY).await,
+                }
+            };
+            let follows = !feeds.is_empty();
+            let held = if follows || row.acked < row.head { held_for } else { window };
+            write_down(&journal, SessionRow { expires_at: Some(now.plus(held)), ..row }).await;
+        });
+    }
+}
+
+/// Writes a session's row, however long that takes, unless it has another epoch by then. Nobody else
+/// would, and a session that is not known to have lost its connection stays for ever.
+async fn write_down(journal: &Journal, row: SessionRow) {
+    let (id, expect, principal) = (row.id.clone(), row.epoch, row.principal.clone());
+    let batch = Batch { id: crate::random::bits(), principal, ops: vec![Op::PutSession { row, expect }] };
+    while let Err(error) = commit_patiently(journal.store.clone(), batch.clone()).await {
+        if matches!(error, StoreError::Fenced { .. } | StoreError::Conflict { .. }) {
+            return;
+        }
+        tracing::debug!(%error, session_id = %id, "the loss of a connection could not be kept yet");
+        tokio::time::sleep(RETRY).await;
     }
 }
 

@@ -82,6 +82,7 @@ fn keep(
         head: 0,
         last_event_seq: 0,
         cancelling: false,
+        note: None,
         owner: journal.owner,
         trace_id,
         body: JobBody::empty(),

@@ -1,6 +1,6 @@
 //! `job.submit` (§7.1) and its repeats (§7.2).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::agent::AgentRef;
@@ -10,13 +10,13 @@ use arcp_core::session::FeedId;
 use arcp_core::store::{Batch, Committed, FeedRow, IdempotencyRow, JobRow, Op, OpResult, StoreError};
 use arcp_core::wire::job::{Accepted, Submit};
 use arcp_core::{Code, Envelope, Error, Feature, JobId, Json, MessageType, TraceId};
-use tokio_util::sync::CancellationToken;
 use tower_layer::Layer as _;
 
+use super::authority::JobAuthority;
 use super::body::JobBody;
 use super::registry::{JobRecord, too_many};
 use super::unsure::Unsure;
-use super::{Commands, JobStream, Journal, Publish, commit_patiently, refused, supervise};
+use super::{Commands, JobStream, Journal, Publish, commit_patiently, delegate, refused, supervise};
 use crate::agent::{Agent, Job, JobParts};
 use crate::layer::AckGateLayer;
 use crate::random;
@@ -25,6 +25,7 @@ use crate::service::{Response, SessionCtx};
 /// Everything about a submit that is in order.
 struct Ready {
     record: Arc<JobRecord>,
+    authority: Arc<JobAuthority>,
     accepted: Accepted,
     trace_id: TraceId,
     input: Json,
@@ -70,6 +71,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         head: 0,
         last_event_seq: 0,
         cancelling: false,
+        note: None,
         owner: journal.owner,
         trace_id: ready.trace_id,
         body: Json::of(&body)?,
@@ -184,6 +186,9 @@ fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
     accepted.lease = submit.lease_request.clone();
     accepted.lease_constraints.clone_from(&submit.lease_constraints);
     accepted.trace_id = Some(trace_id);
+    let (lease, constraints) = (&submit.lease_request, submit.lease_constraints.as_ref());
+    let authority = JobAuthority::new(lease, constraints, inner.policy, &inner.config.clock)?;
+    accepted.budget = Some(authority.remaining()).filter(|budget| !budget.is_empty());
     let key = match &submit.idempotency_key {
         Some(key) => Some(IdempotencyRow {
             key: key.clone(),
@@ -201,22 +206,20 @@ fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
         inner.config.log_caps(),
         inner.journal.clone(),
     );
+    let authority = Arc::new(authority);
     let record = Arc::new(JobRecord {
-        id,
         agent: agent_ref.to_string(),
         principal: session.principal().clone(),
         session_id: session.id().clone(),
         session: Some(session.clone()),
         lease: submit.lease_request,
         lease_constraints: submit.lease_constraints,
+        authority: Some(authority.clone()),
         created_at: now,
-        log: Arc::new(log),
-        cancel: CancellationToken::new(),
-        life: Mutex::default(),
-        controllers: Mutex::default(),
+        ..JobRecord::new(id, Arc::new(log))
     });
     let (input, agent) = (submit.input, agent.clone());
-    Ok(Ready { record, accepted, trace_id, input, agent_ref, agent, max_runtime, key })
+    Ok(Ready { record, authority, accepted, trace_id, input, agent_ref, agent, max_runtime, key })
 }
 
 /// What can be said of a submit before its agent is known. Returns how long the job may run.
@@ -267,12 +270,13 @@ fn delist(commands: &Commands, ready: &Ready) {
 fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
     let inner = &*runtime.0;
-    let Ready { record, mut accepted, trace_id, input, agent_ref, agent, max_runtime, .. } = ready;
+    let Ready { record, authority, mut accepted, trace_id, input, agent_ref, agent, max_runtime, .. } = ready;
     accepted.request_id.clone_from(&message.id);
     let reply = Envelope::new(MessageType::Accepted, &accepted)?;
     let reply = reply.with_job(record.id.clone()).with_trace(Some(trace_id));
-    let job = job_of(runtime, &record, session, agent_ref, input);
-    let run = supervise::Run { record, job, agent, registry: inner.registry.clone(), max_runtime };
+    let job = job_of(runtime, &record, session, Birth { agent: agent_ref, input, authority, followed: true });
+    let registry = inner.registry.clone();
+    let run = supervise::Run { record, job, agent, registry, max_runtime, link: None };
     let (handle, session) = (inner.handle.clone(), session.clone());
     Ok(Response::one(reply).then(move || {
         session.tell(feed);
@@ -281,25 +285,44 @@ fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) ->
     }))
 }
 
+/// What a job begins with.
+pub(super) struct Birth {
+    pub(super) agent: AgentRef,
+    pub(super) input: Json,
+    pub(super) authority: Arc<JobAuthority>,
+    /// Whether its session is sent its events, and so decides how far it may be ahead.
+    pub(super) followed: bool,
+}
+
 /// What an agent gets to see of a job.
 pub(super) fn job_of(
     runtime: &super::Runtime,
-    record: &JobRecord,
+    record: &Arc<JobRecord>,
     session: &SessionCtx,
-    agent: AgentRef,
-    input: Json,
+    birth: Birth,
 ) -> Job {
     let config = &runtime.0.config;
     let max_unwritten = config.max_unwritten.min(config.log_caps().events / 2).max(1);
-    let publish = Publish { log: record.log.clone(), session: session.clone(), max_unwritten };
+    let Birth { agent, input, authority, followed } = birth;
+    let follower = followed.then(|| session.clone());
+    if runtime.0.restartable.contains(&record.agent) && !authority.remaining().is_empty() {
+        record.log.note(authority.clone());
+    }
+    let credits = if followed { session.credits() } else { delegate::unfollowed() };
+    let publish = Publish { log: record.log.clone(), session: follower, max_unwritten };
     Job::new(JobParts {
         id: record.id.clone(),
         agent,
         input,
         trace_id: record.log.trace_id(),
         session: session.clone(),
+        followed,
         extensions: session.extensions(),
-        events: AckGateLayer::spending(session.credits()).layer(publish),
+        events: AckGateLayer::spending(credits).layer(publish),
+        operations: runtime.0.operations.clone(),
+        authority,
+        runtime: runtime.clone(),
+        record: record.clone(),
         log: record.log.clone(),
         cancel: record.cancel.clone(),
         config: config.clone(),

@@ -30,7 +30,8 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     let record = record?;
     let submitter = commands.runtime.submitter(&record);
     let numbers = submitter.map_or(Numbers::NONE, |session| numbers_in_memory(&session, &wanted));
-    begin(commands, message, &record, &wanted, numbers, true)
+    let (_, oldest, _) = record.log.extent();
+    begin(commands, message, &record, &wanted, numbers, oldest)
 }
 
 pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
@@ -54,15 +55,21 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         let row = journal.store.session(&record.session_id).await.map_err(|e| refused(&e))?;
         match row {
             Some(row) => {
-                let outbox = recall::outbox(&*journal.store, &row, runtime.0.config.max_runs).await;
+                let outbox = recall::outbox(&*journal.store, &row, &runtime.0.config).await;
                 numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
             }
             None => Numbers::NONE,
         }
     };
+    let oldest = if wanted.history {
+        let page = journal.store.job_events(&wanted.job_id, 0, 1).await.map_err(|e| refused(&e))?;
+        page.floor + 1
+    } else {
+        1
+    };
     let _alone = session.following().await;
     let followed = session.follows(&wanted.job_id);
-    let response = begin(commands, message, &record, &wanted, numbers, false)?;
+    let response = begin(commands, message, &record, &wanted, numbers, oldest)?;
     // The feed and the audit are kept before the reply says so.
     let mut ops = vec![decision];
     // What is followed already moves with each commit of the connection.
@@ -132,13 +139,17 @@ fn begin(
     record: &Arc<JobRecord>,
     wanted: &Wanted,
     numbers: Numbers,
-    only_memory: bool,
+    oldest: u64,
 ) -> Result<Response, Error> {
     let session = &commands.session;
-    let (head, oldest, ended) = record.log.extent();
+    let (head, _, ended) = record.log.extent();
+    // 0 is whatever is kept; who has something goes on from there, or hears that it is not possible.
+    if wanted.history && wanted.from_event_seq > 0 && numbers.next < oldest {
+        let error = Error::new(Code::ResumeWindowExpired, "the job's events are not kept from there on");
+        return Err(error.with_detail("field", "from_event_seq"));
+    }
     // The terminal of a job that has ended is always delivered: without it nobody would know.
     let live = if ended { head.max(1) } else { head + 1 };
-    let oldest = if only_memory { oldest } else { 1 };
     let next = if wanted.history { numbers.next.max(oldest).min(live) } else { live };
     // A job that the session follows already keeps its one stream.
     let feed = if session.follows(&wanted.job_id) {
@@ -153,6 +164,9 @@ fn begin(
     subscribed.lease = record.lease.clone();
     subscribed.lease_constraints.clone_from(&record.lease_constraints);
     subscribed.trace_id = Some(record.log.trace_id());
+    subscribed.parent_job_id = record.parent.as_ref().map(|parent| parent.job_id.clone());
+    subscribed.budget = record.authority.as_ref().map(|authority| authority.remaining());
+    subscribed.budget = subscribed.budget.filter(|budget| !budget.is_empty());
     subscribed.subscribed_from = numbers.last;
     subscribed.replayed = wanted.history && feed.is_some() && next <= head;
     let reply = Envelope::new(MessageType::Subscribed, &subscribed)?.with_job(wanted.job_id.clone());

@@ -1,9 +1,11 @@
 //! A running job: its agent, its time, and its one terminal message (§7.3).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::job::FinalStatus;
+use arcp_core::money::{Amount, Currency};
 use arcp_core::wire::event::Encoding;
 use arcp_core::wire::job::{JobError, JobResult};
 use arcp_core::{Code, Error, Event, Feature, Json, MessageType};
@@ -11,8 +13,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::registry::{JobRecord, Registry};
+use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
+use crate::lock::lock;
 
 /// Everything that a job needs to run.
 pub(super) struct Run {
@@ -21,6 +24,15 @@ pub(super) struct Run {
     pub(super) agent: Arc<dyn Agent>,
     pub(super) registry: Arc<Registry>,
     pub(super) max_runtime: Option<Duration>,
+    /// What hangs it to the job that delegated it.
+    pub(super) link: Option<Link>,
+}
+
+/// What a delegated job owes the one that delegated it.
+pub(super) struct Link {
+    pub(super) parent: Job,
+    /// Money that it was given: what it does not spend goes back.
+    pub(super) given: BTreeMap<Currency, Amount>,
 }
 
 type Outcome = Result<Json, Error>;
@@ -43,8 +55,13 @@ impl Run {
             // `job.cancelled` leaves before the terminal: the token is cancelled when it is queued.
             self.record.cancel.cancelled().await;
         }
+        // No child outlives its parent, and what it leaves is back before the parent's end is there.
+        self.record.outlive().await;
+        let lapsed = self.record.stopping() == Some(FinalStatus::Error);
         let Some(end) = self.record.finish(by_itself) else { return };
         self.record.cancel.cancel();
+        let outcome = if lapsed { Err(self.lapsed()) } else { outcome };
+        self.conclude(end, &outcome);
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
@@ -53,6 +70,37 @@ impl Run {
             Err(error) => tracing::error!(%job_id, %error, "a terminal message could not be written"),
         }
         self.registry.ended(&self.record);
+        self.record.over.cancel();
+    }
+
+    fn lapsed(&self) -> Error {
+        let at = self.job.authority().expires_at().map(|at| at.to_string()).unwrap_or_default();
+        Error::new(Code::LeaseExpired, format!("the lease ended at {at}")).with_detail("expires_at", &at)
+    }
+
+    /// Tells the job that delegated it how it ended, and gives back what is left.
+    fn conclude(&self, end: FinalStatus, outcome: &Outcome) {
+        let Some(Link { parent, given }) = &self.link else { return };
+        let streamed = matches!(self.job.stream(), StreamState::Done { .. });
+        let concluded = match (end, outcome) {
+            (FinalStatus::Success, Ok(_)) if streamed => registry::Outcome::Streamed,
+            (FinalStatus::Success, Ok(result)) => registry::Outcome::Inline(result.clone()),
+            (FinalStatus::Cancelled, _) => {
+                registry::Outcome::Failed(Error::new(Code::Cancelled, "the job was cancelled"))
+            }
+            (FinalStatus::TimedOut, _) => {
+                registry::Outcome::Failed(Error::new(Code::Timeout, "the job passed its max_runtime_sec"))
+            }
+            (_, Err(error)) => registry::Outcome::Failed(error.clone()),
+            (_, Ok(_)) => return,
+        };
+        *lock(&self.record.outcome) = Some(concluded);
+        for (currency, given) in given {
+            // Where nobody can say, all of it was spent.
+            let spent = self.job.authority().spent(currency).unwrap_or(*given);
+            parent.authority().take_back(currency, *given, spent);
+            parent.report_child(&self.record.id, currency, spent);
+        }
     }
 
     /// Waits for the agent, and for no longer than it may take.
@@ -63,10 +111,21 @@ impl Run {
                 None => std::future::pending().await,
             }
         };
+        let parent_ends = async {
+            match &self.link {
+                Some(link) => link.parent.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             joined = &mut agent => return outcome(joined),
             () = self.record.cancel.cancelled() => {}
+            () = parent_ends => {
+                if self.record.wants_cancel() {
+                    self.record.cancel.cancel();
+                }
+            }
             () = self.record.log.broken().cancelled() => {
                 agent.abort();
                 let e = Error::new(Code::InternalError, "the job's events could not be kept");
@@ -74,6 +133,18 @@ impl Run {
             }
             () = deadline => {
                 if self.record.expire() {
+                    self.record.cancel.cancel();
+                }
+            }
+            () = self.job.authority().lapsed() => {
+                if self.record.lapse() {
+                    let (job_id, principal) = (&self.record.id, self.record.principal.name());
+                    tracing::info!(target: "arcp::audit", %job_id, principal, "lease expired");
+                    let record = serde_json::json!({
+                        "what": "lease.expired", "job_id": job_id, "principal": principal,
+                        "expires_at": self.job.authority().expires_at(),
+                    });
+                    self.job.runtime().audit(&self.record.principal, &record);
                     self.record.cancel.cancel();
                 }
             }

@@ -1,5 +1,6 @@
 //! The jobs that a principal may know of: its own, and those that the policy adds (§7.6).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arcp_core::JobId;
@@ -14,7 +15,10 @@ impl Runtime {
     /// Whose jobs `observer` may know of: its own, and then others.
     pub(super) fn observed(&self, observer: &Principal) -> Vec<Observed> {
         let mut all = vec![Observed::new(observer.clone(), Access::Watch)];
-        let others = self.0.observe.observed(observer).into_iter();
+        let others = catch_unwind(AssertUnwindSafe(|| self.0.observe.observed(observer)));
+        // Fail closed: what cannot be decided is not shown, and harms nothing else.
+        let others = others.inspect_err(|_| tracing::error!(%observer, "an ObservePolicy panicked"));
+        let others = others.unwrap_or_default().into_iter();
         for other in others.filter(|other| other.principal != *observer).take(self.0.config.max_observed) {
             match all.iter_mut().find(|known| known.principal == other.principal) {
                 Some(known) => known.access = known.access.max(other.access),

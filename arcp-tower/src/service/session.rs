@@ -310,6 +310,16 @@ impl SessionCtx {
         self.0.window.tell(feed);
     }
 
+    /// Sends a frame that answers no command, if there is a connection.
+    pub(crate) fn notify(&self, notice: Envelope) {
+        self.0.window.notify(notice, self.0.config.max_notices);
+    }
+
+    /// What is to be said beside replies and events.
+    pub(crate) fn notices(&self) -> std::collections::VecDeque<Envelope> {
+        self.0.window.notices()
+    }
+
     /// Takes `last_processed_seq` (§6.5).
     pub(crate) fn ack(&self, seq: u64) -> Result<(), AckAhead> {
         let credits = lock(&self.0.state).outbox.ack(seq)?;

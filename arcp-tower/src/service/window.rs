@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
+use arcp_core::Envelope;
 use arcp_core::session::FeedId;
 use futures_util::task::AtomicWaker;
 use tokio::sync::Semaphore;
@@ -22,6 +23,9 @@ pub(super) struct Window {
     /// Feeds with something new. A lock of its own: agents push here, and must not wait for a
     /// connection that is numbering.
     fresh: Mutex<VecDeque<FeedId>>,
+    /// Frames that answer no command.
+    notices: Mutex<VecDeque<Envelope>>,
+    has_notices: AtomicBool,
     waker: AtomicWaker,
     attached: AtomicBool,
 }
@@ -37,6 +41,8 @@ impl Window {
             backlog_cap,
             room: Mutex::default(),
             fresh: Mutex::default(),
+            notices: Mutex::default(),
+            has_notices: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             attached: AtomicBool::new(false),
         }
@@ -103,6 +109,30 @@ impl Window {
         self.waker.wake();
     }
 
+    /// A frame that answers no command. Nobody keeps it for a session without a connection, and of
+    /// more than `most` that wait the oldest goes.
+    pub(super) fn notify(&self, notice: Envelope, most: usize) {
+        if !self.is_attached() {
+            return;
+        }
+        let mut notices = lock(&self.notices);
+        notices.push_back(notice);
+        if notices.len() > most {
+            notices.pop_front();
+        }
+        self.has_notices.store(true, Ordering::Release);
+        drop(notices);
+        self.waker.wake();
+    }
+
+    /// What is to be said beside replies and events.
+    pub(super) fn notices(&self) -> VecDeque<Envelope> {
+        if !self.has_notices.swap(false, Ordering::AcqRel) {
+            return VecDeque::new();
+        }
+        std::mem::take(&mut *lock(&self.notices))
+    }
+
     /// The next feed with something new.
     pub(super) fn next_fresh(&self) -> Option<FeedId> {
         lock(&self.fresh).pop_front()
@@ -121,6 +151,7 @@ impl Window {
     /// there: nobody waits any more for what it was to send, or to hear acknowledged.
     pub(super) fn attach(&self) {
         lock(&self.fresh).clear();
+        lock(&self.notices).clear();
         self.backlog.store(0, Ordering::Release);
         self.attached.store(true, Ordering::Release);
         self.credit(u64::MAX);

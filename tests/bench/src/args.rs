@@ -7,12 +7,32 @@ use clap::{Parser, ValueEnum};
 pub enum Mode {
     /// One session, one `chatty` job of many log events: events per second, time to the first.
     Stream,
+    /// Many `chatty` jobs at once, on one session or on several: events per second in sum.
+    Many,
     /// Many `echo` jobs, some in flight, on one session: jobs per second, submit to result.
     Jobs,
     /// One `chatty` job that many sessions watch: deliveries per second.
     Fanout,
+    /// A session that is cut after many events, none of them acknowledged, and resumed: time to the
+    /// first that is sent again, events per second.
+    Resume,
+    /// Pings on one session while another one is busy, or never reads: round trip.
+    Ping,
+    /// A session that never reads while its job has a lot to say: resident bytes (needs `--pid`).
+    Deaf,
     /// Many sessions, opened and held: resident bytes for each (needs `--pid`).
     Idle,
+}
+
+/// What another session does meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Beside {
+    /// There is none.
+    Nobody,
+    /// It follows a job that says as much as it can.
+    Busy,
+    /// It has such a job, and never reads.
+    Deaf,
 }
 
 /// Drives a runtime and prints one JSON line of figures.
@@ -27,15 +47,18 @@ pub struct Args {
     /// What is measured.
     #[arg(long, value_enum, default_value = "stream")]
     pub mode: Mode,
-    /// Events of the job, or jobs in all.
+    /// Events of each job, jobs in all (mode jobs), or pings.
     #[arg(short, long, default_value_t = 100_000)]
     pub n: u64,
-    /// Jobs in flight (mode jobs).
+    /// Jobs in flight on each session (modes jobs and many).
     #[arg(short, long, default_value_t = 16)]
     pub concurrency: u64,
-    /// Sessions (modes fanout and idle).
+    /// Sessions (modes many, fanout and idle).
     #[arg(short, long, default_value_t = 100)]
     pub sessions: u64,
+    /// What another session does (mode ping).
+    #[arg(long, value_enum, default_value = "busy")]
+    pub beside: Beside,
     /// Acknowledge every this many events; 0: never.
     #[arg(long, default_value_t = 256)]
     pub ack_every: u64,

@@ -11,9 +11,28 @@ pub fn id(n: u64) -> String {
     "01J0000000000".chars().chain((0..13).rev().map(digit)).collect()
 }
 
-/// `session.hello` without heartbeats: nobody would answer them while frames are counted.
-pub fn hello(id: &str, token: &str) -> String {
-    let features = [
+/// Whether a session acknowledges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Features {
+    /// Everything that is asked of it here.
+    All,
+    /// Nothing waits for its acknowledgements.
+    WithoutAck,
+}
+
+/// The session that a hello continues.
+#[derive(Debug, Clone, Default)]
+pub struct Resume {
+    /// Its id.
+    pub session: String,
+    /// Its token.
+    pub token: String,
+}
+
+/// `session.hello` without heartbeats: nobody would answer them while frames are counted. A session
+/// that is resumed begins again at its first event.
+pub fn hello(id: &str, token: &str, features: Features, resume: Option<&Resume>) -> String {
+    const NAMES: [&str; 8] = [
         "ack",
         "list_jobs",
         "subscribe",
@@ -23,11 +42,22 @@ pub fn hello(id: &str, token: &str) -> String {
         "result_chunk",
         "agent_versions",
     ];
-    json!({"arcp": "1.1", "id": id, "type": "session.hello", "payload": {
+    let names = if features == Features::All { &NAMES[..] } else { &NAMES[1..] };
+    let mut payload = json!({
         "client": {"name": "load", "version": "0"},
         "auth": {"scheme": "bearer", "token": token},
-        "capabilities": {"encodings": ["json"], "features": features},
-    }})
+        "capabilities": {"encodings": ["json"], "features": names},
+    });
+    if let Some(Resume { session, token }) = resume {
+        payload["resume"] = json!({"session_id": session, "resume_token": token, "last_event_seq": 0});
+    }
+    json!({"arcp": "1.1", "id": id, "type": "session.hello", "payload": payload}).to_string()
+}
+
+/// `session.ping`.
+pub fn ping(id: &str, session: &str) -> String {
+    json!({"arcp": "1.1", "id": id, "type": "session.ping", "session_id": session,
+        "payload": {"nonce": id, "sent_at": "2026-01-01T00:00:00.000Z"}})
     .to_string()
 }
 

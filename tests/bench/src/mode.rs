@@ -1,9 +1,14 @@
 //! What can be measured. Each run gives an object of figures.
 
+mod deaf;
 mod fanout;
 mod idle;
 mod jobs;
+mod many;
+mod ping;
+mod resume;
 mod stream;
+mod tally;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -18,8 +23,12 @@ use crate::process;
 pub async fn run(args: &Args) -> Result<Value> {
     match args.mode {
         Mode::Stream => stream::run(args).await,
+        Mode::Many => many::run(args).await,
         Mode::Jobs => jobs::run(args).await,
         Mode::Fanout => fanout::run(args).await,
+        Mode::Resume => resume::run(args).await,
+        Mode::Ping => ping::run(args).await,
+        Mode::Deaf => deaf::run(args).await,
         Mode::Idle => idle::run(args).await,
     }
 }
@@ -40,8 +49,13 @@ impl Meter {
         self.pid.map(|pid| (process::cpu_seconds(pid) - self.before) * 1e6)
     }
 
+    /// Resident memory in bytes, if the process is known.
+    fn rss(&self) -> Option<u64> {
+        self.pid.map(process::resident)
+    }
+
     /// Resident memory in MiB, if the process is known.
     fn rss_mib(&self) -> Option<u64> {
-        self.pid.map(|pid| crate::stats::mib(process::resident(pid)))
+        self.rss().map(crate::stats::mib)
     }
 }

@@ -1,5 +1,7 @@
 //! What a process uses, read from `/proc`; zero where there is none.
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 /// Ticks of processor time in a second: Linux reports 100 to user space on every platform.
 const TICKS: f64 = 100.0;
 
@@ -20,11 +22,18 @@ pub fn cpu_seconds(pid: u32) -> f64 {
     words.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
-/// How many files this process may have open, if that is bounded and known.
-pub fn open_files() -> Option<u64> {
-    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+/// Lets this process, and those that it starts, have `files` files open, if that is allowed; how many
+/// it may have.
+pub fn open_files(files: u64) -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    // No limit at all is `None`.
+    let allowed = limit.maximum.map_or(files, |most| most.min(files));
+    if limit.current.is_some_and(|current| current < allowed) {
+        let raised = Rlimit { current: Some(allowed), maximum: limit.maximum };
+        // The limit that there is says the rest.
+        let _ = setrlimit(Resource::Nofile, raised);
+    }
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -36,7 +45,7 @@ mod tests {
         let pid = std::process::id();
         assert!(resident(pid) > 100_000);
         assert!(cpu_seconds(pid) >= 0.0);
-        assert!(open_files().is_none_or(|files| files > 0));
+        assert!(open_files(1) > 0);
         assert_eq!((resident(u32::MAX), cpu_seconds(u32::MAX)), (0, 0.0));
     }
 }

@@ -49,6 +49,18 @@ impl Server {
         &self.url
     }
 
+    /// Asks it to end, and waits until it has.
+    ///
+    /// # Errors
+    /// If it did not end as it should.
+    pub fn end(mut self) -> Result<()> {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the server ended with {status}");
+        Ok(())
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -8,13 +8,14 @@ use tokio_tungstenite::tungstenite::{Message, Utf8Bytes};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::args::Args;
-use crate::frame;
+use crate::frame::{self, Features, Resume};
 
 /// An open session.
 #[derive(Debug)]
 pub struct Session {
     ws: WebSocketStream<MaybeTlsStream<TcpStream>>,
     id: String,
+    token: String,
     sent: u64,
 }
 
@@ -24,13 +25,39 @@ impl Session {
     /// # Errors
     /// If the runtime is not there or does not welcome us.
     pub async fn open(args: &Args, number: u64) -> Result<Self> {
+        Self::open_with(args, number, Features::All).await
+    }
+
+    /// The same, with other features.
+    ///
+    /// # Errors
+    /// Likewise.
+    pub async fn open_with(args: &Args, number: u64, features: Features) -> Result<Self> {
+        Self::greet(args, number, features, None).await
+    }
+
+    /// Continues a session from its first event.
+    ///
+    /// # Errors
+    /// Likewise, or if it cannot be continued.
+    pub async fn resume(args: &Args, number: u64, cut: &Resume) -> Result<Self> {
+        Self::greet(args, number, Features::WithoutAck, Some(cut)).await
+    }
+
+    async fn greet(args: &Args, number: u64, features: Features, resume: Option<&Resume>) -> Result<Self> {
         let (ws, _) = connect_async(args.url.as_str()).await.context("connecting")?;
-        let mut session = Self { ws, id: String::new(), sent: number << 32 };
+        let mut session = Self { ws, id: String::new(), token: String::new(), sent: number << 32 };
         let id = session.next_id();
-        session.send(frame::hello(&id, &args.token)).await?;
+        session.send(frame::hello(&id, &args.token, features, resume)).await?;
         let welcome = session.wait_for("session.welcome").await?;
         either(&welcome, "session_id").clone_into(&mut session.id);
+        either(&welcome, "resume_token").clone_into(&mut session.token);
         Ok(session)
+    }
+
+    /// Ends the connection without a word; what continues the session.
+    pub fn cut(self) -> Resume {
+        Resume { session: self.id, token: self.token }
     }
 
     fn next_id(&mut self) -> String {
@@ -67,6 +94,15 @@ impl Session {
     pub async fn ack(&mut self, seq: u64) -> Result<()> {
         let id = self.next_id();
         self.send(frame::ack(&id, &self.id, seq)).await
+    }
+
+    /// Pings.
+    ///
+    /// # Errors
+    /// If the connection is gone.
+    pub async fn ping(&mut self) -> Result<()> {
+        let id = self.next_id();
+        self.send(frame::ping(&id, &self.id)).await
     }
 
     /// The next frame's text.

@@ -44,7 +44,9 @@ async fn main() -> Result<ExitCode> {
     let done = run.run().await;
     let failed = done.is_err();
     let violations = summary::violations(&run, done);
-    summary::print(&run, &violations);
+    // What a disk that lies brought about is wanted, and only counted.
+    let printed = if way == Way::LyingDisk && !failed { 0 } else { summary::PRINTED };
+    summary::print(&run, &violations, printed);
     let well = if way == Way::LyingDisk {
         println!(
             "a disk that lies must be found out: {}",

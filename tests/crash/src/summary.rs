@@ -7,8 +7,8 @@ use anyhow::Result;
 use crate::run::Run;
 use crate::wire::lock;
 
-/// Violations that are printed.
-const PRINTED: usize = 5;
+/// Violations that are printed when there should be none.
+pub(crate) const PRINTED: usize = 5;
 
 /// All that was found, and how the run failed, if it did.
 pub(crate) fn violations(run: &Run, done: Result<()>) -> Vec<String> {
@@ -27,7 +27,7 @@ pub(crate) fn violations(run: &Run, done: Result<()>) -> Vec<String> {
     found
 }
 
-pub(crate) fn print(run: &Run, violations: &[String]) {
+pub(crate) fn print(run: &Run, violations: &[String], printed: usize) {
     let (mut frames, mut received, mut refused, mut jobs) = (0, 0, 0, HashSet::new());
     for record in &run.records {
         let record = lock(record);
@@ -37,7 +37,7 @@ pub(crate) fn print(run: &Run, violations: &[String]) {
         jobs.extend(record.jobs().values().cloned());
     }
     let counts = lock(&run.shared.counts);
-    for violation in violations.iter().take(PRINTED) {
+    for violation in violations.iter().take(printed) {
         println!("VIOLATION {violation}");
     }
     if run.cuts > 0 {

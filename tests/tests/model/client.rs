@@ -95,9 +95,13 @@ pub(crate) struct Client {
     /// Everything numbered that arrived, by its number less one.
     pub(crate) frames: Vec<String>,
     pub(crate) acked: u64,
+    /// The same, as far as the runtime is known to have read it.
+    pub(crate) heard_acked: u64,
     /// Requests to follow a job whose answers nobody heard: each may bring its terminal once more.
     pub(crate) unheard: u64,
     pub(crate) streams: HashMap<String, Stream>,
+    /// Whether the runtime was killed since a connection was there.
+    pub(crate) restarted: bool,
     next_id: u128,
 }
 

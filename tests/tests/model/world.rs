@@ -6,13 +6,16 @@ use std::time::Duration;
 
 use arcp_core::store::flaky::{FlakyStore, Step};
 use arcp_core::store::{MemoryStore, Store, StoreError};
-use arcp_tests::{Memories, Process, tokens};
+use arcp_tests::{Memories, Process, timed, tokens};
 use arcp_tower::layer::Auth;
 use arcp_tower::{AuthLayer, BearerTokens, Config, Job, Level, Runtime, agent_fn};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use crate::client::{Checked, Client, Conn, Stream, ensure};
+
+/// How long a session that is caught up is held; others, and jobs that ended, twice as long.
+pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 
 pub(crate) type Stack = Auth<BearerTokens, Runtime>;
 
@@ -79,6 +82,7 @@ async fn puppet(strings: Arc<Strings>, input: Value, job: Job) -> Result<Value, 
     Ok(json!({ "emitted": emitted }))
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "what happened, each by itself")]
 pub(crate) struct World {
     pub(crate) kind: Kind,
     config: Config,
@@ -93,6 +97,8 @@ pub(crate) struct World {
     pub(crate) rough: bool,
     /// Whether jobs that ended may be forgotten.
     pub(crate) old: bool,
+    /// Whether the window was slept through once.
+    pub(crate) slept: bool,
     /// The jobs by their keys.
     pub(crate) jobs: HashMap<u64, String>,
     /// Keys whose job was told to end.
@@ -110,10 +116,12 @@ impl World {
             (None, Kind::Memory) => Some(memory),
             (None, _) => None,
         };
-        let config = Config::default().with(|c| {
+        let config = timed(|c| {
+            (c.resume_window, c.retention) = (WINDOW, 2 * WINDOW);
             if kind != Kind::None {
-                // So that most of what is re-sent has to come from the store.
+                // So that most of what is re-sent has to come from the store, in many reads.
                 (c.window, c.log_events, c.max_unwritten) = (8, 16, 8);
+                (c.replay_events, c.read_bytes, c.read_runs) = (3, 1000, 2);
             }
         });
         let mut world = Self {
@@ -127,6 +135,7 @@ impl World {
             ill: false,
             rough: false,
             old: false,
+            slept: false,
             jobs: HashMap::new(),
             ending: HashSet::new(),
             lost: HashSet::new(),
@@ -217,6 +226,7 @@ impl World {
             client.id = id;
             answer["payload"]["resume_token"].as_str().unwrap_or_default().clone_into(&mut client.newest);
             conn.at = from;
+            client.restarted = false;
             client.conn = Some(conn);
         }
         Ok(answer)

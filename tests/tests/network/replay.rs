@@ -26,7 +26,7 @@ fn a_client_whose_replays_are_each_cut_at_half_of_what_is_left_has_all_of_it_in_
         simulate(seed, setup, async |mut world: World| {
             let line = world.lines[0].clone();
             // The runtime sends all of it, to nobody.
-            line.plans(|_| Plan::down(Way::until(1200, End::Mute)));
+            line.plans(|_| Plan::down(Way::until(1700, End::Mute)));
             let client = world.client(0).connect().await.unwrap();
             let mut rng = world.rng.fork();
             let records = line.clone();

@@ -1,7 +1,7 @@
 //! Batches as such.
 
 use super::Bed;
-use super::lab::{ADA, DONE, Lab, append, at, conflict, event, fenced, job_id, new_job, new_session};
+use super::lab::{ADA, DONE, Lab, append, at, conflict, event, fenced, job_id, lapse, new_job, new_session};
 use super::lab::{key, number, run, session};
 use crate::store::{Op, OpResult};
 
@@ -91,17 +91,17 @@ pub async fn a_batch_beyond_the_caps_is_refused(bed: &dyn Bed) {
 /// Every process that joins is newer than those before it.
 pub async fn an_owner_is_newer_than_any_before(bed: &dyn Bed) {
     let lab = Lab::new(bed).await;
-    let first = lab.store.join(super::lab::at(100), [7; 32]).await.unwrap();
-    let second = lab.store.join(super::lab::at(100), [8; 32]).await.unwrap();
+    let first = lab.store.join(lapse(100), [7; 32]).await.unwrap();
+    let second = lab.store.join(lapse(100), [8; 32]).await.unwrap();
     assert!(0 < first.owner && first.owner < second.owner);
 }
 
 /// Every process that joins gets the same secret: the first that any of them brought.
 pub async fn all_that_join_share_a_secret(bed: &dyn Bed) {
     let lab = Lab::new(bed).await;
-    let first = lab.store.join(super::lab::at(100), [7; 32]).await.unwrap();
-    let second = lab.store.join(super::lab::at(100), [8; 32]).await.unwrap();
+    let first = lab.store.join(lapse(100), [7; 32]).await.unwrap();
+    let second = lab.store.join(lapse(100), [8; 32]).await.unwrap();
     assert_eq!((first.secret, second.secret), ([7; 32], [7; 32]));
     let Some(lab) = lab.reopened(bed).await else { return };
-    assert_eq!(lab.store.join(super::lab::at(100), [9; 32]).await.unwrap().secret, [7; 32]);
+    assert_eq!(lab.store.join(lapse(100), [9; 32]).await.unwrap().secret, [7; 32]);
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::Bed;
 use crate::job::Status;
 use crate::store::{
-    Batch, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Op, Page, RunRow, SessionRow, Store,
-    StoreError, StoredEvent, Trim,
+    Batch, Bounds, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Lapse, Op, Page, RunRow,
+    SessionRow, Store, StoreError, StoredEvent, Trim,
 };
 use crate::{Feature, Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
 
@@ -26,6 +26,11 @@ pub(super) fn conflict(op: usize) -> Result<Committed, StoreError> {
 
 pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(1_700_000_000_000 + seconds * 1000)
+}
+
+/// For a session that is caught up and for any other.
+pub(super) fn lapse(seconds: i64) -> Lapse {
+    Lapse { caught_up: at(seconds), pending: at(2 * seconds) }
 }
 
 pub(super) fn hash(n: u8) -> Hash {
@@ -71,6 +76,7 @@ pub(super) fn job(n: u128) -> JobRow {
         head: 0,
         last_event_seq: 0,
         cancelling: false,
+        note: None,
         owner: 1,
         trace_id: TraceId::from_bits(n),
         body: Json::parse(r#"{"input":"é"}"#).unwrap(),
@@ -207,7 +213,12 @@ impl Lab {
 
     /// Trims until nothing more goes; what was written before `seconds` may.
     pub(super) async fn trim(&self, seconds: i64) {
-        let trim = Trim { before: at(seconds), limit: 1000 };
+        self.trim_to(seconds, Bounds::NONE).await;
+    }
+
+    /// The same, within bounds.
+    pub(super) async fn trim_to(&self, seconds: i64, bounds: Bounds) {
+        let trim = Trim { before: at(seconds), bounds, limit: 1000 };
         while self.store.trim(at(seconds), trim).await.unwrap() > 0 {}
     }
 }

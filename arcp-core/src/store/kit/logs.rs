@@ -147,6 +147,23 @@ pub async fn that_a_job_will_be_cancelled_is_kept(bed: &dyn Bed) {
     assert_eq!(lab.commit(vec![Op::PutJob { row: ended }]).await, conflict(0), "nothing was asked yet");
 }
 
+/// The newest note counts, and whoever takes the job over finds it.
+pub async fn what_was_noted_of_a_job_is_kept(bed: &dyn Bed) {
+    let lab = Lab::with(bed, vec![new_job(1), new_job(2), end(2, 0, 1)]).await;
+    let note = |n, owner, text: &str| Op::NoteJob { job: job_id(n), owner, note: Json::of(text).unwrap() };
+    assert_eq!(lab.job(1).await.unwrap().note, None);
+    assert_eq!(lab.commit(vec![note(1, 2, "x")]).await, fenced(1));
+    assert_eq!(lab.commit(vec![note(3, 1, "x")]).await, fenced(0));
+    assert_eq!(lab.commit(vec![note(2, 1, "x")]).await, conflict(0));
+    assert_eq!(lab.store.commit(lab.batch(BOB, vec![note(1, 1, "x")])).await, fenced(0));
+    lab.ok(vec![note(1, 1, "old"), append(1, 0, 1, 0), note(1, 1, "new")]).await;
+    assert_eq!(lab.job(1).await.unwrap().note, Some(Json::of("new").unwrap()));
+    let orphans = lab.store.orphans(2, 9).await.unwrap();
+    assert_eq!(orphans[0].note, Some(Json::of("new").unwrap()));
+    let noted = JobRow { note: Some(Json::null()), ..job(4) };
+    assert_eq!(lab.commit(vec![Op::PutJob { row: noted }]).await, conflict(0), "nothing was noted yet");
+}
+
 /// Whoever's they are.
 pub async fn orphans_are_jobs_of_older_owners_that_have_not_ended(bed: &dyn Bed) {
     let owned = |n, owner| Op::PutJob { row: JobRow { owner, ..job(n) } };

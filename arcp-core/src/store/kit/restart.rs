@@ -2,7 +2,8 @@
 
 use super::Bed;
 use super::lab::{
-    ADA, DONE, Lab, ack, append, at, end, fenced, follow, key, new_job, new_session, number, run, session,
+    ADA, DONE, Lab, ack, append, at, end, fenced, follow, key, lapse, new_job, new_session, number, run,
+    session,
 };
 use crate::store::{JobQuery, Op, SessionRow};
 
@@ -51,10 +52,10 @@ pub async fn a_repeat_after_reopening_has_no_effect(bed: &dyn Bed) {
 /// A process that comes back is not who it was.
 pub async fn fences_and_owners_hold_after_reopening(bed: &dyn Bed) {
     let lab = Lab::with(bed, vec![new_session(1), new_job(1)]).await;
-    let owner = lab.store.join(at(100), [7; 32]).await.unwrap().owner;
+    let owner = lab.store.join(lapse(100), [7; 32]).await.unwrap().owner;
     lab.ok(vec![Op::PutSession { row: SessionRow { epoch: 2, ..session(1) }, expect: 1 }]).await;
     let Some(lab) = lab.reopened(bed).await else { return };
     assert_eq!(lab.commit(vec![ack(1, 0)]).await, fenced(2));
-    assert!(lab.store.join(at(100), [8; 32]).await.unwrap().owner > owner);
+    assert!(lab.store.join(lapse(100), [8; 32]).await.unwrap().owner > owner);
     assert_eq!(lab.store.orphans(owner + 1, 9).await.unwrap().len(), 1);
 }

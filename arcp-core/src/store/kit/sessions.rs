@@ -2,8 +2,8 @@
 
 use super::Bed;
 use super::lab::{
-    BOB, DONE, Lab, ack, conflict, fenced, follow, hash, job_id, new_job, new_session, number, run, session,
-    session_id, spelt_out,
+    BOB, DONE, Lab, ack, at, conflict, fenced, follow, hash, job_id, lapse, new_job, new_session, number,
+    run, session, session_id, spelt_out,
 };
 use crate::store::{JobQuery, Op, SessionRow};
 
@@ -172,4 +172,21 @@ pub async fn a_feed_is_put_moves_and_is_dropped(bed: &dyn Bed) {
     let again = Op::DropFeed { session: session_id(1), epoch: 1, job: job_id(2) };
     assert_eq!(lab.commit(vec![again]).await, DONE);
     assert_eq!(lab.feeds(2).await, []);
+}
+
+/// Those that have something to acknowledge, or to be sent, later than others. One that lapses already
+/// keeps its time.
+pub async fn sessions_of_a_process_that_is_gone_lapse(bed: &dyn Bed) {
+    let lapsing = SessionRow { expires_at: Some(at(7)), ..session(4) };
+    let ops =
+        vec![new_session(1), new_session(2), new_session(3), Op::PutSession { row: lapsing, expect: 0 }];
+    let lab = Lab::with(bed, ops).await;
+    let sent = |n| number(n, 0, vec![run(1, 3, 1, 1)]);
+    lab.ok(vec![sent(1), ack(1, 3), sent(2), ack(2, 2), sent(3), ack(3, 3), follow(3, 1, 4), sent(4)]).await;
+    lab.store.join(lapse(100), hash(1)).await.unwrap();
+    let mut times = Vec::new();
+    for n in 1..=4 {
+        times.push(lab.session(n).await.unwrap().expires_at.unwrap());
+    }
+    assert_eq!(times, [at(100), at(200), at(200), at(7)]);
 }

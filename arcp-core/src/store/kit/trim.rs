@@ -5,7 +5,7 @@ use super::lab::{
     ADA, DONE, Lab, ack, append, at, conflict, end, follow, hash, job_id, key, new_job, new_session, number,
     run, session, session_id,
 };
-use crate::store::{BATCH_IDS_KEPT, Op, SessionRow, StoredEvent, Trim};
+use crate::store::{BATCH_IDS_KEPT, Bounds, Op, SessionRow, StoredEvent, Trim};
 
 /// The session, its feeds, its runs and its tokens.
 pub async fn expired_sessions_go_with_all_they_have(bed: &dyn Bed) {
@@ -134,7 +134,7 @@ pub async fn a_trim_keeps_to_its_limit_and_gets_done_in_the_end(bed: &dyn Bed) {
     for n in 1..=20 {
         lab.ok(vec![new_job(n), append(n, 0, 3, 1), end(n, 3, 2)]).await;
     }
-    let trim = Trim { before: at(10), limit: 4 };
+    let trim = Trim { before: at(10), bounds: Bounds::NONE, limit: 4 };
     assert!(lab.store.trim(at(10), trim).await.unwrap() > 0);
     let left = lab.list(crate::store::JobQuery { limit: 99, ..Default::default() }).await.items.len();
     assert!((10..=20).contains(&left), "{left} jobs are left");

@@ -42,9 +42,16 @@ impl State {
                     job.row.cancelling = true;
                 }
             }
-            Op::Append { job, owner: _, after: _, events, at, ended } => {
-                self.bytes += events.iter().map(|event| cost(&event.payload)).sum::<usize>();
+            Op::NoteJob { job, owner: _, note } => {
                 if let Some(job) = self.jobs.get_mut(&job) {
+                    job.row.note = Some(note);
+                }
+            }
+            Op::Append { job, owner: _, after: _, events, at, ended } => {
+                let bytes = events.iter().map(|event| cost(&event.payload)).sum::<usize>();
+                self.bytes += bytes;
+                if let Some(job) = self.jobs.get_mut(&job) {
+                    job.bytes += bytes as u64;
                     job.append(events, at, ended);
                 }
             }
@@ -85,7 +92,7 @@ impl State {
         self.bytes += cost(&row.body);
         let listing = self.listings.entry(row.principal.clone()).or_default();
         listing.insert((row.created_at, row.id.clone()));
-        self.jobs.insert(row.id.clone(), Job { row, events: VecDeque::new(), floor: 0 });
+        self.jobs.insert(row.id.clone(), Job { row, events: VecDeque::new(), floor: 0, bytes: 0 });
     }
 }
 

@@ -111,7 +111,7 @@ impl<'a> View<'a> {
                 conflict_if(head.ended)?;
                 head.owner = *to;
             }
-            Op::CancelJob { job, owner } => {
+            Op::CancelJob { job, owner } | Op::NoteJob { job, owner, .. } => {
                 let head = self.job(job, *owner)?;
                 conflict_if(head.ended)?;
             }

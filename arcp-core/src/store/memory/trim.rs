@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::{State, cost};
+use super::{Job, State, cost};
 use crate::store::Trim;
-use crate::{JobId, Timestamp};
+use crate::{JobId, SessionId, Timestamp};
 
 impl State {
     pub(super) fn trim(&mut self, now: Timestamp, trim: Trim) -> u64 {
@@ -13,6 +13,7 @@ impl State {
         gone += self.trim_sessions(now, limit - gone.min(limit));
         gone += self.trim_keys(now, limit - gone.min(limit));
         gone += self.trim_audit(trim.before, limit - gone.min(limit));
+        gone += self.force(trim.bounds, limit - gone.min(limit));
         gone + self.trim_jobs(trim.before, limit - gone.min(limit))
     }
 
@@ -25,12 +26,16 @@ impl State {
             if gone >= limit {
                 break;
             }
-            if let Some(session) = self.sessions.remove(&id) {
-                self.forget_tokens(&session.row);
-                gone += 1 + session.feeds.len() as u64 + session.runs.len() as u64;
-            }
+            gone += self.forget_session(&id);
         }
         gone
+    }
+
+    /// A session goes with all that it has; returns how many rows that are.
+    pub(super) fn forget_session(&mut self, id: &SessionId) -> u64 {
+        let Some(session) = self.sessions.remove(id) else { return 0 };
+        self.forget_tokens(&session.row);
+        1 + session.feeds.len() as u64 + session.runs.len() as u64
     }
 
     fn trim_keys(&mut self, now: Timestamp, limit: u64) -> u64 {
@@ -62,10 +67,9 @@ impl State {
             while gone < limit
                 && job.floor + 1 < needed
                 && job.events.front().is_some_and(|(at, _)| *at < before)
-                && let Some((_, event)) = job.events.pop_front()
+                && let Some(bytes) = job.drop_oldest()
             {
-                self.bytes -= cost(&event.payload);
-                job.floor += 1;
+                self.bytes -= bytes;
                 gone += 1;
             }
             let ended = job.row.ended_at.is_some_and(|at| at < before);
@@ -94,7 +98,7 @@ impl State {
 
     /// For each job that a session needs, its first event that one does: sent and not acknowledged,
     /// or yet to be sent.
-    fn needed(&self) -> HashMap<JobId, u64> {
+    pub(super) fn needed(&self) -> HashMap<JobId, u64> {
         let mut needed = HashMap::new();
         let mut need = |job: &JobId, from: u64| {
             needed.entry(job.clone()).and_modify(|least: &mut u64| *least = from.min(*least)).or_insert(from);
@@ -109,5 +113,16 @@ impl State {
             }
         }
         needed
+    }
+}
+
+impl Job {
+    /// Its oldest event goes; returns what it cost.
+    pub(super) fn drop_oldest(&mut self) -> Option<usize> {
+        let (_, event) = self.events.pop_front()?;
+        let bytes = cost(&event.payload);
+        self.bytes -= bytes as u64;
+        self.floor += 1;
+        Some(bytes)
     }
 }

@@ -37,11 +37,25 @@ where
         Ok(progress)
     }
 
+    fn take_notices(&mut self) {
+        for notice in self.cx.notices() {
+            self.link.reply(notice);
+        }
+    }
+
+    fn next_reply(&mut self) -> Option<String> {
+        let reply = self.link.next_reply()?;
+        Some(reply.encode(Some(self.cx.id()), &MessageId::from_bits(random::bits())))
+    }
+
     /// Control frames and replies first, then events.
     fn next_frame(&mut self, cx: &mut Context<'_>) -> Option<String> {
-        if let Some(reply) = self.link.next_reply() {
-            let id = MessageId::from_bits(random::bits());
-            return Some(reply.encode(Some(self.cx.id()), &id));
+        self.take_notices();
+        if let Some(reply) = self.next_reply() {
+            return Some(reply);
+        }
+        if let Some(frame) = self.stashed.take() {
+            return Some(frame);
         }
         if self.closing.is_some() {
             return None;
@@ -49,7 +63,11 @@ where
         match self.delivery.poll_frame(cx) {
             Poll::Ready(Ok(Some(Ready { frame, credits, .. }))) => {
                 self.credits += credits;
-                Some(frame)
+                // A job that was delegated is announced before its first event, which may be this.
+                self.take_notices();
+                let Some(reply) = self.next_reply() else { return Some(frame) };
+                self.stashed = Some(frame);
+                Some(reply)
             }
             Poll::Ready(Ok(None)) | Poll::Pending => None,
             Poll::Ready(Err(close)) => {

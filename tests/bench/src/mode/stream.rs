@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::Meter;
+use super::tally::Tally;
 use crate::args::Args;
-use crate::frame::{Kind, event_seq};
+use crate::frame::Kind;
 use crate::session::Session;
 use crate::stats::{each, float};
 
@@ -16,37 +17,30 @@ pub(super) async fn run(args: &Args) -> Result<Value> {
     let meter = Meter::start(args.pid);
     let start = Instant::now();
     session.submit("chatty", &json!({"count": args.n})).await?;
-    let (mut events, mut bytes, mut gaps, mut last, mut first) = (0, 0, 0, 0, None);
+    let (mut tally, mut first, mut rss_tenth) = (Tally::new(args.ack_every), None, None);
     loop {
-        let text = session.text().await?;
-        bytes += text.len() as u64;
-        match Kind::of(&text) {
+        match tally.next(&mut session).await? {
             Kind::Event => {}
             Kind::Result => break,
-            Kind::Error => bail!("{text}"),
-            Kind::Other => continue,
+            _ => continue,
         }
         first.get_or_insert_with(|| start.elapsed());
-        events += 1;
-        if let Some(seq) = event_seq(&text) {
-            gaps += u64::from(last != 0 && seq != last + 1);
-            last = seq;
-            if args.ack_every > 0 && seq % args.ack_every == 0 {
-                session.ack(seq).await?;
-            }
+        if tally.events == args.n / 10 {
+            rss_tenth = meter.rss();
         }
     }
     let seconds = start.elapsed().as_secs_f64();
     Ok(json!({
-        "events": events,
+        "events": tally.events,
         "wanted": args.n,
-        "gaps": gaps,
+        "gaps": tally.gaps,
         "seconds": seconds,
-        "events_per_s": float(events) / seconds,
-        "mib_per_s": float(bytes) / seconds / 1_048_576.0,
-        "bytes_per_event": bytes / events.max(1),
+        "events_per_s": float(tally.events) / seconds,
+        "mib_per_s": float(tally.bytes) / seconds / 1_048_576.0,
+        "bytes_per_event": tally.bytes / tally.events.max(1),
         "first_event_ms": first.map(|first| first.as_secs_f64() * 1e3),
-        "server_cpu_us_per_event": meter.cpu_us().map(|us| each(us, events)),
-        "server_rss_mib": meter.rss_mib(),
+        "server_cpu_us_per_event": meter.cpu_us().map(|us| each(us, tally.events)),
+        "server_rss_bytes_at_a_tenth": rss_tenth,
+        "server_rss_bytes": meter.rss(),
     }))
 }

@@ -1,57 +1,62 @@
-//! How many events a second are durable, by the size of a batch and how many wait at once.
-//!
-//! `cargo run --release -p arcp-store-sqlite --example append [FOLDER]`
+//! What the store alone keeps: how many events a second are durable, by the size of a batch and how
+//! many wait at once.
 
-use std::error::Error;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use anyhow::Result;
 use arcp_core::job::Status;
 use arcp_core::store::{Batch, JobRow, Op, RunRow, SessionRow, Store, StoreError, StoredEvent};
 use arcp_core::{Features, JobId, Json, MessageType, SessionId, Timestamp, TraceId};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 
-const ROUND: Duration = Duration::from_millis(2500);
+use crate::stats::{Latencies, float};
 
-type Fallible<T> = Result<T, Box<dyn Error + Send + Sync>>;
-
-fn main() -> Fallible<()> {
-    let folder = std::env::args_os().nth(1).unwrap_or_else(|| ".".into());
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build()?;
-    println!("events/batch  writers   events/s  batches/s  batches/commit  p50 us  p99 us");
-    for (events, writers) in [(1, 1), (10, 1), (200, 1), (1000, 1), (1, 16), (1, 256), (20, 16), (200, 4)] {
-        let folder = tempfile::tempdir_in(&folder)?;
-        let store = SqliteStore::open(folder.path().join("a.db"), SqliteConfig::default())?;
-        runtime.block_on(round(Arc::new(store), events, writers))?;
-    }
-    Ok(())
+/// What one round found.
+#[derive(Debug, Clone, Copy)]
+pub struct Round {
+    /// Events that were durable each second.
+    pub events_per_s: f64,
+    /// Batches that were.
+    pub batches_per_s: f64,
+    /// Batches of one transaction.
+    pub batches_per_commit: f64,
+    /// How long a batch took, in microseconds.
+    pub p50_us: u64,
+    /// Likewise, of the slowest hundredth.
+    pub p99_us: u64,
 }
 
-#[allow(clippy::cast_precision_loss, reason = "counts of a few seconds")]
-async fn round(store: Arc<SqliteStore>, events: usize, writers: u64) -> Fallible<()> {
+/// Writes batches of `events` for as long as `length` from `writers` at once, to a new file in `folder`.
+///
+/// # Errors
+/// If the file cannot be made or written.
+pub async fn round(folder: &Path, events: usize, writers: u64, length: Duration) -> Result<Round> {
+    let folder = tempfile::tempdir_in(folder)?;
+    let store = Arc::new(SqliteStore::open(folder.path().join("append.db"), SqliteConfig::default())?);
     let ids = Arc::new(AtomicU64::new(1));
     let began = Instant::now();
     let writers: Vec<_> = (0..writers)
         .map(|n| Writer::new(Arc::clone(&store), Arc::clone(&ids), n))
-        .map(|writer| tokio::spawn(writer.run(events)))
+        .map(|writer| tokio::spawn(writer.run(events, length)))
         .collect();
-    let (count, mut waits) = (writers.len(), Vec::new());
+    let (mut waits, mut batches) = (Latencies::default(), 0);
     for writer in writers {
-        waits.extend(writer.await??);
+        for wait in writer.await?? {
+            waits.record(wait);
+            batches += 1;
+        }
     }
     let (took, stats) = (began.elapsed().as_secs_f64(), store.stats());
-    waits.sort();
-    let micros = |share: usize| waits.get(waits.len() * share / 100).map_or(0, Duration::as_micros);
-    println!(
-        "{events:12} {count:8} {:10.0} {:10.0} {:15.1} {:7} {:7}",
-        (waits.len() * events) as f64 / took,
-        waits.len() as f64 / took,
-        stats.batches as f64 / stats.transactions as f64,
-        micros(50),
-        micros(99),
-    );
-    Ok(())
+    Ok(Round {
+        events_per_s: float(batches * events as u64) / took,
+        batches_per_s: float(batches) / took,
+        batches_per_commit: float(stats.batches) / float(stats.transactions.max(1)),
+        p50_us: waits.percentile_us(50),
+        p99_us: waits.percentile_us(99),
+    })
 }
 
 /// One job, and the session that is sent its events: appended and numbered in the same batch.
@@ -74,12 +79,13 @@ impl Writer {
         self.store.commit(Batch { id, principal: "ada".into(), ops }).await.map(drop)
     }
 
-    async fn run(self, events: usize) -> Fallible<Vec<Duration>> {
+    async fn run(self, events: usize, length: Duration) -> Result<Vec<Duration>> {
         self.commit(self.start()).await?;
-        let payload = Json::of(&format!("{:0300}", 0))?;
+        // As long as an event of the agent `chatty`.
+        let payload = Json::of(&format!("{:0100}", 0))?;
         let event = StoredEvent { kind: MessageType::Event, needs: None, payload };
         let (began, mut after, mut waits) = (Instant::now(), 0, Vec::new());
-        while began.elapsed() < ROUND {
+        while began.elapsed() < length {
             let (events, at) = (vec![event.clone(); events], Timestamp::from(SystemTime::now()));
             let len = events.len() as u64;
             let (job, session) = (self.job.clone(), self.session.clone());
@@ -125,6 +131,7 @@ impl Writer {
             head: 0,
             last_event_seq: 0,
             cancelling: false,
+            note: None,
             owner: 1,
             trace_id: TraceId::from_bits(self.n.into()),
             body: Json::empty_object(),

@@ -1,0 +1,355 @@
+//! What a job may still spend (§9.6): exact counters, one for each currency.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::money::{Amount, Currency};
+use crate::{Code, Error, Json};
+
+/// A job's counters. Nothing is rounded; a sum that could not be kept exactly exhausts its counter.
+///
+/// A reservation holds a part back, for an operation under way or for a child job, so that several
+/// of them cannot all spend the same. What was reserved is settled or released once.
+///
+/// ```
+/// use arcp_core::lease::{Budget, Lease};
+/// use arcp_core::money::{Amount, Currency};
+/// let lease: Lease = serde_json::from_str(r#"{"cost.budget":["USD:5.00"]}"#).unwrap();
+/// let mut budget = Budget::new(lease.budget().unwrap());
+/// let usd: Currency = "USD".parse().unwrap();
+/// let amount = |text| Amount::parse_budget(text).unwrap();
+/// budget.reserve(&usd, amount("4")).unwrap();
+/// assert!(budget.reserve(&usd, amount("1.01")).is_err(), "only 1 is left of 5");
+/// budget.settle(&usd, amount("4"), amount("0.25"));
+/// assert_eq!(budget.remaining(&usd), Some(amount("4.75")));
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Budget(BTreeMap<Currency, Counter>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Counter {
+    limit: Amount,
+    remaining: Amount,
+    reserved: Amount,
+}
+
+/// What came of a charge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charged {
+    /// It was taken.
+    Taken {
+        /// What is left now; below zero after an overspend.
+        remaining: Amount,
+    },
+    /// It was zero or negative: nothing was taken.
+    Nothing,
+    /// There is no counter for the currency.
+    Unbudgeted,
+}
+
+impl Counter {
+    fn available(&self) -> Amount {
+        // Inexact is exhausted.
+        self.remaining.checked_sub(self.reserved).unwrap_or_default()
+    }
+
+    fn take(&mut self, amount: Amount) {
+        self.remaining = match self.remaining.checked_sub(amount) {
+            Some(left) => left,
+            None => self.remaining.min(Amount::ZERO),
+        };
+    }
+}
+
+impl Budget {
+    /// Counters at `limits`.
+    pub fn new(limits: BTreeMap<Currency, Amount>) -> Self {
+        let counter = |limit| Counter { limit, remaining: limit, reserved: Amount::ZERO };
+        Self(limits.into_iter().map(|(currency, limit)| (currency, counter(limit))).collect())
+    }
+
+    /// Whether an operation may begin: each counter has something left that is not spent (§9.6). What
+    /// is reserved may be reserved for this very operation.
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED` that names the first currency without.
+    pub fn check(&self) -> Result<(), Error> {
+        self.check_but(|_| false)
+    }
+
+    /// [`Budget::check`], without the currencies that `but` picks.
+    ///
+    /// # Errors
+    /// As [`Budget::check`].
+    pub fn check_but(&self, but: impl Fn(&Currency) -> bool) -> Result<(), Error> {
+        let mut counted = self.0.iter().filter(|(currency, _)| !but(currency));
+        match counted.find(|(_, counter)| counter.remaining.is_exhausted()) {
+            Some((currency, counter)) => Err(exhausted(currency, counter.remaining)),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a cost, whatever is left: it was spent already (§9.6).
+    pub fn charge(&mut self, currency: &Currency, amount: Amount) -> Charged {
+        if amount.is_exhausted() {
+            return Charged::Nothing;
+        }
+        let Some(counter) = self.0.get_mut(currency) else { return Charged::Unbudgeted };
+        counter.take(amount);
+        Charged::Taken { remaining: counter.remaining }
+    }
+
+    /// Holds `amount` back. Without a counter for the currency there is nothing to hold.
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED` if less is left, `INVALID_REQUEST` if the amount is negative.
+    pub fn reserve(&mut self, currency: &Currency, amount: Amount) -> Result<(), Error> {
+        if amount.is_negative() {
+            return Err(Error::fault("amount", "must not be negative"));
+        }
+        let Some(counter) = self.0.get_mut(currency) else { return Ok(()) };
+        match counter.reserved.checked_add(amount) {
+            Some(reserved) if amount <= counter.available() => counter.reserved = reserved,
+            _ => return Err(exhausted(currency, counter.available())),
+        }
+        Ok(())
+    }
+
+    /// Ends a reservation of `reserved`, of which `spent` was spent; it may have been more.
+    pub fn settle(&mut self, currency: &Currency, reserved: Amount, spent: Amount) -> Charged {
+        self.release(currency, reserved);
+        self.charge(currency, spent)
+    }
+
+    /// Ends a reservation of which nothing was spent.
+    pub fn release(&mut self, currency: &Currency, reserved: Amount) {
+        let Some(counter) = self.0.get_mut(currency) else { return };
+        // Never below zero: releasing twice makes no money.
+        if !reserved.is_negative()
+            && let Some(held) = counter.reserved.checked_sub(reserved)
+        {
+            counter.reserved = held.max(Amount::ZERO);
+        }
+    }
+
+    /// Puts back what is left of `given`, which was charged when a child job got it; a child that
+    /// spent more has spent it here.
+    pub fn take_back(&mut self, currency: &Currency, given: Amount, spent: Amount) {
+        let Some(counter) = self.0.get_mut(currency) else { return };
+        // Inexact gives nothing back.
+        if let Some(left) = given.checked_sub(spent).and_then(|left| counter.remaining.checked_add(left)) {
+            counter.remaining = left;
+        }
+    }
+
+    /// Whether there is a counter for `currency`.
+    pub fn has(&self, currency: &Currency) -> bool {
+        self.0.contains_key(currency)
+    }
+
+    /// Whether there is no counter at all.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What was not spent, reservations included; below zero after an overspend.
+    pub fn remaining(&self, currency: &Currency) -> Option<Amount> {
+        self.0.get(currency).map(|counter| counter.remaining)
+    }
+
+    /// What was neither spent nor reserved.
+    pub fn available(&self, currency: &Currency) -> Option<Amount> {
+        self.0.get(currency).map(Counter::available)
+    }
+
+    /// What was spent; `None` too if it cannot be said exactly.
+    pub fn spent(&self, currency: &Currency) -> Option<Amount> {
+        self.0.get(currency).and_then(|counter| counter.limit.checked_sub(counter.remaining))
+    }
+
+    /// Each currency and what was not spent of it: `budget` in `job.subscribed`.
+    pub fn iter(&self) -> impl Iterator<Item = (&Currency, Amount)> {
+        self.0.iter().map(|(currency, counter)| (currency, counter.remaining))
+    }
+
+    /// What a child job may be given: `remaining` of [`Authority::covers`](super::Authority::covers).
+    pub fn to_available(&self) -> BTreeMap<Currency, Amount> {
+        self.0.iter().map(|(currency, counter)| (currency.clone(), counter.available())).collect()
+    }
+
+    /// The counters as they are kept. What is reserved counts as spent: after a crash nobody knows.
+    pub fn snapshot(&self) -> Snapshot {
+        let keep = |counter: &Counter| Kept { limit: counter.limit, remaining: counter.available() };
+        Snapshot(self.0.iter().map(|(currency, counter)| (currency.clone(), keep(counter))).collect())
+    }
+}
+
+impl From<Snapshot> for Budget {
+    fn from(snapshot: Snapshot) -> Self {
+        let counter =
+            |kept: Kept| Counter { limit: kept.limit, remaining: kept.remaining, reserved: Amount::ZERO };
+        Self(snapshot.0.into_iter().map(|(currency, kept)| (currency, counter(kept))).collect())
+    }
+}
+
+/// A [`Budget`] as it is kept in a store: an object by currency.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Snapshot(BTreeMap<Currency, Kept>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Kept {
+    limit: Amount,
+    remaining: Amount,
+}
+
+fn exhausted(currency: &Currency, left: Amount) -> Error {
+    let currency = currency.as_str();
+    Error::new(Code::BudgetExhausted, format!("the {currency} budget has {left} left"))
+        .with_detail("currency", currency)
+}
+
+/// Why a metric's cost charges nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoCharge {
+    /// There is no unit, or it is no currency.
+    #[error("the unit of a cost must be a currency")]
+    Unit,
+    /// The value is no number that can be kept exactly.
+    #[error("the value of a cost must be a number of at most 28 digits")]
+    Value,
+    /// The value is negative.
+    #[error("the value of a cost must not be negative")]
+    Negative,
+}
+
+/// What a metric charges: `None` unless it is a cost, `cost.*` and not `cost.budget` (§9.6).
+pub fn charge_of(
+    name: &str,
+    unit: Option<&str>,
+    value: &Json,
+) -> Option<Result<(Currency, Amount), NoCharge>> {
+    let what = name.strip_prefix("cost.")?;
+    if what == "budget" || what.starts_with("budget.") {
+        return None;
+    }
+    Some(cost(unit, value))
+}
+
+fn cost(unit: Option<&str>, value: &Json) -> Result<(Currency, Amount), NoCharge> {
+    let currency = unit.and_then(|unit| unit.parse().ok()).ok_or(NoCharge::Unit)?;
+    let amount = Amount::parse_number(value.as_str().trim()).map_err(|_| NoCharge::Value)?;
+    if amount.is_negative() { Err(NoCharge::Negative) } else { Ok((currency, amount)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usd() -> Currency {
+        "USD".parse().unwrap()
+    }
+
+    fn amount(text: &str) -> Amount {
+        Amount::parse_number(text).unwrap()
+    }
+
+    fn budget(limit: &str) -> Budget {
+        Budget::new([(usd(), amount(limit))].into())
+    }
+
+    #[test]
+    fn an_overspend_is_taken_and_the_next_operation_fails() {
+        let mut budget = budget("1");
+        assert_eq!(budget.check(), Ok(()));
+        assert_eq!(budget.charge(&usd(), amount("1.5")), Charged::Taken { remaining: amount("-0.5") });
+        let refused = budget.check().unwrap_err();
+        assert_eq!((refused.code(), refused.retryable()), (Code::BudgetExhausted, false));
+        assert_eq!(refused.message(), "the USD budget has -0.5 left");
+        assert_eq!(budget.spent(&usd()), Some(amount("1.5")));
+    }
+
+    #[test]
+    fn one_exhausted_counter_stops_all_operations() {
+        let eur: Currency = "EUR".parse().unwrap();
+        let budget = Budget::new([(usd(), amount("5")), (eur, Amount::ZERO)].into());
+        assert!(budget.check().unwrap_err().message().contains("EUR"));
+        assert_eq!(Budget::default().check(), Ok(()));
+    }
+
+    #[test]
+    fn nothing_negative_charges_and_nothing_unknown_counts() {
+        let mut budget = budget("1");
+        for nothing in ["0", "-0", "-1", "-1e-28"] {
+            assert_eq!(budget.charge(&usd(), amount(nothing)), Charged::Nothing, "{nothing}");
+        }
+        assert_eq!(budget.charge(&"EUR".parse().unwrap(), amount("1")), Charged::Unbudgeted);
+        assert_eq!(budget.remaining(&usd()), Some(amount("1")));
+        assert!(!budget.has(&"EUR".parse().unwrap()) && budget.has(&usd()));
+    }
+
+    #[test]
+    fn two_children_of_two_fit_into_five_and_a_third_does_not() {
+        let mut budget = budget("5.00");
+        let reserved = (0..1000).filter(|_| budget.reserve(&usd(), amount("2.00")).is_ok()).count();
+        assert_eq!(reserved, 2);
+        assert_eq!(budget.available(&usd()), Some(amount("1")));
+        budget.settle(&usd(), amount("2"), amount("0.5"));
+        budget.release(&usd(), amount("2"));
+        budget.release(&usd(), amount("2"));
+        assert_eq!(budget.available(&usd()), Some(amount("4.5")));
+    }
+
+    #[test]
+    fn what_is_reserved_is_not_reserved_again_and_lets_the_operation_begin_that_it_is_for() {
+        let mut budget = budget("5");
+        budget.reserve(&usd(), amount("5")).unwrap();
+        assert_eq!(budget.check(), Ok(()));
+        assert!(budget.reserve(&usd(), amount("0.01")).is_err());
+        budget.release(&usd(), amount("5"));
+        assert_eq!(budget.reserve(&usd(), amount("0.01")), Ok(()));
+        assert!(budget.reserve(&usd(), amount("-1")).is_err());
+    }
+
+    #[test]
+    fn a_sum_that_cannot_be_kept_exhausts_and_never_wraps() {
+        let mut huge = budget("9999999999999999999999999999");
+        huge.charge(&usd(), amount("1e-28"));
+        assert_eq!(huge.remaining(&usd()), Some(Amount::ZERO));
+        assert!(huge.check().is_err());
+        let mut deep = budget("0");
+        for _ in 0..3 {
+            deep.charge(&usd(), amount("9999999999999999999999999999"));
+            assert!(deep.remaining(&usd()).unwrap().is_exhausted());
+        }
+    }
+
+    #[test]
+    fn after_a_crash_what_was_reserved_is_spent() {
+        let mut budget = budget("5");
+        budget.charge(&usd(), amount("1.25"));
+        budget.reserve(&usd(), amount("2")).unwrap();
+        let kept = serde_json::to_string(&budget.snapshot()).unwrap();
+        assert_eq!(kept, r#"{"USD":{"limit":5,"remaining":1.75}}"#);
+        let restored = Budget::from(serde_json::from_str::<Snapshot>(&kept).unwrap());
+        assert_eq!(restored.available(&usd()), Some(amount("1.75")));
+        assert_eq!(restored.spent(&usd()), Some(amount("3.25")));
+    }
+
+    #[test]
+    fn costs_charge_and_budget_metrics_do_not() {
+        let charge = |name, unit, value: &'static str| charge_of(name, unit, &Json::parse(value).unwrap());
+        assert_eq!(charge("cost.inference", Some("USD"), "0.0234"), Some(Ok((usd(), amount("0.0234")))));
+        assert_eq!(charge("cost.budgets", Some("USD"), "1e1"), Some(Ok((usd(), amount("10")))));
+        for free in ["cost", "costs.x", "latency", "cost.budget", "cost.budget.remaining", "Cost.x"] {
+            assert_eq!(charge(free, Some("USD"), "1"), None, "{free}");
+        }
+        assert_eq!(charge("cost.x", None, "1"), Some(Err(NoCharge::Unit)));
+        assert_eq!(charge("cost.", Some("a b"), "1"), Some(Err(NoCharge::Unit)));
+        assert_eq!(charge("cost.x", Some("USD"), "-1e-9"), Some(Err(NoCharge::Negative)));
+        for value in ["1e400", "1e-30", "\"1\"", "null", "[1]", "12345678901234567890123456789"] {
+            assert_eq!(charge("cost.x", Some("USD"), value), Some(Err(NoCharge::Value)), "{value}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a job spends (§9.6): charges, reservations, and what is left.
+
+use std::collections::BTreeMap;
+
+use arcp_core::lease::charge_of;
+use arcp_core::money::{Amount, Currency, InvalidAmount};
+use arcp_core::wire::event::{Log, Metric};
+use arcp_core::{Error, JobId, Json};
+
+use super::{Job, Level};
+
+impl Job {
+    /// What is left of each currency that its lease counts.
+    pub fn budget(&self) -> BTreeMap<Currency, Amount> {
+        self.authority().remaining()
+    }
+
+    /// Sets money aside for what is about to be done, so that nothing else is reserved or delegated
+    /// from it meanwhile. What is reserved in a currency that nobody counts is free.
+    ///
+    /// ```
+    /// # use arcp_tower::{AgentError, Job};
+    /// async fn ask(job: &Job) -> Result<(), AgentError> {
+    ///     let reserved = job.reserve("USD", "0.40")?;
+    ///     // Another call may fail here; dropping the reservation gives the money back.
+    ///     let spent = "0.35".parse()?;
+    ///     Ok(reserved.commit("cost.inference", spent).await?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED` if there is less, `LEASE_EXPIRED`, and `INVALID_REQUEST` if `currency` or
+    /// `amount` is none.
+    pub fn reserve(&self, currency: &str, amount: &str) -> Result<Reservation, Error> {
+        let currency: Currency = currency.parse().map_err(|e| fault("currency", e))?;
+        let amount: Amount = amount.parse().map_err(|e| fault("amount", e))?;
+        self.authority().reserve(&currency, amount)?;
+        Ok(Reservation { job: self.clone(), currency, amount, open: true })
+    }
+
+    /// Charges a cost and reports it.
+    pub(crate) async fn charge(
+        &self,
+        metric: &str,
+        target: &str,
+        currency: Currency,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        self.authority().charge(&currency, amount);
+        self.report(metric, target, &currency, amount).await
+    }
+
+    /// A job that it delegated has ended: what it spent was taken out of what it was given.
+    pub(crate) fn report_child(&self, child: &JobId, currency: &Currency, spent: Amount) {
+        let unit = Some(currency.as_str().to_owned());
+        let dimensions = Some([("child_job_id".to_owned(), child.to_string())].into());
+        if let Ok(value) = Json::of(&spent) {
+            let name = "cost.delegate".to_owned();
+            self.append("metric", &Metric { name, value, unit: unit.clone(), dimensions });
+        }
+        if let Some(value) = self.authority().news(currency).and_then(|left| Json::of(&left).ok()) {
+            let name = "cost.budget.remaining".to_owned();
+            self.append("metric", &Metric { name, value, unit, dimensions: None });
+        }
+    }
+
+    /// Reports a cost that was charged.
+    pub(super) async fn report(
+        &self,
+        metric: &str,
+        target: &str,
+        currency: &Currency,
+        amount: Amount,
+    ) -> Result<(), Error> {
+        let dimensions = Some([("target".to_owned(), target.to_owned())].into());
+        let unit = Some(currency.as_str().to_owned());
+        let body = Metric { name: metric.to_owned(), value: Json::of(&amount)?, unit, dimensions };
+        self.emit_body("metric", &body).await?;
+        self.tell_remaining(currency).await
+    }
+
+    /// An agent's own metric: it charges if it is a cost (§9.6).
+    pub(super) fn charge_metric(&self, metric: &Metric) -> Option<Currency> {
+        match charge_of(&metric.name, metric.unit.as_deref(), &metric.value)? {
+            Ok((currency, amount)) => {
+                self.authority().charge(&currency, amount);
+                Some(currency)
+            }
+            Err(reason) => {
+                let (job_id, name) = (self.id(), metric.name.as_str());
+                tracing::warn!(%job_id, name, %reason, "a cost charges nothing");
+                let message = format!("{name} charges nothing: {reason}");
+                let level = std::borrow::Cow::Borrowed(Level::Warn.as_str());
+                self.append("log", &Log { level, message });
+                None
+            }
+        }
+    }
+
+    /// Says what is left, if that has changed by enough for a gauge to show.
+    pub(super) async fn tell_remaining(&self, currency: &Currency) -> Result<(), Error> {
+        let Some(remaining) = self.authority().news(currency) else { return Ok(()) };
+        let unit = Some(currency.as_str().to_owned());
+        let name = "cost.budget.remaining".to_owned();
+        self.emit_body("metric", &Metric { name, value: Json::of(&remaining)?, unit, dimensions: None }).await
+    }
+}
+
+fn fault(field: &str, e: InvalidAmount) -> Error {
+    Error::fault(field, &e.to_string())
+}
+
+/// Money that was set aside. Dropped, it is given back.
+#[derive(Debug)]
+#[must_use = "a reservation that is dropped is given back"]
+pub struct Reservation {
+    job: Job,
+    currency: Currency,
+    amount: Amount,
+    open: bool,
+}
+
+impl Reservation {
+    /// How much it is.
+    pub fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// In what.
+    pub fn currency(&self) -> &Currency {
+        &self.currency
+    }
+
+    /// Spends `spent` of it, gives the rest back, and reports it as `metric`, such as
+    /// `cost.inference`. More than was reserved is spent, too: it was.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if `metric` does not begin with `cost.`; as [`Job::log`].
+    pub async fn commit(mut self, metric: &str, spent: Amount) -> Result<(), Error> {
+        if !metric.starts_with("cost.") || metric.starts_with("cost.budget.") {
+            return Err(Error::fault("metric", "must begin with cost. and not with cost.budget."));
+        }
+        self.open = false;
+        self.job.authority().settle(&self.currency, self.amount, spent);
+        self.job.report(metric, "reservation", &self.currency, spent).await
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.open {
+            self.job.authority().settle(&self.currency, self.amount, Amount::ZERO);
+        }
+    }
+}

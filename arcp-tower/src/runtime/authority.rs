@@ -1,0 +1,327 @@
+//! What a running job may do: its lease, its budget, its time (§9).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arcp_core::lease::{
+    Authority, Budget, Lease, LeaseConstraints, ModelUse, Namespace, Pattern, Snapshot, Target,
+};
+use arcp_core::money::{Amount, Currency};
+use arcp_core::{Code, Error, Json, Timestamp};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::body::Note;
+use crate::clock::Clock;
+use crate::lock::lock;
+
+/// Clocks of peers differ: a lease ends this much after its `expires_at`.
+pub(crate) const SKEW: Duration = Duration::from_secs(1);
+
+/// What a deployment decides about leases.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Policy {
+    /// A lease without `model.use` allows no model (§9.7).
+    pub(crate) require_model_use: bool,
+    /// What patterns would deny is let through, and recorded.
+    pub(crate) audit_only: bool,
+}
+
+/// The authority of one job.
+#[derive(Debug)]
+pub(crate) struct JobAuthority {
+    grants: Authority,
+    lease: Lease,
+    constraints: Option<LeaseConstraints>,
+    until: Option<Until>,
+    budget: Mutex<Budget>,
+    /// The counters at the start, and as they were last reported.
+    whole: BTreeMap<Currency, Amount>,
+    told: Mutex<BTreeMap<Currency, Amount>>,
+    /// The job that delegated it: what it has no counter of its own for is that one's money.
+    parent: Option<Arc<JobAuthority>>,
+    policy: Policy,
+    lapsed: CancellationToken,
+    /// Counted up by every change of the budget.
+    changes: AtomicU64,
+    clock: Clock,
+}
+
+/// When authority ends. The wall clock may be turned back, and the other one stands still while the
+/// machine sleeps: whichever comes first counts.
+#[derive(Debug, Clone, Copy)]
+struct Until {
+    at: Timestamp,
+    instant: Instant,
+}
+
+impl JobAuthority {
+    /// The authority that a submit asks for.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` that names the grant or the bound that cannot be.
+    pub(crate) fn new(
+        lease: &Lease,
+        constraints: Option<&LeaseConstraints>,
+        policy: Policy,
+        clock: &Clock,
+    ) -> Result<Self, Error> {
+        let now = clock.wall();
+        let expires_at = constraints.map(|c| c.effective(now)).transpose()?.flatten();
+        Self::with(lease, constraints, expires_at, Budget::new(lease.budget()?), None, policy, clock)
+    }
+
+    /// The authority of a job that a store remembers. Its end may be past.
+    pub(crate) fn recalled(
+        lease: &Lease,
+        constraints: Option<&LeaseConstraints>,
+        kept: Option<Snapshot>,
+        policy: Policy,
+        clock: &Clock,
+    ) -> Result<Self, Error> {
+        let text = constraints.and_then(|c| c.expires_at.as_deref());
+        let expires_at = text.and_then(|text| Timestamp::parse(text).ok());
+        let budget = match kept {
+            Some(kept) => Budget::from(kept),
+            None => Budget::new(lease.budget()?),
+        };
+        Self::with(lease, constraints, expires_at, budget, None, policy, clock)
+    }
+
+    /// The authority of a job that `self` delegates: within this one, or not at all (§9.4). The
+    /// child's budget is not taken yet.
+    pub(crate) fn child(
+        self: &Arc<Self>,
+        lease: &Lease,
+        constraints: Option<&LeaseConstraints>,
+    ) -> Result<Self, Error> {
+        let now = self.clock.wall();
+        let asked = constraints.map(|c| c.effective(now)).transpose()?.flatten();
+        let child = Authority::new(lease, asked)?;
+        let models = if self.policy.require_model_use { ModelUse::Required } else { ModelUse::Optional };
+        self.grants.covers(&child, &self.available(), models)?;
+        // A child without an end of its own ends with its parent.
+        let expires_at = [asked, self.expires_at()].into_iter().flatten().min();
+        let constraints = expires_at.map(LeaseConstraints::expires_at);
+        let parent = Some(self.clone());
+        Self::with(
+            lease,
+            constraints.as_ref(),
+            expires_at,
+            Budget::new(lease.budget()?),
+            parent,
+            self.policy,
+            &self.clock,
+        )
+    }
+
+    fn with(
+        lease: &Lease,
+        constraints: Option<&LeaseConstraints>,
+        expires_at: Option<Timestamp>,
+        budget: Budget,
+        parent: Option<Arc<Self>>,
+        policy: Policy,
+        clock: &Clock,
+    ) -> Result<Self, Error> {
+        let now = clock.wall();
+        let until = expires_at.map(|at| {
+            let left = u64::try_from(at.as_millis() - now.as_millis()).unwrap_or(0);
+            Until { at, instant: Instant::now() + Duration::from_millis(left) + SKEW }
+        });
+        Ok(Self {
+            grants: Authority::new(lease, expires_at)?,
+            lease: lease.clone(),
+            constraints: constraints.cloned(),
+            until,
+            whole: lease.budget()?,
+            told: Mutex::default(),
+            budget: Mutex::new(budget),
+            parent,
+            policy,
+            lapsed: CancellationToken::new(),
+            changes: AtomicU64::new(1),
+            clock: clock.clone(),
+        })
+    }
+
+    pub(crate) fn lease(&self) -> &Lease {
+        &self.lease
+    }
+
+    pub(crate) fn constraints(&self) -> Option<&LeaseConstraints> {
+        self.constraints.as_ref()
+    }
+
+    pub(crate) fn expires_at(&self) -> Option<Timestamp> {
+        self.until.map(|until| until.at)
+    }
+
+    /// Whether the lease has not ended.
+    ///
+    /// # Errors
+    /// `LEASE_EXPIRED`; the job will end with that.
+    pub(crate) fn alive(&self) -> Result<(), Error> {
+        let Some(until) = self.until else { return Ok(()) };
+        if Instant::now() < until.instant && self.clock.wall() < until.at.plus(SKEW) {
+            return Ok(());
+        }
+        self.lapsed.cancel();
+        Err(Error::new(Code::LeaseExpired, format!("the lease ended at {}", until.at)))
+    }
+
+    /// Resolves when the lease has ended; never if it has no end.
+    pub(crate) async fn lapsed(&self) {
+        match self.until {
+            Some(until) => tokio::select! {
+                () = sleep_until(until.instant) => self.lapsed.cancel(),
+                () = self.lapsed.cancelled() => {}
+            },
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Whether the job may do this now: expiry, budget, pattern, in this order.
+    ///
+    /// # Errors
+    /// `LEASE_EXPIRED`, `BUDGET_EXHAUSTED` or `PERMISSION_DENIED`.
+    pub(crate) fn check(&self, namespace: &Namespace, target: &Target<'_>) -> Result<(), Error> {
+        self.alive()?;
+        self.solvent()?;
+        if *namespace == Namespace::ModelUse && !self.names_models() && !self.policy.require_model_use {
+            return Ok(());
+        }
+        self.grants.check(namespace, target).into_result().map(drop)
+    }
+
+    /// The grant that covers a target, if one does.
+    pub(crate) fn grant(&self, namespace: &Namespace, target: &Target<'_>) -> Option<&str> {
+        self.grants.grants(namespace).iter().find(|grant| grant.matches(target)).map(Pattern::as_str)
+    }
+
+    /// Whether a pattern covers another target of an operation that was allowed: where a link leads,
+    /// where a redirect goes.
+    #[cfg(any(feature = "fetch", all(feature = "fs", unix)))]
+    pub(crate) fn permits(&self, namespace: &Namespace, target: &str) -> bool {
+        let covered = |target: Target| self.grants.check(namespace, &target).into_result().is_ok();
+        Target::parse(namespace, target).is_ok_and(|target| self.policy.audit_only || covered(target))
+    }
+
+    fn names_models(&self) -> bool {
+        let named = self.lease.0.contains_key(&Namespace::ModelUse);
+        named || self.parent.as_ref().is_some_and(|parent| parent.names_models())
+    }
+
+    /// Whether a denial is only written down. Money and time are never only that.
+    pub(crate) fn only_audits(&self, denial: &Error) -> bool {
+        self.policy.audit_only && denial.code() == Code::PermissionDenied
+    }
+
+    /// Whether there is money left, in every currency that is counted: here, and of what it shares
+    /// with whoever delegated it.
+    fn solvent(&self) -> Result<(), Error> {
+        self.solvent_but(&BTreeSet::new())
+    }
+
+    /// The same, but for currencies that a child has counters of its own for: what was given to it is
+    /// its own to spend.
+    fn solvent_but(&self, own: &BTreeSet<Currency>) -> Result<(), Error> {
+        let budget = lock(&self.budget);
+        budget.check_but(|currency| own.contains(currency))?;
+        let Some(parent) = &self.parent else { return Ok(()) };
+        let own = own.iter().chain(budget.iter().map(|(currency, _)| currency)).cloned().collect();
+        drop(budget);
+        parent.solvent_but(&own)
+    }
+
+    /// The counter of `currency`: its own, else that of whoever delegated it. `None` if nobody counts.
+    fn counter<T>(&self, currency: &Currency, change: impl FnOnce(&mut Budget) -> T) -> Option<T> {
+        let mut budget = lock(&self.budget);
+        if budget.has(currency) {
+            let changed = change(&mut budget);
+            self.changes.fetch_add(1, Ordering::AcqRel);
+            return Some(changed);
+        }
+        drop(budget);
+        self.parent.as_ref()?.counter(currency, change)
+    }
+
+    /// Takes `amount` out of a counter, also below zero. A negative amount takes nothing.
+    pub(crate) fn charge(&self, currency: &Currency, amount: Amount) {
+        self.counter(currency, |budget| budget.charge(currency, amount));
+    }
+
+    /// Sets `amount` aside.
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED` if there is less, `LEASE_EXPIRED`.
+    pub(crate) fn reserve(&self, currency: &Currency, amount: Amount) -> Result<(), Error> {
+        self.alive()?;
+        self.counter(currency, |budget| budget.reserve(currency, amount)).unwrap_or(Ok(()))
+    }
+
+    /// Ends a reservation of `reserved`, of which `spent` was spent.
+    pub(crate) fn settle(&self, currency: &Currency, reserved: Amount, spent: Amount) {
+        self.counter(currency, |budget| budget.settle(currency, reserved, spent));
+    }
+
+    /// Gives `amount` away to a child.
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED` if there is less.
+    pub(crate) fn give(&self, currency: &Currency, amount: Amount) -> Result<(), Error> {
+        self.reserve(currency, amount)?;
+        self.settle(currency, amount, amount);
+        Ok(())
+    }
+
+    /// Takes back what a child left of `given`; one that spent more has spent it here.
+    pub(crate) fn take_back(&self, currency: &Currency, given: Amount, spent: Amount) {
+        self.counter(currency, |budget| budget.take_back(currency, given, spent));
+    }
+
+    /// What is left of a currency, if that is news: the first change, one of a hundredth of the whole
+    /// or more, and the end of it.
+    pub(crate) fn news(&self, currency: &Currency) -> Option<Amount> {
+        let left = lock(&self.budget).remaining(currency)?;
+        let mut told = lock(&self.told);
+        let whole = self.whole.get(currency).copied().unwrap_or_default();
+        let news = told.get(currency).is_none_or(|before| {
+            let moved = before.checked_sub(left).map_or(whole, Amount::abs);
+            moved.is_a_percent_of(whole) || before.is_exhausted() != left.is_exhausted()
+        });
+        news.then(|| told.insert(currency.clone(), left));
+        news.then_some(left)
+    }
+
+    /// What a process that takes the job over has to know of its budget, if that is newer than
+    /// `known`. What is reserved or given away counts as spent: it may have been.
+    pub(crate) fn note(&self, known: u64) -> Option<(u64, Json)> {
+        // Read before the counters: a change that comes between is noted once more.
+        let newest = self.changes.load(Ordering::Acquire);
+        if newest == known {
+            return None;
+        }
+        let budget = lock(&self.budget).snapshot();
+        Some((newest, Json::of(&Note { budget }).ok()?))
+    }
+
+    /// What is left to spend or to give away: reserved money is not.
+    pub(crate) fn available(&self) -> BTreeMap<Currency, Amount> {
+        let mut available = self.parent.as_ref().map(|parent| parent.available()).unwrap_or_default();
+        available.extend(lock(&self.budget).to_available());
+        available
+    }
+
+    /// The counters, as they stand.
+    pub(crate) fn remaining(&self) -> BTreeMap<Currency, Amount> {
+        lock(&self.budget).iter().map(|(currency, left)| (currency.clone(), left)).collect()
+    }
+
+    /// What was spent of a counter; `None` if nobody can say.
+    pub(crate) fn spent(&self, currency: &Currency) -> Option<Amount> {
+        lock(&self.budget).spent(currency)
+    }
+}

@@ -1,0 +1,304 @@
+//! `agent.delegate` (§10): a job that another job started, within its authority.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use arcp_core::job::Status;
+use arcp_core::money::{Amount, Currency};
+use arcp_core::store::{Batch, FeedRow, JobRow, Op};
+use arcp_core::wire::job::Accepted;
+use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
+use futures_util::future::{BoxFuture, FutureExt as _};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_service::Service;
+
+use super::authority::JobAuthority;
+use super::body::JobBody;
+use super::registry::{JobRecord, Outcome, too_many};
+use super::{JobStream, Runtime, commit_patiently, refused, submit, supervise};
+use crate::agent::{Delegated, Job, Parent};
+use crate::lock::lock;
+use crate::operation::{Operation, Output};
+use crate::random;
+use crate::service::After;
+
+/// The backend of `agent.delegate`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Delegate;
+
+impl Service<Operation> for Delegate {
+    type Response = Output;
+    type Error = Error;
+    type Future = BoxFuture<'static, Result<Output, Error>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, operation: Operation) -> Self::Future {
+        start(operation).boxed()
+    }
+}
+
+/// A job that was delegated, as the agent that delegated it sees it.
+#[derive(Clone)]
+pub struct ChildJob(Arc<Child>);
+
+struct Child {
+    record: Arc<JobRecord>,
+    accepted: Accepted,
+    /// Runs it. At the latest when nobody holds the child any more.
+    begin: Mutex<Option<After>>,
+}
+
+impl ChildJob {
+    /// Its id.
+    pub fn id(&self) -> &JobId {
+        &self.0.record.id
+    }
+
+    /// What it may do, and the rest of its acceptance.
+    pub fn accepted(&self) -> &Accepted {
+        &self.0.accepted
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        self.0.record.status()
+    }
+
+    /// Asks it to end. It ends as cancelled, after the grace period at the latest.
+    pub fn cancel(&self) {
+        if self.0.record.wants_cancel() {
+            self.0.record.cancel.cancel();
+        }
+    }
+
+    /// Its result, when it has ended.
+    ///
+    /// # Errors
+    /// What it ended with; `INVALID_REQUEST` with reason `streamed` if its result was streamed:
+    /// whoever subscribes to it can read that.
+    pub async fn result(&self) -> Result<Output, Error> {
+        self.0.record.over.cancelled().await;
+        match lock(&self.0.record.outcome).clone() {
+            Some(Outcome::Inline(result)) => Ok(Output::from(result)),
+            Some(Outcome::Streamed) => {
+                let e = Error::new(Code::InvalidRequest, "the child streamed its result");
+                Err(e.with_detail("reason", "streamed"))
+            }
+            Some(Outcome::Failed(error)) => Err(error),
+            None => Err(Error::new(Code::InternalError, "the child's end is not known")),
+        }
+    }
+
+    /// It may run: its parent has named it.
+    pub(crate) fn begin(&self) {
+        lock(&self.0.begin).take();
+    }
+}
+
+impl fmt::Debug for ChildJob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChildJob").field("id", self.id()).finish_non_exhaustive()
+    }
+}
+
+async fn start(operation: Operation) -> Result<Output, Error> {
+    let unasked = || Error::new(Code::PermissionDenied, "no lease was asked");
+    let parent = operation.job().cloned().ok_or_else(unasked)?;
+    let incomplete = || Error::fault("operation", "is for Job::delegate to make");
+    let delegated = operation.extensions.get::<Delegated>().cloned().ok_or_else(incomplete)?;
+    let runtime = parent.runtime().clone();
+    let ready = prepare(&runtime, &parent, &delegated, operation.args)?;
+    // Given back if nothing comes of it.
+    let mut given = Given::take(parent.authority(), ready.authority.lease().budget()?)?;
+    let Ready { record, authority, agent_ref, agent, input, accepted } = ready;
+    let session = parent.session();
+    let follows = session.profile().tells_of_children();
+    runtime.0.registry.insert(&record)?;
+    let undo = |e: Error| {
+        session.unfollow(&record.id);
+        runtime.0.registry.remove(&record);
+        e
+    };
+    let feed = match follows.then(|| session.follow(&record.log, 1, true)) {
+        Some(None) => return Err(undo(too_many())),
+        Some(Some(feed)) => Some(feed),
+        None => None,
+    };
+    keep(&runtime, &parent, &record, &input, delegated.max_runtime, follows).await.map_err(&undo)?;
+    parent.record().adopt(&record);
+    given.keep();
+
+    let job = submit::job_of(
+        &runtime,
+        &record,
+        session,
+        submit::Birth { agent: agent_ref, input, authority, followed: follows },
+    );
+    let link = supervise::Link { parent: parent.clone(), given: given.money.clone() };
+    let run = supervise::Run {
+        record: record.clone(),
+        job,
+        agent,
+        registry: runtime.0.registry.clone(),
+        max_runtime: delegated.max_runtime,
+        link: Some(link),
+    };
+    let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(record.id.clone());
+    let reply = reply.with_trace(Some(record.log.trace_id()));
+    let (handle, session) = (runtime.0.handle.clone(), session.clone());
+    let begin = After::new(move || {
+        if let Some(feed) = feed {
+            session.notify(reply);
+            session.tell(feed);
+        }
+        let jobs = handle.clone();
+        handle.spawn(run.supervise(jobs));
+    });
+    let named = Json::of(&serde_json::json!({ "child_job_id": record.id }))?;
+    let child = ChildJob(Arc::new(Child { record, accepted, begin: Mutex::new(Some(begin)) }));
+    let mut output = Output::from(named);
+    output.extensions.insert(child);
+    Ok(output)
+}
+
+/// Everything about a delegation that is in order.
+struct Ready {
+    record: Arc<JobRecord>,
+    authority: Arc<JobAuthority>,
+    agent_ref: arcp_core::agent::AgentRef,
+    agent: Arc<dyn crate::agent::Agent>,
+    input: Json,
+    accepted: Accepted,
+}
+
+/// Checks a delegation, without any effect.
+fn prepare(runtime: &Runtime, parent: &Job, delegated: &Delegated, input: Json) -> Result<Ready, Error> {
+    let (inner, config) = (&*runtime.0, &runtime.0.config);
+    let depth = parent.record().parent.as_ref().map_or(0, |parent| parent.depth) + 1;
+    if depth > config.max_delegation_depth {
+        return Err(Error::limit(format!(
+            "at most {} jobs may hang below each other",
+            config.max_delegation_depth
+        )));
+    }
+    if parent.record().children() >= config.max_children {
+        return Err(Error::limit(format!("a job may have at most {} children at once", config.max_children)));
+    }
+    if parent.is_cancelled() {
+        return Err(Error::new(Code::Cancelled, "the job is ending"));
+    }
+    let (agent_ref, agent) = inner.agents.resolve(&delegated.agent)?;
+    agent.check(&input)?;
+    delegated.lease.validate(parent.features(), config.lease_caps())?;
+    let authority = parent.authority().child(&delegated.lease, delegated.constraints.as_ref())?;
+    let (session, now) = (parent.session(), runtime.wall());
+    let id = JobId::from_bits(random::bits());
+    let caps = config.log_caps();
+    let trace_id = parent.trace_id();
+    let principal = session.principal().clone();
+    let log = JobStream::new(id.clone(), trace_id, principal.clone(), caps, inner.journal.clone());
+    let hangs = Parent { job_id: parent.id().clone(), delegate_id: delegated.delegate_id.clone(), depth };
+    let mut accepted = Accepted::new(id.clone(), agent_ref.to_string(), now);
+    accepted.lease = authority.lease().clone();
+    accepted.lease_constraints = authority.constraints().cloned();
+    accepted.budget = Some(authority.remaining()).filter(|budget| !budget.is_empty());
+    accepted.trace_id = Some(trace_id);
+    accepted.parent_job_id = Some(hangs.job_id.clone());
+    accepted.delegate_id = Some(hangs.delegate_id.clone());
+    let authority = Arc::new(authority);
+    let record = Arc::new(JobRecord {
+        agent: agent_ref.to_string(),
+        principal,
+        session_id: session.id().clone(),
+        session: Some(session.clone()),
+        lease: authority.lease().clone(),
+        lease_constraints: authority.constraints().cloned(),
+        authority: Some(authority.clone()),
+        parent: Some(hangs),
+        created_at: now,
+        cancel: CancellationToken::new(),
+        ..JobRecord::new(id, Arc::new(log))
+    });
+    Ok(Ready { record, authority, agent_ref, agent: agent.clone(), input, accepted })
+}
+
+/// Keeps the child in the store, if there is one.
+async fn keep(
+    runtime: &Runtime,
+    parent: &Job,
+    record: &Arc<JobRecord>,
+    input: &Json,
+    max_runtime: Option<std::time::Duration>,
+    follows: bool,
+) -> Result<(), Error> {
+    let Some(journal) = &runtime.0.journal else { return Ok(()) };
+    let session = parent.session();
+    let principal = record.principal.name().to_owned();
+    let row = JobRow {
+        id: record.id.clone(),
+        principal: principal.clone(),
+        session: session.id().clone(),
+        agent: record.agent.clone(),
+        status: Status::Running,
+        created_at: record.created_at,
+        ended_at: None,
+        head: 0,
+        last_event_seq: 0,
+        cancelling: false,
+        note: None,
+        owner: journal.owner,
+        trace_id: record.log.trace_id(),
+        body: Json::of(&JobBody::of(record, input, max_runtime))?,
+    };
+    let mut ops = vec![Op::PutJob { row }];
+    if follows {
+        let feed = FeedRow { job: record.id.clone(), principal: principal.clone(), next: 1, own: true };
+        ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
+    }
+    let batch = Batch { id: random::bits(), principal, ops };
+    commit_patiently(journal.store.clone(), batch).await.map(drop).map_err(|e| refused(&e))
+}
+
+/// Money on its way from a parent to a child.
+struct Given<'a> {
+    parent: &'a Arc<JobAuthority>,
+    money: BTreeMap<Currency, Amount>,
+    kept: bool,
+}
+
+impl<'a> Given<'a> {
+    /// Takes all of it, or nothing.
+    fn take(parent: &'a Arc<JobAuthority>, money: BTreeMap<Currency, Amount>) -> Result<Self, Error> {
+        let mut given = Self { parent, money: BTreeMap::new(), kept: false };
+        for (currency, amount) in money {
+            parent.give(&currency, amount)?;
+            given.money.insert(currency, amount);
+        }
+        Ok(given)
+    }
+
+    fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Given<'_> {
+    fn drop(&mut self) {
+        if !self.kept {
+            for (currency, amount) in &self.money {
+                self.parent.take_back(currency, *amount, Amount::ZERO);
+            }
+        }
+    }
+}
+
+/// Credits of a job that no session follows: nobody acknowledges, and nobody waits.
+pub(super) fn unfollowed() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(Semaphore::MAX_PERMITS))
+}

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Put faults into the product, one at a time, and see that the model test finds each.
+
+    python3 tests/faults/run.py             every patch beside this file, in a copy of the tree
+    python3 tests/faults/run.py 3 7         only those whose name begins so
+    python3 tests/faults/run.py --check     only see that they still apply
+
+A fault that is found prints the shortest history that shows it; one that is not is a fault of the test.
+"""
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+
+
+def patches(wanted: list[str]) -> list[Path]:
+    found = sorted(HERE.glob("*.patch"))
+    return [p for p in found if not wanted or any(p.name.startswith(f"{w}-") for w in wanted)]
+
+
+def apply(patch: Path, tree: Path, *more: str) -> bool:
+    """Whether a patch applies; `tree` need not be a repository."""
+    # Inside a repository, paths are seen from its root; outside there is none to find.
+    env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(tree.parent)}
+    done = subprocess.run(["git", "apply", *more, str(patch)], cwd=tree, env=env, capture_output=True, text=True)
+    if done.returncode != 0:
+        print(f"{patch.name} does not apply:\n{done.stderr}", file=sys.stderr)
+    return done.returncode == 0
+
+
+def copied(to: Path) -> Path:
+    tree = to / "tree"
+    listed = subprocess.run(
+        ["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).is_file():
+            (tree / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, tree / name)
+    return tree
+
+
+def history(output: str) -> str:
+    found = re.search(r"Test failed: (.*?)\n.*?minimal failing input: (.*?)\n\tsuccesses", output, re.S)
+    if not found:
+        return ""
+    steps = " ".join(found[2].split())
+    return f"{found[1].strip()}\n    {steps}"
+
+
+def found(patch: Path, tree: Path, target: Path) -> bool:
+    if not apply(patch, tree):
+        return False
+    command = ["cargo", "test", "--locked", "-p", "arcp-tests", "--test", "model"]
+    env = {**os.environ, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0"}
+    done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True)
+    apply(patch, tree, "--reverse")
+    output = done.stdout + done.stderr
+    shortest = history(output)
+    if done.returncode != 0 and shortest:
+        print(f"{patch.stem}: found\n    {shortest}", flush=True)
+        return True
+    print(f"{patch.stem}: NOT FOUND", flush=True)
+    if done.returncode != 0:
+        print(output[-2000:], file=sys.stderr)
+    return False
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("faults", nargs="*", help="the numbers of some of them")
+    parser.add_argument("--check", action="store_true", help="only see that they apply")
+    args = parser.parse_args()
+    chosen = patches(args.faults)
+    if not chosen:
+        parser.error("there is no such fault")
+    if args.check:
+        applied = [apply(patch, ROOT, "--check") for patch in chosen]
+        return 0 if all(applied) else 1
+    # What is not of this project is built already.
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+    with tempfile.TemporaryDirectory(prefix="arcp-faults-") as folder:
+        tree = copied(Path(folder))
+        outcomes = [found(patch, tree, target) for patch in chosen]
+    print(f"{sum(outcomes)} of {len(outcomes)} faults found")
+    return 0 if all(outcomes) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
