@@ -78,11 +78,21 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE job ADD COLUMN cancelling INTEGER NOT NULL DEFAULT 0;
 ",
+    "
+    CREATE TABLE credential(
+        name TEXT PRIMARY KEY, id TEXT NOT NULL, job TEXT NOT NULL, principal TEXT NOT NULL,
+        profile TEXT NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL, owner INTEGER NOT NULL,
+        handle TEXT, sealed BLOB, due INTEGER, tries INTEGER NOT NULL, error TEXT, created_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX credential_job ON credential(job);
+    CREATE INDEX credential_due ON credential(due) WHERE due IS NOT NULL;
+    CREATE INDEX credential_over ON credential(state, since);
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 3;
-const _: () = assert!(MIGRATIONS.len() == 3, "a migration is a version");
+pub(crate) const VERSION: i64 = 4;
+const _: () = assert!(MIGRATIONS.len() == 4, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 
 use super::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Page, RunRow,
-    SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow,
+    Joined, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, SessionId, Timestamp};
 
@@ -243,6 +243,10 @@ impl<S: Store> Store for FlakyStore<S> {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         self.read(move || self.inner.orphans(owner, limit))
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        self.read(move || self.inner.credentials(query))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {
