@@ -35,6 +35,7 @@ pub mod agent;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod credential;
 pub mod driver;
 pub mod layer;
 mod lock;
@@ -50,6 +51,7 @@ pub use agent::{Agent, AgentError, Job, Level, ResultStream, agent_fn, agent_ser
 pub use auth::{BearerTokens, Credentials, Principal};
 pub use clock::Clock;
 pub use config::Config;
+pub use credential::CredentialProvisioner;
 pub use driver::serve;
 pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
 pub use observe::{Access, ObservePolicy, Observed};

@@ -4,6 +4,7 @@ mod body;
 mod builder;
 mod cancel;
 mod commands;
+mod credential;
 mod cursor;
 mod journal;
 mod list;
@@ -41,6 +42,7 @@ use tower_service::Service;
 use body::known;
 pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
+pub(crate) use credential::Credentials;
 pub(crate) use journal::Journal;
 pub(crate) use persist::{commit_patiently, refused};
 pub use publish::Publish;
@@ -81,6 +83,7 @@ struct Inner {
     observe: Arc<dyn ObservePolicy>,
     /// The way to a store, if there is one.
     journal: Option<Arc<Journal>>,
+    credentials: Arc<Credentials>,
     /// Agents that take their jobs up again after a restart, as `name@version`.
     restartable: HashSet<String>,
     /// What resume tokens are made with, and cursors where there is no store.
