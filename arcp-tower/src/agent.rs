@@ -1,5 +1,6 @@
 //! Agents: what a runtime runs, and what they are given.
 
+mod credential;
 mod emit;
 mod function;
 mod job;

@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::layer::AckGate;
-use crate::runtime::{JobStream, Publish};
+use crate::runtime::{Credentials, JobStream, Publish};
 use crate::service::SessionCtx;
 
 /// A job, as its agent sees it. Clones are the same job, and can be given to tasks.
@@ -41,6 +41,7 @@ pub(crate) struct JobParts {
     pub(crate) log: Arc<JobStream>,
     pub(crate) cancel: CancellationToken,
     pub(crate) config: Arc<Config>,
+    pub(crate) credentials: Arc<Credentials>,
 }
 
 /// The streamed result of a job.

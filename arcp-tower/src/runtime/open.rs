@@ -19,7 +19,7 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
     let principal: Principal = extensions
         .remove()
         .ok_or_else(|| Error::new(Code::Unauthenticated, "no principal was established"))?;
-    let (attachment, token) = match ResumeRequest::read(&handshake)? {
+    let (mut attachment, token) = match ResumeRequest::read(&handshake)? {
         None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
         Some(request) => {
             let (session_id, from) = (request.session_id.clone(), request.last_event_seq);
@@ -29,6 +29,7 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
             })?
         }
     };
+    attachment.credentials = Some(runtime.0.credentials.clone());
     let cx = attachment.cx.clone();
     let greeting = welcome(&runtime, &cx, &handshake, token)?;
     tracing::debug!(

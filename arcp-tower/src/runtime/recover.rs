@@ -37,6 +37,7 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
             let mut ops = vec![take];
             if again.is_none() {
                 ops.push(end(&row, journal.owner, runtime.wall()).map_err(damaged)?);
+                ops.extend(runtime.0.credentials.ending(&row).await?);
             }
             let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
             match commit_patiently(journal.store.clone(), batch).await {
@@ -117,10 +118,12 @@ async fn run_again(
     let record = body::recalled(runtime, row)?;
     let record = Arc::new(JobRecord { session: Some(cx.clone()), ..record });
     runtime.0.registry.insert(&record)?;
+    runtime.0.credentials.adopt(&record).await.map_err(failed)?;
     let job = submit::job_of(runtime, &record, &cx, agent_ref, input);
     let max_runtime = max_runtime_sec.map(Duration::from_secs);
     let registry = runtime.0.registry.clone();
-    let run = supervise::Run { record, job, agent: agent.clone(), registry, max_runtime };
+    let credentials = runtime.0.credentials.clone();
+    let run = supervise::Run { record, job, agent: agent.clone(), registry, credentials, max_runtime };
     let jobs = runtime.0.handle.clone();
     runtime.0.handle.spawn(run.supervise(jobs));
     Ok(())

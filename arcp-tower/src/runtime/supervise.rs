@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::Credentials;
 use super::registry::{JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
 
@@ -20,6 +21,7 @@ pub(super) struct Run {
     pub(super) job: Job,
     pub(super) agent: Arc<dyn Agent>,
     pub(super) registry: Arc<Registry>,
+    pub(super) credentials: Arc<Credentials>,
     pub(super) max_runtime: Option<Duration>,
 }
 
@@ -45,6 +47,7 @@ impl Run {
         }
         let Some(end) = self.record.finish(by_itself) else { return };
         self.record.cancel.cancel();
+        self.credentials.finish(&self.record.id).await;
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));

@@ -1,6 +1,6 @@
 //! Forgetting, driven by a clock and not by traffic.
 
-use std::sync::{Arc, Weak};
+use std::sync::Weak;
 use std::time::Duration;
 
 use arcp_core::store::Trim;
@@ -16,14 +16,14 @@ pub(super) async fn sweep(runtime: Weak<Inner>, every: Duration) {
         tokio::time::sleep(every).await;
         let Some(inner) = runtime.upgrade() else { return };
         inner.registry.forget();
-        let Some(journal) = inner.journal.clone() else { continue };
+        let store = inner.credentials.store();
         let retention = i64::try_from(inner.config.retention.as_millis()).unwrap_or(i64::MAX);
         let clock = inner.config.clock.clone();
         drop(inner);
         loop {
             let now = clock.wall();
             let before = arcp_core::Timestamp::from_millis(now.as_millis().saturating_sub(retention));
-            match Arc::clone(&journal.store).trim(now, Trim { before, limit: ROWS }).await {
+            match store.trim(now, Trim { before, limit: ROWS }).await {
                 Ok(gone) if gone >= ROWS as u64 => {}
                 Ok(_) => break,
                 Err(error) => {
