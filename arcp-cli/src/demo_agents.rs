@@ -10,6 +10,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::demo_credentials::{DemoKeys, credential};
+
 /// All of them.
 pub(crate) fn all(builder: Builder) -> Builder {
     echo(builder)
@@ -19,6 +21,8 @@ pub(crate) fn all(builder: Builder) -> Builder {
         .agent("progress", agent_fn(progress))
         .agent("fails", agent_fn(fails))
         .agent("kinds", agent_fn(kinds))
+        .agent("credential", agent_fn(credential))
+        .credentials("openai", DemoKeys::default())
 }
 
 /// `echo`, in two versions: its result is its input, to the letter.

@@ -39,6 +39,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         config.heartbeat = Duration::from_secs(heartbeat);
         config.resume_window = Duration::from_secs(args.resume_window);
         config.retention = Duration::from_secs(args.retention);
+        config.private_transport = bound.ip().is_loopback() || args.private_transport;
     });
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };

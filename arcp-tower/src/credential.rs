@@ -114,6 +114,31 @@ pub struct Issue {
 }
 
 impl Issue {
+    /// A credential of `name` for a job without limits, until `expires_at`: what a provisioner is
+    /// tested with.
+    pub fn new(
+        name: impl Into<String>,
+        job: JobId,
+        principal: Principal,
+        expires_at: Timestamp,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            credential: CredentialId::from_bits(0),
+            profile: String::new(),
+            job,
+            agent: String::new(),
+            principal,
+            trace_id: TraceId::from_bits(1),
+            budget: BTreeMap::new(),
+            models: None,
+            expires_at,
+            ttl,
+            replaces: None,
+        }
+    }
+
     /// The limits that a service can enforce which knows of money, models and time.
     pub fn constraints(&self) -> Constraints {
         let models = self.models.as_deref().unwrap_or_default();

@@ -41,6 +41,8 @@ pub mod layer;
 mod lock;
 pub mod observe;
 pub mod profile;
+#[cfg(feature = "litellm")]
+pub mod provision;
 mod random;
 mod replay;
 pub mod runtime;

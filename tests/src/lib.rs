@@ -9,6 +9,7 @@ pub mod process;
 pub mod server;
 pub mod sessions;
 pub mod stores;
+pub mod vault;
 pub mod wire;
 
 pub use clock::timed;

@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 
 use super::{
-    Batch, Caps, Committed, CredentialQuery, CredentialRow, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow,
-    Joined, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, Durability, FeedRow, Hash, IdempotencyRow,
+    JobQuery, JobRow, Joined, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, SessionId, Timestamp};
 
@@ -25,6 +25,7 @@ use crate::{JobId, SessionId, Timestamp};
 #[derive(Debug)]
 pub struct FlakyStore<S> {
     inner: S,
+    caps: Option<Caps>,
     state: Mutex<State>,
 }
 
@@ -124,7 +125,14 @@ async fn wait(hold: Option<oneshot::Receiver<()>>) {
 impl<S> FlakyStore<S> {
     /// `inner`, without a plan.
     pub fn new(inner: S) -> Self {
-        Self { inner, state: Mutex::default() }
+        Self { inner, caps: None, state: Mutex::default() }
+    }
+
+    /// Says of itself that what it keeps survives so much. Whether that is true is up to the test,
+    /// which may keep it while what uses it comes and goes.
+    pub fn surviving(mut self, durability: Durability) -> Self {
+        self.caps = Some(Caps::new(durability));
+        self
     }
 
     /// What becomes of the next commit that has no plan yet.
@@ -184,7 +192,7 @@ impl<S> FlakyStore<S> {
 
 impl<S: Store> Store for FlakyStore<S> {
     fn caps(&self) -> &Caps {
-        self.inner.caps()
+        self.caps.as_ref().unwrap_or_else(|| self.inner.caps())
     }
 
     fn join(&self, expires_at: Timestamp, secret: Hash) -> StoreFuture<'_, Joined> {

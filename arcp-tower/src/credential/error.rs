@@ -65,10 +65,7 @@ impl ProvisionError {
             ProvisionErrorKind::BudgetExhausted => {
                 return Error::new(Code::BudgetExhausted, "the service's budget is exhausted");
             }
-            kind => {
-                let error = Error::new(Code::InternalError, "the job's credentials could not be issued");
-                error.with_retryable(kind == ProvisionErrorKind::Transient)
-            }
+            _ => Error::new(Code::InternalError, "the job's credentials could not be issued"),
         };
         refusal.with_detail("reason", "credentials")
     }
@@ -92,7 +89,6 @@ mod tests {
         assert!(error.message().starts_with("a b [31m") && error.message().len() == MOST);
         let refusal = error.refusal();
         assert!(refusal.retryable() && !refusal.message().contains("31m"));
-        assert!(!ProvisionError::permanent("401").refusal().retryable());
         assert_eq!(ProvisionError::budget_exhausted("").refusal().code(), Code::BudgetExhausted);
     }
 }

@@ -42,10 +42,9 @@ impl Credentials {
         let ops = rows.iter().map(|row| put(row, Some(CredentialState::Live))).collect();
         if let Err(error) = self.ledger.commit(held.record.principal.name(), ops).await {
             tracing::error!(job_id = %held.record.id, %error, "that credentials have to be revoked was not kept");
-            // The services are asked all the same; what they say is written down when it can be.
-            let said = join_all(rows.iter().map(|row| self.ask(row))).await;
-            let open = rows.into_iter().zip(said).filter(|(_, said)| !matches!(said, Ok(Revocation::Done)));
-            lock(&self.loose).extend(open.map(|(row, _)| row));
+            // The services are asked all the same; it is written down when that can be.
+            join_all(rows.iter().map(|row| self.ask(row))).await;
+            lock(&self.loose).extend(rows);
             return self.wake.notify_one();
         }
         join_all(rows.iter().map(|row| self.try_row(row))).await;
