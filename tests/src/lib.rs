@@ -4,6 +4,7 @@
 pub mod agents;
 pub mod clock;
 pub mod command;
+pub mod gateway;
 pub mod peer;
 pub mod process;
 pub mod server;
