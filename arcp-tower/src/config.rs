@@ -123,6 +123,23 @@ pub struct Config {
     pub max_shown: usize,
     /// Frames that a session is told beside the replies to its commands. 256.
     pub max_notices: usize,
+    /// Whether what is sent to clients is read by nobody else: true on loopback and behind TLS. False;
+    /// without it no client is given a provisioned credential (§14).
+    pub private_transport: bool,
+    /// How long a provisioned credential is in force at the most; it is rotated before (§9.8). One hour.
+    pub credential_ttl: Duration,
+    /// How long a provisioner may take for one answer. 10 s.
+    pub provision_timeout: Duration,
+    /// How long the end of a job waits until its credentials are revoked. 5 s.
+    pub revoke_wait: Duration,
+    /// How long revoking a credential is tried before it counts as stuck. One day.
+    pub revoke_for: Duration,
+    /// The longest wait between two tries. 5 minutes.
+    pub revoke_backoff: Duration,
+    /// How long after it was asked for a credential that a service does not know may still appear. 1 minute.
+    pub credential_settle: Duration,
+    /// How often what services have is compared with what they should. 1 hour.
+    pub reconcile: Duration,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
     /// The wall clock; the system's.
@@ -187,6 +204,14 @@ impl Default for Config {
             max_children: 64,
             max_shown: 64 << 10,
             max_notices: 256,
+            private_transport: false,
+            credential_ttl: Duration::from_secs(3600),
+            provision_timeout: Duration::from_secs(10),
+            revoke_wait: Duration::from_secs(5),
+            revoke_for: Duration::from_secs(86_400),
+            revoke_backoff: Duration::from_secs(300),
+            credential_settle: Duration::from_secs(60),
+            reconcile: Duration::from_secs(3600),
             profile: Choice::default(),
             clock: Clock::system(),
             shutdown: CancellationToken::new(),
