@@ -103,9 +103,11 @@ impl Credentials {
         let longest = now.plus(self.config.credential_ttl);
         let ends = record.lease_constraints.as_ref().map(|lease| lease.effective(now)).transpose()?.flatten();
         let expires_at = ends.map_or(longest, |ends| ends.min(longest));
-        let replaced = before.map_or("", |before| before.name.as_str());
+        // A try that failed has its row, and the next one needs a name of its own.
+        let replaced =
+            before.map_or_else(String::new, |before| format!("{}/{:032x}", before.name, random::bits()));
         Ok(Issue {
-            name: self.names.name(record.id.as_str(), profile, replaced),
+            name: self.names.name(record.id.as_str(), profile, &replaced),
             credential,
             profile: profile.to_owned(),
             job: record.id.clone(),
