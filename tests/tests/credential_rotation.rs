@@ -205,3 +205,15 @@ async fn an_agent_cannot_announce_a_rotation_itself() {
     assert_eq!(frames.last().unwrap()["payload"]["code"], "INVALID_REQUEST");
     assert!(rotations(&frames).is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_ends_at_once_after_a_rotation_has_still_told_its_submitter() {
+    let vault = Vault::default();
+    let server = keyed_server(Some(lasting()), vault.provisioner(), &bounds()).await;
+    let mut peer = server.open(ALICE, &wanting()).await;
+    let (job, first) = accepted(&mut peer, json!({ "rotate": 1 })).await;
+    let frames = peer.job(&job).await;
+    let told = rotations(&frames);
+    assert_eq!((&told[0]["id"], &told[0]["value"]), (&first["id"], &json!(format!("{CANARY}2"))));
+    assert!(vault.live().is_empty());
+}

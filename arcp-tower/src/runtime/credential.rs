@@ -47,6 +47,8 @@ pub(crate) struct Credentials {
     config: Arc<Config>,
     handle: Handle,
     held: Mutex<HashMap<JobId, Arc<Held>>>,
+    /// Those of jobs that end, whose last words may not have been sent yet.
+    parting: Mutex<HashMap<JobId, Arc<Held>>>,
     /// Rows that have to be revoked, and could not be written down as such.
     loose: Mutex<Vec<CredentialRow>>,
     wake: Arc<Notify>,
@@ -84,6 +86,7 @@ impl Credentials {
             config: config.clone(),
             handle,
             held: Mutex::default(),
+            parting: Mutex::default(),
             loose: Mutex::default(),
             wake: Arc::default(),
         })

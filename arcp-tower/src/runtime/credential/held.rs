@@ -1,5 +1,6 @@
 //! The credentials of jobs that run, in memory: for their agents, and for those who submitted them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arcp_core::store::CredentialRow;
@@ -20,6 +21,8 @@ pub(super) struct Held {
     pub(super) keys: Mutex<Vec<Key>>,
     /// Held while one of them is rotated.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Whether a new value was announced, which may not have been sent yet.
+    pub(super) announced: AtomicBool,
 }
 
 /// A credential that is in force.
@@ -34,9 +37,31 @@ impl Credentials {
         if keys.is_empty() {
             return;
         }
-        let held =
-            Held { record: record.clone(), keys: Mutex::new(keys), turn: tokio::sync::Mutex::default() };
+        let held = Held {
+            record: record.clone(),
+            keys: Mutex::new(keys),
+            turn: tokio::sync::Mutex::default(),
+            announced: AtomicBool::new(false),
+        };
         lock(&self.held).insert(record.id.clone(), Arc::new(held));
+    }
+
+    /// A job ends whose submitter may not have been sent the newest value yet: it is, for a while. It is
+    /// of no use to anybody by then.
+    pub(super) fn part(self: &Arc<Self>, held: &Held) {
+        if !held.announced.load(Ordering::Acquire) {
+            return;
+        }
+        let keys = Mutex::new(lock(&held.keys).clone());
+        let (record, turn) = (held.record.clone(), tokio::sync::Mutex::default());
+        let job = record.id.clone();
+        let parting = Held { record, keys, turn, announced: AtomicBool::new(true) };
+        lock(&self.parting).insert(job.clone(), Arc::new(parting));
+        let credentials = self.clone();
+        self.handle.spawn(async move {
+            tokio::time::sleep(credentials.config.revoke_wait).await;
+            lock(&credentials.parting).remove(&job);
+        });
     }
 
     pub(super) fn held(&self, job: &JobId) -> Option<Arc<Held>> {
@@ -73,7 +98,7 @@ impl Credentials {
         if !self.advertised || !session.features().has(Feature::ProvisionedCredentials) {
             return None;
         }
-        let held = self.held(&event.job_id)?;
+        let held = self.held(&event.job_id).or_else(|| lock(&self.parting).get(&event.job_id).cloned())?;
         let theirs =
             held.record.principal == *session.principal() && held.record.is_controlled_by(session.id());
         let mut rotated = Rotated::read(&event.payload.decode::<Payload>().ok()?.body).filter(|_| theirs)?;

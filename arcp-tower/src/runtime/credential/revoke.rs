@@ -25,6 +25,7 @@ impl Credentials {
     /// not done by then is tried again.
     pub(in crate::runtime) async fn finish(self: &Arc<Self>, job: &JobId) {
         let Some(held) = lock(&self.held).remove(job) else { return };
+        self.part(&held);
         let (all, credentials) = (self.config.revoke_wait, self.clone());
         // It goes on when nobody waits any more.
         let work = self.handle.spawn(async move { credentials.revoke_all(&held).await });

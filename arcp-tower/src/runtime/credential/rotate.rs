@@ -64,6 +64,7 @@ impl Credentials {
         let Ok(payload) = payload else { return };
         let mut event = Event::new("status", record.id.clone(), Some(record.log.trace_id()), payload);
         event.needs = Some(Feature::ProvisionedCredentials);
+        held.announced.store(true, std::sync::atomic::Ordering::Release);
         // It takes no credit, as the runtime's other words. A job that has ended needs it no more.
         let _ = record.log.append(event);
     }
