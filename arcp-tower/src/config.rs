@@ -52,7 +52,13 @@ pub struct Config {
     pub window: usize,
     /// Bytes of payload that a session's jobs may be ahead of what was sent to it. 4 MiB.
     pub backlog_bytes: usize,
-    /// Events of a job that are kept for those who watch it. 16,384; at least twice the window.
+    /// Events of a job that are kept for those who watch it. 16,384; at least twice the window. A watcher
+    /// that falls behind them is closed with 4408 where no store has them; where one does, it never is.
+    ///
+    /// It is not told before (§6.5 leaves that open): the `status` that says `back_pressure` is an event
+    /// of the job's log, which all who follow the job share, and a number of a session always stands for
+    /// an event of such a log. One for a slow watcher alone would be seen by everybody, or have a number
+    /// that no log can explain. The submitter, whose agent is slowed, is told.
     pub log_events: usize,
     /// Bytes of payload of a job that are kept. 8 MiB; at least the backlog and one event.
     pub log_bytes: usize,
