@@ -1,4 +1,4 @@
-//! A gateway with virtual keys, as LiteLLM has them: aliases are unique, budgets and models are
+//! A gateway with virtual keys, as `LiteLLM` has them: aliases are unique, budgets and models are
 //! enforced, and it fails when it is told to.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -90,7 +90,7 @@ impl Gateway {
 
     /// A provisioner for it.
     pub fn provisioner(&self) -> LiteLlm {
-        LiteLlm::new(&self.base(), Secret::new(ADMIN)).unwrap()
+        LiteLlm::new(&self.base(), &Secret::new(ADMIN)).unwrap()
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {

@@ -1,4 +1,4 @@
-//! Virtual keys of a LiteLLM gateway (§9.8), and of others with the same key API: `/key/generate`,
+//! Virtual keys of a `LiteLLM` gateway (§9.8), and of others with the same key API: `/key/generate`,
 //! `/key/delete`, `/key/list`, `/key/info`.
 //!
 //! | lease | key |
@@ -31,7 +31,7 @@ use http::{Answer, Gateway};
 /// use arcp_tower::provision::litellm::LiteLlm;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let gateway = LiteLlm::new("https://gateway.example.com", Secret::new(std::env::var("LITELLM_MASTER_KEY")?))?;
+/// let gateway = LiteLlm::new("https://gateway.example.com", &Secret::new(std::env::var("LITELLM_MASTER_KEY")?))?;
 /// let builder = Runtime::builder().credentials("openai", gateway);
 /// # let _ = builder;
 /// # Ok(())
@@ -54,7 +54,7 @@ impl LiteLlm {
     ///
     /// # Errors
     /// If `base` is no address.
-    pub fn new(base: &str, admin: Secret) -> Result<Self, InvalidGateway> {
+    pub fn new(base: &str, admin: &Secret) -> Result<Self, InvalidGateway> {
         let base = base.trim_end_matches('/');
         let gateway = Gateway::new(base, admin).ok_or(InvalidGateway)?;
         let currency = "USD".parse().map_err(|_| InvalidGateway)?;

@@ -1,6 +1,6 @@
 //! One request after the other to a gateway.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use ::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -29,7 +29,7 @@ pub(super) struct Gateway {
 }
 
 impl Gateway {
-    pub(super) fn new(base: &str, admin: Secret) -> Option<Self> {
+    pub(super) fn new(base: &str, admin: &Secret) -> Option<Self> {
         let uri: Uri = base.parse().ok()?;
         if !matches!(uri.scheme_str(), Some("http" | "https"))
             || uri.host().is_none()
@@ -72,7 +72,7 @@ impl Gateway {
             .header(CONTENT_TYPE, "application/json")
             .body(Full::from(body));
         let request = request.map_err(|_| ProvisionError::permanent("the gateway's address is none"))?;
-        let response = self.client.request(request).await.map_err(lost)?;
+        let response = self.client.request(request).await.map_err(|e| lost(&e))?;
         let status = response.status().as_u16();
         let body = Limited::new(response.into_body(), MOST).collect().await;
         let body =
@@ -81,7 +81,7 @@ impl Gateway {
     }
 }
 
-fn lost(error: hyper_util::client::legacy::Error) -> ProvisionError {
+fn lost(error: &hyper_util::client::legacy::Error) -> ProvisionError {
     let what =
         if error.is_connect() { "the gateway cannot be reached" } else { "the gateway's answer was lost" };
     ProvisionError::transient(what)
@@ -137,7 +137,7 @@ pub(super) fn escape(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out
@@ -170,10 +170,10 @@ mod tests {
     #[test]
     fn an_address_needs_a_scheme_and_a_host() {
         for bad in ["", "gateway", "ftp://gateway", "/v1", "http://", "http://gateway?x=1"] {
-            assert!(Gateway::new(bad, Secret::new("sk-1")).is_none(), "{bad}");
+            assert!(Gateway::new(bad, &Secret::new("sk-1")).is_none(), "{bad}");
         }
-        assert!(Gateway::new("https://gateway:4000/llm", Secret::new("sk-1")).is_some());
-        assert!(Gateway::new("https://gateway", Secret::new("sk\n1")).is_none());
+        assert!(Gateway::new("https://gateway:4000/llm", &Secret::new("sk-1")).is_some());
+        assert!(Gateway::new("https://gateway", &Secret::new("sk\n1")).is_none());
     }
 
     #[test]

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::store::CredentialQuery;
-use arcp_core::store::{CredentialRow, CredentialState, JobRow, Op, StoreError};
+use arcp_core::store::{CredentialQuery, CredentialRow, CredentialState, JobRow, Op, StoreError};
 use arcp_core::{JobId, Timestamp};
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -149,19 +148,15 @@ impl Credentials {
     /// A row after a try.
     fn after(&self, mut row: CredentialRow, said: &Result<Revocation, ProvisionError>) -> CredentialRow {
         let now = self.ledger.now();
-        let error = match said {
-            Ok(Revocation::Done) => None,
-            // What was asked for may still be on its way, unless it is known to have arrived.
-            Ok(Revocation::Absent) if row.handle.is_none() && now < self.settled(&row) => {
-                row.due = Some(self.settled(&row));
-                row.error = Some("the service does not know it yet".to_owned());
-                return row;
-            }
-            Ok(Revocation::Absent) => None,
-            Err(error) => Some(error),
-        };
+        // What was asked for may still be on its way, unless it is known to have arrived.
+        let early = row.handle.is_none() && now < self.settled(&row);
+        if early && matches!(said, Ok(Revocation::Absent)) {
+            row.due = Some(self.settled(&row));
+            row.error = Some("the service does not know it yet".to_owned());
+            return row;
+        }
         row.tries = row.tries.saturating_add(1);
-        let Some(error) = error else {
+        let Err(error) = said else {
             (row.due, row.error) = (None, None);
             return row.into_state(CredentialState::Revoked, now);
         };
