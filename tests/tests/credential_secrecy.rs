@@ -90,7 +90,7 @@ async fn the_secret_is_found_with_its_submitter_and_nowhere_else() {
 
     let mut others = String::new();
     let mut plain = server.open(ALICE, &arcp_tests::sessions::FEATURES).await;
-    let mut watchers = vec![server.open(ALICE, &wanting()).await, server.open(BOB, &wanting()).await];
+    let mut watchers = [server.open(ALICE, &wanting()).await, server.open(BOB, &wanting()).await];
     for peer in watchers.iter_mut().chain([&mut plain]) {
         write!(others, "{}", peer.subscribe(&job, true).await).unwrap();
     }

@@ -31,7 +31,7 @@ async fn accepted(peer: &mut Peer<Memory>, payload: Value) -> Value {
     peer.reply(&id).await
 }
 
-fn submit(input: Value) -> Value {
+fn submit(input: &Value) -> Value {
     json!({ "agent": "keyed", "input": input })
 }
 
@@ -62,7 +62,7 @@ async fn a_job_gets_its_own_credential_before_it_is_accepted() {
         let mut peer = server.open(ALICE, &wanting()).await;
         vault.plan_issue(Fault::Slow(3 * SECOND));
         let before = Instant::now();
-        let first = accepted(&mut peer, submit(json!({ "seconds": 5 }))).await;
+        let first = accepted(&mut peer, submit(&json!({ "seconds": 5 }))).await;
         assert!(before.elapsed() >= 3 * SECOND);
         let credential = &first["payload"]["credentials"][0];
         assert!(credential["id"].as_str().unwrap().starts_with("cred_"), "{credential}");
@@ -71,7 +71,7 @@ async fn a_job_gets_its_own_credential_before_it_is_accepted() {
         assert_eq!(credential["profile"], "openai");
         assert!(credential["constraints"]["expires_at"].is_string());
         assert!(vault.live().values().any(|value| value == value_of(&first)));
-        let second = accepted(&mut peer, submit(json!({}))).await;
+        let second = accepted(&mut peer, submit(&json!({}))).await;
         assert!(value_of(&second).starts_with(CANARY) && value_of(&second) != value_of(&first));
         let end = peer.job(&job_of(&second)).await.pop().unwrap();
         assert_eq!(end["payload"]["result"], json!({ "count": 1, "same": 1 }));
@@ -87,7 +87,7 @@ async fn an_issue_that_takes_its_time_holds_up_no_ping_and_no_cancel() {
     let mut peer = server.open(ALICE, &wanting()).await;
     let running = accepted(&mut peer, json!({ "agent": "slow", "input": { "seconds": 60 } })).await;
     vault.plan_issue(Fault::Slow(9 * SECOND));
-    let id = peer.send("job.submit", submit(json!({}))).await;
+    let id = peer.send("job.submit", submit(&json!({}))).await;
     let before = Instant::now();
     peer.ping("soon").await;
     assert_eq!(peer.cancel(&job_of(&running)).await["type"], "job.cancelled");
@@ -109,7 +109,7 @@ async fn a_credential_is_revoked_before_the_end_of_its_job_is_seen_however_it_en
     ] {
         vault.plan_revoke(Fault::Slow(2 * SECOND));
         let cancel = input["end"] == "cancel";
-        let mut payload = submit(input);
+        let mut payload = submit(&input);
         if let Some(seconds) = max {
             payload["max_runtime_sec"] = json!(seconds);
         }
@@ -134,7 +134,7 @@ async fn a_service_that_hangs_delays_the_end_of_a_job_for_a_while_only_and_is_as
         [(Fault::Hang, 5), (Fault::Slow(60 * SECOND), 5), (Fault::Transient, 1), (Fault::LostReply, 1)]
     {
         vault.plan_revoke(fault);
-        let job = job_of(&accepted(&mut peer, submit(json!({}))).await);
+        let job = job_of(&accepted(&mut peer, submit(&json!({}))).await);
         let before = Instant::now();
         peer.job(&job).await;
         let waited = before.elapsed();
@@ -150,7 +150,7 @@ async fn a_service_that_hangs_delays_the_end_of_a_job_for_a_while_only_and_is_as
 async fn a_credential_that_somebody_else_revoked_counts_as_revoked() {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
-    let job = job_of(&accepted(&mut peer, submit(json!({ "seconds": 90 }))).await);
+    let job = job_of(&accepted(&mut peer, submit(&json!({ "seconds": 90 }))).await);
     sleep(80 * SECOND).await;
     vault.clear();
     peer.job(&job).await;
@@ -175,7 +175,7 @@ async fn an_issue_that_fails_refuses_the_submit_leaves_nothing_in_force_and_free
             let server = keyed_server(store.clone(), vault.provisioner(), &bounds()).await;
             let mut peer = server.open(ALICE, &wanting()).await;
             vault.plan_issue(fault);
-            let mut payload = submit(json!({}));
+            let mut payload = submit(&json!({}));
             payload["idempotency_key"] = json!("once");
             let refused = accepted(&mut peer, payload.clone()).await;
             assert_eq!(
@@ -202,7 +202,7 @@ async fn a_repeat_gets_the_same_credential_while_it_is_in_force_and_costs_no_sec
         let vault = Vault::default();
         let server = keyed_server(store, vault.provisioner(), &bounds()).await;
         let mut peer = server.open(ALICE, &wanting()).await;
-        let mut payload = submit(json!({ "seconds": 10 }));
+        let mut payload = submit(&json!({ "seconds": 10 }));
         payload["idempotency_key"] = json!("once");
         let first = accepted(&mut peer, payload.clone()).await;
         let mut other = server.open(ALICE, &wanting()).await;
@@ -226,7 +226,7 @@ async fn of_repeats_at_the_same_time_one_gets_a_job_and_what_was_issued_for_the_
     for store in stores {
         let vault = Vault::default();
         let server = keyed_server(store, vault.provisioner(), &bounds()).await;
-        let mut payload = submit(json!({ "seconds": 30 }));
+        let mut payload = submit(&json!({ "seconds": 30 }));
         payload["idempotency_key"] = json!("once");
         let mut peers = Vec::new();
         for _ in 0..4 {
@@ -252,7 +252,7 @@ async fn a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_f
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
     vault.revoke_always(Some(Fault::Transient));
-    let job = job_of(&accepted(&mut peer, submit(json!({}))).await);
+    let job = job_of(&accepted(&mut peer, submit(&json!({}))).await);
     peer.job(&job).await;
     sleep(23 * 3600 * SECOND).await;
     let row = ledger(&*store).await.pop().unwrap();
@@ -284,7 +284,7 @@ async fn a_revocation_that_is_refused_for_good_is_stuck_at_once_and_audited() {
     let server = keyed_server(Some(store.clone()), vault.provisioner(), &bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
     vault.plan_revoke(Fault::Permanent);
-    let job = job_of(&accepted(&mut peer, submit(json!({}))).await);
+    let job = job_of(&accepted(&mut peer, submit(&json!({}))).await);
     peer.job(&job).await;
     sleep(SECOND).await;
     assert_eq!(states(&*store).await, [CredentialState::Stuck]);
@@ -305,7 +305,7 @@ async fn a_store_that_fails_when_a_job_ends_keeps_no_credential_in_force() {
     let vault = Vault::default();
     let server = keyed_server(Some(flaky.clone()), vault.provisioner(), &bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
-    let job = job_of(&accepted(&mut peer, submit(json!({ "seconds": 5 }))).await);
+    let job = job_of(&accepted(&mut peer, submit(&json!({ "seconds": 5 }))).await);
     flaky.fail_commits(40, &StoreError::Full);
     sleep(60 * SECOND).await;
     assert!(vault.live().is_empty());
@@ -329,7 +329,7 @@ async fn a_submit_that_the_store_did_not_keep_leaves_no_credential_in_force() {
                 (0..at).for_each(|_| flaky.plan_commit(Step::pass()));
                 let step = || if done { Step::after(failure.clone()) } else { Step::before(failure.clone()) };
                 (0..8).for_each(|_| flaky.plan_commit(step()));
-                let answer = accepted(&mut peer, submit(json!({}))).await;
+                let answer = accepted(&mut peer, submit(&json!({}))).await;
                 flaky.heal();
                 sleep(180 * SECOND).await;
                 assert!(vault.live().is_empty(), "{at} {failure:?} {done}: {answer}");
@@ -345,7 +345,7 @@ async fn a_submit_that_the_store_did_not_keep_leaves_no_credential_in_force() {
 async fn what_a_service_has_under_the_runtimes_names_and_no_job_has_is_revoked() {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
-    let job = job_of(&accepted(&mut peer, submit(json!({ "seconds": 7200 }))).await);
+    let job = job_of(&accepted(&mut peer, submit(&json!({ "seconds": 7200 }))).await);
     let name = ledger(&*store).await[0].name.clone();
     let stray = format!("{}{}", &name[..name.len() - 26], "0".repeat(26));
     vault.put(&stray);
@@ -371,7 +371,7 @@ async fn credentials_are_for_agents_only_where_the_store_is_volatile_or_the_tran
         let welcome = peer.hello(ALICE, &wanting()).await;
         let features = welcome["payload"]["capabilities"]["features"].to_string();
         assert!(!features.contains("provisioned_credentials"), "{features}");
-        let answer = accepted(&mut peer, submit(json!({ "rotate": 1 }))).await;
+        let answer = accepted(&mut peer, submit(&json!({ "rotate": 1 }))).await;
         assert!(answer["payload"].get("credentials").is_none());
         let frames = peer.job(&job_of(&answer)).await;
         assert_eq!(frames.last().unwrap()["payload"]["result"]["count"], 1);
