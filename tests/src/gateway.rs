@@ -90,7 +90,7 @@ impl Gateway {
 
     /// A provisioner for it.
     pub fn provisioner(&self) -> LiteLlm {
-        LiteLlm::new(&self.base(), Secret::new(ADMIN)).unwrap()
+        LiteLlm::new(&self.base(), &Secret::new(ADMIN)).unwrap()
     }
 
     fn keys(&self) -> MutexGuard<'_, Keys> {

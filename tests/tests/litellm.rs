@@ -124,10 +124,10 @@ async fn what_a_gateway_answers_says_whether_it_may_work_later() {
     assert!(taken.kind() == transient && taken.message().contains("already exists"), "{taken}");
     assert_eq!(llm.revoke(&Handle::new("arcp-1", None)).await, Ok(Revocation::Done));
 
-    let wrong = LiteLlm::new(&gateway.base(), Secret::new("sk-wrong")).unwrap();
+    let wrong = LiteLlm::new(&gateway.base(), &Secret::new("sk-wrong")).unwrap();
     assert_eq!(wrong.issue(&issue("arcp-1")).await.unwrap_err().kind(), permanent);
     assert!(!format!("{wrong:?}").contains("sk-wrong"));
-    let nobody = LiteLlm::new("http://127.0.0.1:1", Secret::new(ADMIN)).unwrap();
+    let nobody = LiteLlm::new("http://127.0.0.1:1", &Secret::new(ADMIN)).unwrap();
     assert_eq!(nobody.issue(&issue("arcp-1")).await.unwrap_err().kind(), transient);
     gateway.plan("generate", Fault::Hang);
     assert!(timeout(Duration::from_millis(200), llm.issue(&issue("arcp-1"))).await.is_err());

@@ -31,7 +31,7 @@ use http::{Answer, Gateway};
 /// use arcp_tower::provision::litellm::LiteLlm;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let gateway = LiteLlm::new("https://gateway.example.com", Secret::new(std::env::var("LITELLM_MASTER_KEY")?))?;
+/// let gateway = LiteLlm::new("https://gateway.example.com", &Secret::new(std::env::var("LITELLM_MASTER_KEY")?))?;
 /// let builder = Runtime::builder().credentials("openai", gateway);
 /// # let _ = builder;
 /// # Ok(())

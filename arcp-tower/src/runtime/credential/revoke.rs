@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::store::CredentialQuery;
-use arcp_core::store::{CredentialRow, CredentialState, JobRow, Op, StoreError};
+use arcp_core::store::{CredentialQuery, CredentialRow, CredentialState, JobRow, Op, StoreError};
 use arcp_core::{JobId, Timestamp};
 use futures_util::future::join_all;
 use tokio::time::timeout;
