@@ -54,10 +54,9 @@ impl LiteLlm {
     ///
     /// # Errors
     /// If `base` is no address.
-    #[allow(clippy::needless_pass_by_value, reason = "the secret is handed over")]
-    pub fn new(base: &str, admin: Secret) -> Result<Self, InvalidGateway> {
+    pub fn new(base: &str, admin: &Secret) -> Result<Self, InvalidGateway> {
         let base = base.trim_end_matches('/');
-        let gateway = Gateway::new(base, &admin).ok_or(InvalidGateway)?;
+        let gateway = Gateway::new(base, admin).ok_or(InvalidGateway)?;
         let currency = "USD".parse().map_err(|_| InvalidGateway)?;
         Ok(Self { gateway, endpoint: format!("{base}/v1"), currency })
     }
