@@ -7,6 +7,7 @@ use std::str::FromStr;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use arcp_tower::core::JobId;
+use arcp_tower::core::store::CredentialState;
 
 use crate::exit::{self, Failure};
 use crate::token::TokenArg;
@@ -26,6 +27,7 @@ impl Args {
             Command::Submit(submit) => submit.format() == Format::Json,
             Command::Tail(tail) => tail.json,
             Command::Jobs(jobs) => jobs.json,
+            Command::Credentials(credentials) => credentials.json,
             Command::Serve(_) | Command::Demo(_) | Command::Replay(_) | Command::Cancel(_) => false,
         }
     }
@@ -57,6 +59,12 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   arcp cancel job_01J... --session my-session.json")]
     Cancel(Cancel),
+    /// List the credentials that a runtime provisioned for its jobs, from the file that it kept them
+    /// in: which are in force, which are to be revoked, and which could not be. Never their values.
+    #[command(after_help = "Examples:
+  arcp credentials --db arcp.db
+  arcp credentials --db arcp.db --state stuck --json")]
+    Credentials(Credentials),
     /// Print what a session was sent, frame by frame, from the file that a runtime kept it in.
     #[command(after_help = "Example:
   arcp replay --db arcp.db --session sess_01J... --after-seq 0")]
@@ -98,6 +106,10 @@ pub(crate) struct Serve {
     /// The heartbeat interval.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
+    /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
+    /// given credentials. On loopback they are.
+    #[arg(long)]
+    pub(crate) private_transport: bool,
     /// Register the agents of the demonstration, and not only `echo`.
     #[arg(long)]
     pub(crate) demo_agents: bool,
@@ -200,6 +212,19 @@ pub(crate) struct Replay {
     pub(crate) after_seq: u64,
 }
 
+#[derive(Debug, clap::Args)]
+pub(crate) struct Credentials {
+    /// The file that a runtime kept its jobs in. No runtime may have it open.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) db: PathBuf,
+    /// Only those in this state: intent, live, revoking, revoked or stuck; may be given several times.
+    #[arg(long = "state", value_name = "STATE", value_parser = state)]
+    pub(crate) states: Vec<CredentialState>,
+    /// Write each credential as a line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Where the runtime is, and who is calling.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Remote {
@@ -281,4 +306,9 @@ fn observer(text: &str) -> Result<(String, String), &'static str> {
     let (observer, principal) = text.split_once('=').unwrap_or_default();
     let named = !observer.is_empty() && !principal.is_empty();
     named.then(|| (observer.to_owned(), principal.to_owned())).ok_or("must be OBSERVER=PRINCIPAL")
+}
+
+fn state(text: &str) -> Result<CredentialState, &'static str> {
+    let known = CredentialState::ALL.into_iter().find(|state| state.as_str() == text);
+    known.ok_or("must be intent, live, revoking, revoked or stuck")
 }

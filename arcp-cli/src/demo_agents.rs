@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
+use crate::demo_credentials::{DemoKeys, credential};
+
 /// All of them.
 pub(crate) fn all(builder: Builder) -> Builder {
     echo(builder)
@@ -25,6 +27,8 @@ pub(crate) fn all(builder: Builder) -> Builder {
         .agent("leaseprobe", agent_fn(authority::leaseprobe))
         .agent("delegator", agent_fn(authority::delegator))
         .tool("search", tool_fn(authority::search))
+        .agent("credential", agent_fn(credential))
+        .credentials("openai", DemoKeys::default())
 }
 
 /// `echo`, in two versions: its result is its input, to the letter.

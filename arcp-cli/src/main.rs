@@ -2,8 +2,10 @@
 
 mod args;
 mod cancel;
+mod credentials;
 mod demo;
 mod demo_agents;
+mod demo_credentials;
 mod exit;
 mod jobs;
 mod output;
@@ -40,6 +42,7 @@ async fn main() -> ExitCode {
         Command::Tail(tail) => tail::run(tail).await,
         Command::Jobs(jobs) => jobs::run(jobs).await.map(|()| ExitCode::SUCCESS),
         Command::Cancel(cancel) => cancel::run(cancel).await.map(|()| ExitCode::SUCCESS),
+        Command::Credentials(credentials) => credentials::run(credentials).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => replay::run(replay).await.map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|failure| {

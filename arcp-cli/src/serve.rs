@@ -41,6 +41,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         config.retention = Duration::from_secs(args.retention);
         // What is kept for a short time only is not kept until the next look, much later.
         config.sweep = config.sweep.min(config.retention);
+        config.private_transport = bound.ip().is_loopback() || args.private_transport;
     });
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };

@@ -108,6 +108,10 @@ id!(
 id!(
     /// A tool call (§8.2), `call_` and 26 characters when the runtime makes it up.
     CallId, "call_");
+id!(
+    /// A provisioned credential (§9.8), `cred_` and 26 characters when it is ours. It stays the same
+    /// when the credential is rotated.
+    CredentialId, "cred_");
 
 id!(
     /// A delegation (§10), `del_` and 26 characters: what a `delegate` event and its child share.

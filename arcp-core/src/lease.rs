@@ -7,6 +7,7 @@ mod budget;
 mod canonical;
 mod covers;
 pub mod glob;
+mod grants;
 mod pattern;
 mod subset;
 mod target;

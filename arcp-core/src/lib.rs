@@ -10,7 +10,7 @@
 //! | §6 sessions | [`wire::session`], [`session::Link`], [`session::Outbox`], [`session::Peer`] |
 //! | §7 jobs | [`wire::job`], [`job::Lifecycle`], [`agent`] |
 //! | §8 events | [`wire::event`], [`Event`], [`log::JobLog`], [`chunk`] |
-//! | §9 amounts, namespaces | [`money`], [`lease`] |
+//! | §9 leases, budgets | [`lease::Authority`], [`lease::Budget`], [`lease::glob`], [`money`] |
 //! | §12 errors | [`error`] |
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 

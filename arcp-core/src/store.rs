@@ -2,7 +2,7 @@
 //!
 //! There are two logs. A *job's log* has each of its events once, under the job's own numbers. A
 //! *session's log* has runs: "numbers 41 to 47 are events 12 to 18 of job J" (§8.3). Everything else
-//! is rows: sessions, jobs, the feeds of a session, idempotency keys, audit records.
+//! is rows: sessions, jobs, the feeds of a session, idempotency keys, credentials, audit records.
 //!
 //! The rules that every store keeps, and that the contract kit checks:
 //!
@@ -15,6 +15,7 @@
 //! * A read that could not look is an error, never an empty page.
 
 mod batch;
+mod credential;
 #[cfg(feature = "testkit")]
 pub mod flaky;
 mod form;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use futures_core::future::BoxFuture;
 
 pub use batch::{Batch, Committed, Op, OpResult};
+pub use credential::{CredentialQuery, CredentialRow, CredentialState};
 pub use memory::MemoryStore;
 pub use row::{
     Bounds, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page, Position, RunRow,
@@ -41,6 +43,10 @@ use crate::{JobId, SessionId, Timestamp};
 /// How long a store remembers the ids of batches, counted from the first [`Store::trim`] after them.
 /// It may forget sooner all but the newest 65,536.
 pub const BATCH_IDS_KEPT: Duration = Duration::from_secs(3600);
+
+/// How much longer than other rows a store remembers a credential that could not be revoked: long
+/// enough for somebody to see it.
+pub const STUCK_KEPT: Duration = Duration::from_secs(30 * 86_400);
 
 /// What an `Ok` from [`Store::commit`] survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,6 +188,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// gone. At most `limit`, in no particular order.
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>>;
 
+    /// Credentials that were issued, or were about to be (§9.8).
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>>;
+
     /// Forgets what may be forgotten (§6.3, §6.5), and gives its room back. Returns how many rows
     /// went.
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64>;
@@ -243,6 +252,10 @@ impl<S: Store + ?Sized> Store for Arc<S> {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         (**self).orphans(owner, limit)
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        (**self).credentials(query)
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

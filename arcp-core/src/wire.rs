@@ -1,5 +1,6 @@
 //! The envelope of §5, decoded in two steps: the header now, the payload when its type is known.
 
+pub mod credential;
 mod decode;
 pub mod event;
 pub mod job;

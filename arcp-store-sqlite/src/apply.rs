@@ -1,7 +1,10 @@
 //! Applies the operations of a batch inside a transaction.
 
 use arcp_core::job::Status;
-use arcp_core::store::{Batch, IdempotencyRow, JobRow, Op, RunRow, SessionRow, StoreError, StoredEvent};
+use arcp_core::store::{
+    Batch, CredentialRow, CredentialState, IdempotencyRow, JobRow, Op, RunRow, SessionRow, StoreError,
+    StoredEvent,
+};
 use arcp_core::{JobId, Json, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -95,6 +98,7 @@ impl Apply<'_> {
                 let sql = "DELETE FROM idempotency WHERE principal = ?1 AND key = ?2";
                 self.run(sql, params![self.principal, key]).map(drop)
             }
+            Op::Credential { row, expect } => self.credential(row, *expect),
             Op::Audit { at, record } => self.audit(*at, record),
             // A later version's operation, which this one cannot do.
             _ => Err(self.conflict()),
@@ -279,6 +283,38 @@ impl Apply<'_> {
             row.expires_at.as_millis(),
         ];
         self.run(sql, params).map(drop)
+    }
+
+    fn credential(&self, row: &CredentialRow, expect: Option<CredentialState>) -> Applied {
+        let insert =
+            "INSERT INTO credential VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)
+            ON CONFLICT (name) DO NOTHING";
+        let update = "UPDATE credential SET profile = ?5, state = ?6, since = ?7, owner = ?8, handle = ?9,
+                sealed = ?10, due = ?11, tries = ?12, error = ?13, created_at = ?14
+            WHERE name = ?1 AND id = ?2 AND job = ?3 AND principal = ?4 AND state = ?15";
+        let (sql, before) = match &expect {
+            None => (insert, None),
+            Some(before) => (update, Some(before.as_str())),
+        };
+        let columns = params![
+            row.name,
+            row.id.as_str(),
+            row.job.as_str(),
+            row.principal,
+            row.profile,
+            row.state.as_str(),
+            row.since.as_millis(),
+            n(row.owner),
+            row.handle,
+            row.sealed,
+            row.due.map(Timestamp::as_millis),
+            row.tries,
+            row.error,
+            row.created_at.as_millis(),
+            before,
+        ];
+        let columns = if before.is_none() { &columns[..14] } else { columns };
+        if self.run(sql, columns)? == 1 { Ok(()) } else { Err(self.conflict()) }
     }
 
     fn audit(&self, at: Timestamp, record: &Json) -> Applied {

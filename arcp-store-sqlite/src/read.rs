@@ -1,7 +1,8 @@
 //! The reads, each on one snapshot.
 
 use arcp_core::store::{
-    FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, RunRow, SessionRow, StoreError, StoredEvent,
+    CredentialQuery, CredentialRow, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Page, RunRow,
+    SessionRow, StoreError, StoredEvent,
 };
 use arcp_core::{JobId, SessionId};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_iter};
@@ -174,4 +175,30 @@ pub(crate) fn orphans(conn: &Connection, owner: u64, most: usize) -> Read<Vec<Jo
     );
     let mut sql = conn.prepare_cached(&sql)?;
     Ok(sql.query_map(params![n(owner), limit(most)], row::job)?.collect::<Result<_, _>>()?)
+}
+
+pub(crate) fn credentials(conn: &Connection, query: &CredentialQuery) -> Read<Page<CredentialRow>> {
+    let (which, most) = match query {
+        CredentialQuery::OfJob { .. } => {
+            ("job = ?1 AND principal = ?2 ORDER BY created_at, name", usize::MAX)
+        }
+        CredentialQuery::Due { limit, .. } => ("due <= ?1 ORDER BY due", *limit),
+        CredentialQuery::All { limit, .. } => ("name > ?1 ORDER BY name", *limit),
+    };
+    let sql = format!(
+        "SELECT {} FROM credential WHERE {which} LIMIT {}",
+        row::CREDENTIAL,
+        limit(most.saturating_add(1))
+    );
+    let mut sql = conn.prepare_cached(&sql)?;
+    let rows = match query {
+        CredentialQuery::OfJob { principal, job } => {
+            sql.query_map([job.as_str(), principal], row::credential)?
+        }
+        CredentialQuery::Due { until, .. } => sql.query_map([until.as_millis()], row::credential)?,
+        CredentialQuery::All { after, .. } => {
+            sql.query_map([after.as_deref().unwrap_or_default()], row::credential)?
+        }
+    };
+    Ok(page(rows.collect::<Result<_, _>>()?, most, 0))
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use arcp_core::job::Status;
-use arcp_core::store::{FeedRow, IdempotencyRow, JobRow, RunRow, SessionRow};
+use arcp_core::store::{CredentialRow, CredentialState, FeedRow, IdempotencyRow, JobRow, RunRow, SessionRow};
 use arcp_core::{Features, Json, Timestamp};
 use rusqlite::types::Type;
 use rusqlite::{Error, Row};
@@ -140,5 +140,29 @@ pub(crate) fn key(row: &Row<'_>) -> rusqlite::Result<IdempotencyRow> {
         job: text(row, 2)?,
         accepted: json(row, 3)?,
         expires_at: time(row, 4)?,
+    })
+}
+
+pub(crate) const CREDENTIAL: &str = "name, id, job, principal, profile, state, since, owner, handle, \
+    sealed, due, tries, error, created_at";
+
+pub(crate) fn credential(row: &Row<'_>) -> rusqlite::Result<CredentialRow> {
+    let state = row.get_ref(5)?.as_str()?;
+    let state = CredentialState::ALL.into_iter().find(|known| known.as_str() == state);
+    Ok(CredentialRow {
+        name: row.get(0)?,
+        id: text(row, 1)?,
+        job: text(row, 2)?,
+        principal: row.get(3)?,
+        profile: row.get(4)?,
+        state: state.ok_or_else(|| Error::InvalidColumnType(5, "state".to_owned(), Type::Text))?,
+        since: time(row, 6)?,
+        owner: number(row, 7)?,
+        handle: row.get(8)?,
+        sealed: row.get(9)?,
+        due: maybe_time(row, 10)?,
+        tries: row.get(11)?,
+        error: row.get(12)?,
+        created_at: time(row, 13)?,
     })
 }

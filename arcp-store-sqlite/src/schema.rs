@@ -86,11 +86,21 @@ const MIGRATIONS: &[&str] = &[
     "
     CREATE TABLE job_note(id TEXT PRIMARY KEY, note TEXT NOT NULL) WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE credential(
+        name TEXT PRIMARY KEY, id TEXT NOT NULL, job TEXT NOT NULL, principal TEXT NOT NULL,
+        profile TEXT NOT NULL, state TEXT NOT NULL, since INTEGER NOT NULL, owner INTEGER NOT NULL,
+        handle TEXT, sealed BLOB, due INTEGER, tries INTEGER NOT NULL, error TEXT, created_at INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX credential_job ON credential(job);
+    CREATE INDEX credential_due ON credential(due) WHERE due IS NOT NULL;
+    CREATE INDEX credential_over ON credential(state, since);
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 5;
-const _: () = assert!(MIGRATIONS.len() == 5, "a migration is a version");
+pub(crate) const VERSION: i64 = 6;
+const _: () = assert!(MIGRATIONS.len() == 6, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -7,8 +7,9 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::{Builder, JoinHandle};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page,
-    RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, Durability, FeedRow, Hash, IdempotencyRow,
+    JobQuery, JobRow, Joined, Lapse, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent,
+    Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
 use futures_channel::oneshot;
@@ -210,6 +211,10 @@ impl Store for SqliteStore {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         self.read(move |conn| read::orphans(conn, owner, limit))
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        self.read(move |conn| read::credentials(conn, &query))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

@@ -5,7 +5,7 @@ mod force;
 use std::collections::HashMap;
 
 use arcp_core::Timestamp;
-use arcp_core::store::Trim;
+use arcp_core::store::{STUCK_KEPT, Trim};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 /// Deletes rows; returns how many, roughly.
@@ -17,6 +17,14 @@ pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::R
     gone += rows(conn, sql, now, limit.saturating_sub(gone))?;
     let sql = "DELETE FROM audit WHERE pos IN (SELECT pos FROM audit WHERE at < ?1 LIMIT ?2)";
     gone += rows(conn, sql, trim.before, limit.saturating_sub(gone))?;
+    let sql = "DELETE FROM credential WHERE name IN
+        (SELECT name FROM credential WHERE state = 'revoked' AND since < ?1 LIMIT ?2)";
+    gone += rows(conn, sql, trim.before, limit.saturating_sub(gone))?;
+    let sql = "DELETE FROM credential WHERE name IN
+        (SELECT name FROM credential WHERE state = 'stuck' AND since < ?1 LIMIT ?2)";
+    let kept = i64::try_from(STUCK_KEPT.as_millis()).unwrap_or(i64::MAX);
+    let stuck = Timestamp::from_millis(trim.before.as_millis().saturating_sub(kept));
+    gone += rows(conn, sql, stuck, limit.saturating_sub(gone))?;
     gone += force::force(conn, trim.bounds, limit.saturating_sub(gone))?;
     gone += segments(conn, trim.before, limit.saturating_sub(gone))?;
     Ok(gone + jobs(conn, trim.before, limit.saturating_sub(gone))?)

@@ -1,6 +1,7 @@
 //! Agents: what a runtime runs, and what they are given.
 
 mod budget;
+mod credential;
 mod delegate;
 mod emit;
 #[cfg(feature = "fetch")]

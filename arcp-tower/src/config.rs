@@ -52,7 +52,13 @@ pub struct Config {
     pub window: usize,
     /// Bytes of payload that a session's jobs may be ahead of what was sent to it. 4 MiB.
     pub backlog_bytes: usize,
-    /// Events of a job that are kept for those who watch it. 16,384; at least twice the window.
+    /// Events of a job that are kept for those who watch it. 16,384; at least twice the window. A watcher
+    /// that falls behind them is closed with 4408 where no store has them; where one does, it never is.
+    ///
+    /// It is not told before (§6.5 leaves that open): the `status` that says `back_pressure` is an event
+    /// of the job's log, which all who follow the job share, and a number of a session always stands for
+    /// an event of such a log. One for a slow watcher alone would be seen by everybody, or have a number
+    /// that no log can explain. The submitter, whose agent is slowed, is told.
     pub log_events: usize,
     /// Bytes of payload of a job that are kept. 8 MiB; at least the backlog and one event.
     pub log_bytes: usize,
@@ -123,6 +129,23 @@ pub struct Config {
     pub max_shown: usize,
     /// Frames that a session is told beside the replies to its commands. 256.
     pub max_notices: usize,
+    /// Whether what is sent to clients is read by nobody else: true on loopback and behind TLS. False;
+    /// without it no client is given a provisioned credential (§14).
+    pub private_transport: bool,
+    /// How long a provisioned credential is in force at the most; it is rotated before (§9.8). One hour.
+    pub credential_ttl: Duration,
+    /// How long a provisioner may take for one answer. 10 s.
+    pub provision_timeout: Duration,
+    /// How long the end of a job waits until its credentials are revoked. 5 s.
+    pub revoke_wait: Duration,
+    /// How long revoking a credential is tried before it counts as stuck. One day.
+    pub revoke_for: Duration,
+    /// The longest wait between two tries. 5 minutes.
+    pub revoke_backoff: Duration,
+    /// How long after it was asked for a credential that a service does not know may still appear. 1 minute.
+    pub credential_settle: Duration,
+    /// How often what services have is compared with what they should. 1 hour.
+    pub reconcile: Duration,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
     /// The wall clock; the system's.
@@ -187,6 +210,14 @@ impl Default for Config {
             max_children: 64,
             max_shown: 64 << 10,
             max_notices: 256,
+            private_transport: false,
+            credential_ttl: Duration::from_secs(3600),
+            provision_timeout: Duration::from_secs(10),
+            revoke_wait: Duration::from_secs(5),
+            revoke_for: Duration::from_secs(86_400),
+            revoke_backoff: Duration::from_secs(300),
+            credential_settle: Duration::from_secs(60),
+            reconcile: Duration::from_secs(3600),
             profile: Choice::default(),
             clock: Clock::system(),
             shutdown: CancellationToken::new(),

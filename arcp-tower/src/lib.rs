@@ -35,12 +35,15 @@ pub mod agent;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod credential;
 pub mod driver;
 pub mod layer;
 mod lock;
 pub mod observe;
 pub mod operation;
 pub mod profile;
+#[cfg(feature = "litellm")]
+pub mod provision;
 mod random;
 mod replay;
 pub mod runtime;
@@ -51,6 +54,7 @@ pub use agent::{Agent, AgentError, Job, Level, Reservation, ResultStream, Verdic
 pub use auth::{BearerTokens, Credentials, Principal};
 pub use clock::Clock;
 pub use config::Config;
+pub use credential::CredentialProvisioner;
 pub use driver::serve;
 pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
 pub use observe::{Access, ObservePolicy, Observed};

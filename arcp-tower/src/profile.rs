@@ -11,7 +11,9 @@ mod superset;
 use std::fmt;
 use std::sync::Arc;
 
-use arcp_core::{Envelope, Error, Event, JobId, Json, MessageId, MessageType, TraceId};
+use arcp_core::wire::credential::{BEARER, Credential, Rotated};
+use arcp_core::wire::event;
+use arcp_core::{Envelope, Error, Event, JobId, Json, MessageId, MessageType, Timestamp, TraceId};
 
 pub use detect::detect;
 pub use draft::Draft;
@@ -33,6 +35,17 @@ pub trait Profile: fmt::Debug + Send + Sync + 'static {
     fn terminal(&self, event: &Event) -> Option<Event> {
         let _ = event;
         None
+    }
+
+    /// Whether its clients can read a credential: some lose the whole acceptance over a scheme that
+    /// they do not know.
+    fn reads(&self, credential: &Credential) -> bool {
+        credential.scheme == BEARER
+    }
+
+    /// The payload that announces a new value of a credential, with the value.
+    fn rotated(&self, rotated: &Rotated, ts: Timestamp) -> Option<Json> {
+        event::payload("status", ts, &rotated.revealed_to_all()).ok()
     }
 
     /// How a refusal is said.

@@ -6,6 +6,7 @@ mod body;
 mod builder;
 mod cancel;
 mod commands;
+mod credential;
 mod cursor;
 mod delegate;
 mod journal;
@@ -47,6 +48,7 @@ use authority::Policy;
 use body::known;
 pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
+pub(crate) use credential::Credentials;
 pub use delegate::ChildJob;
 pub(crate) use journal::Journal;
 pub(crate) use persist::{commit_patiently, refused};
@@ -98,6 +100,7 @@ struct Inner {
     resumes: audit::Resumes,
     /// The way to a store, if there is one.
     journal: Option<Arc<Journal>>,
+    credentials: Arc<Credentials>,
     /// Agents that take their jobs up again after a restart, as `name@version`.
     restartable: HashSet<String>,
     /// What resume tokens are made with, and cursors where there is no store.

@@ -13,6 +13,7 @@ import argparse
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+# Seconds that one fault may take, with what has to be built for it.
+PATIENCE = 3600
 
 
 def patches(wanted: list[str]) -> list[Path]:
@@ -62,15 +65,24 @@ def found(patch: Path, tree: Path, target: Path) -> bool:
         return False
     command = ["cargo", "test", "--locked", "-p", "arcp-tests", "--test", "model"]
     env = {**os.environ, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0"}
-    done = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True)
-    apply(patch, tree, "--reverse")
-    output = done.stdout + done.stderr
+    # A group of its own, so that a test that does not end goes with what started it.
+    running = subprocess.Popen(
+        command, cwd=tree, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+    )
+    try:
+        output, _ = running.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(running.pid, signal.SIGKILL)
+        print(f"{patch.stem}: NOT FOUND, the test does not end", flush=True)
+        return False
+    finally:
+        apply(patch, tree, "--reverse")
     shortest = history(output)
-    if done.returncode != 0 and shortest:
+    if running.returncode != 0 and shortest:
         print(f"{patch.stem}: found\n    {shortest}", flush=True)
         return True
     print(f"{patch.stem}: NOT FOUND", flush=True)
-    if done.returncode != 0:
+    if running.returncode != 0:
         print(output[-2000:], file=sys.stderr)
     return False
 

@@ -36,6 +36,8 @@ REQUIREMENTS = HERE / "requirements.txt"
 
 # These wait for the server's pings, so the server has to send them often.
 HEARTBEATS = ["heartbeat_server", "heartbeat_lost"]
+# Credentials are given to clients only where a store outlives the process.
+DURABLE = ["credentials", "credential_rotated"]
 SERVE = ["serve", "--demo-agents", "--port", "0", "--token", "secret", "--token", "secret-b"]
 URL = re.compile(r"ws://[^\s\"']+/arcp")
 RESULT = re.compile(r"(PASS|FAIL|SKIP|XFAIL|XPASS)\s+\w+/(\w+)\s")
@@ -171,20 +173,23 @@ def main() -> int:
     expected = [name for name in known if name not in later]
     hopeful: dict[str, str] = {}
     failed = []
+    tried = 0
     with tempfile.TemporaryDirectory() as folder:
         for store in ["memory", f"sqlite:{folder}/arcp.db"]:
-            outcomes = over(a.binary, store, expected)
+            here = [name for name in expected if store != "memory" or name not in DURABLE]
+            outcomes = over(a.binary, store, here)
+            tried += len(here)
             failed += [(name, store, outcomes.get(name, "no line"))
-                       for name in expected if outcomes.get(name) != "PASS"]
+                       for name in here if outcomes.get(name) != "PASS"]
         if a.also_not_yet:
             print("# not expected to pass yet")
-            hopeful = over(a.binary, "memory", later)
+            hopeful = over(a.binary, f"sqlite:{folder}/later.db", later)
 
     if now := [name for name, outcome in hopeful.items() if outcome == "PASS"]:
         print(f"# not expected to pass, and did: {' '.join(now)}")
     for name, store, outcome in failed:
         print(f"# did not pass: {name} with {store.split(':')[0]} ({outcome})")
-    print(f"{2 * len(expected) - len(failed)} passed, {len(failed)} failed")
+    print(f"{tried - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
 
 

@@ -5,11 +5,13 @@ pub mod actor;
 pub mod agents;
 pub mod clock;
 pub mod command;
+pub mod gateway;
 pub mod peer;
 pub mod process;
 pub mod server;
 pub mod sessions;
 pub mod stores;
+pub mod vault;
 pub mod wire;
 
 pub use actor::actor;

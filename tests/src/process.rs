@@ -4,8 +4,8 @@ use std::future::{Future, pending, ready};
 use std::sync::{Arc, Mutex};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page, RunRow,
-    SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow,
+    Joined, Lapse, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
 use tokio_util::sync::CancellationToken;
@@ -115,6 +115,10 @@ impl Store for Process {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         self.call(move || self.store.orphans(owner, limit))
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        self.call(move || self.store.credentials(query))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

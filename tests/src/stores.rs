@@ -4,8 +4,8 @@ use std::future::Future;
 use std::sync::{Arc, mpsc};
 
 use arcp_core::store::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, MemoryStore,
-    Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow,
+    Joined, Lapse, MemoryStore, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
 };
 use arcp_core::{JobId, SessionId, Timestamp};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
@@ -120,6 +120,10 @@ impl Store for OnDisk {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         timeless(self.store.orphans(owner, limit))
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        timeless(self.store.credentials(query))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

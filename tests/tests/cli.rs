@@ -155,3 +155,33 @@ fn an_interrupt_cancels_the_job_and_the_exit_code_says_so() {
     let end: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(end["final_status"], "cancelled");
 }
+
+#[test]
+fn an_operator_sees_the_state_of_every_credential_and_no_value() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("arcp.db");
+    let db = file.to_str().unwrap();
+    {
+        let serving = Serving::on(&file);
+        let output = serving.submit(&["--agent", "credential", "--input", "{\"rotate\":true}"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert_eq!(text(&output.stdout), "{\"count\":1}\n");
+    }
+    let output = run(&["credentials", "--db", db, "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let lines: Vec<Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "it was rotated");
+    for line in &lines {
+        assert_eq!((&line["state"], &line["principal"]), (&json!("revoked"), &json!("me@example.com")));
+        assert!(line["job_id"].as_str().unwrap().starts_with("job_"));
+        assert_eq!(line["id"], lines[0]["id"]);
+    }
+    assert!(!text(&output.stdout).contains("sk-demo-"));
+    let people = run(&["credentials", "--db", db]);
+    assert!(text(&people.stdout).contains("revoked") && !text(&people.stdout).contains("sk-demo-"));
+    let none = run(&["credentials", "--db", db, "--state", "stuck"]);
+    assert!(none.status.success() && none.stdout.is_empty());
+    assert_eq!(run(&["credentials", "--db", db, "--state", "lost"]).status.code(), Some(2));
+    assert_eq!(run(&["credentials", "--db", "nowhere.db"]).status.code(), Some(2));
+}

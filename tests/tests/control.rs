@@ -5,8 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arcp_core::store::{MemoryStore, Store};
 use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
+use arcp_tests::sessions::{FEATURES, code, contiguous_from, open, resume, resumed, say, start};
 use arcp_tests::{ALICE, ALL, BOB, Memories, Peer, guarded, runtime, tokens};
 use arcp_tower::layer::Quota;
 use arcp_tower::runtime::CommandFuture;
@@ -317,6 +319,38 @@ async fn an_observer_that_reads_nothing_slows_nobody_and_is_closed_with_4408() {
     assert_eq!(asleep.closed().await.code, 4408);
     owner.works().await;
     awake.works().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_that_was_closed_with_4408_is_refused_what_is_gone_and_resumes_where_it_is_kept() {
+    for (stored, store) in
+        [None, Some(Arc::new(MemoryStore::default()) as Arc<dyn Store>)].into_iter().enumerate()
+    {
+        let config = Config::default().with(|c| (c.window, c.log_events, c.log_bytes) = (16, 64, 1));
+        let server = start(store, &config).await;
+        let (mut owner, _) = open(&server, ALICE).await;
+        let job = owner.submit("chatty", json!({ "count": 2000, "delay_ms": 1 })).await;
+        let mut asleep = server.narrow(2);
+        let welcome = asleep.hello(ALICE, &FEATURES).await;
+        asleep.subscribe(&job, true).await;
+        assert_eq!(owner.job(&job).await.len(), 2001, "nobody waits for who is asleep");
+        if stored == 0 {
+            assert_eq!(asleep.closed().await.code, 4408);
+            let read = asleep.during(Duration::ZERO).await;
+            let last = read.iter().filter_map(|frame| frame["event_seq"].as_u64()).last().unwrap();
+            for from in [0, last] {
+                let (_, refused) = say(&server, resume(ALICE, &welcome, from)).await;
+                assert_eq!(code(&refused), "RESUME_WINDOW_EXPIRED", "and never thinned");
+            }
+        } else {
+            // It was asleep as long, and everything is there, on this connection and on the next.
+            let frames = asleep.job(&job).await;
+            assert!(frames.len() == 2001 && contiguous_from(1, &frames));
+            drop(asleep);
+            let (mut again, _) = resumed(&server, ALICE, &welcome, 1000).await;
+            assert!(again.job(&job).await == frames[1000..]);
+        }
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::grants::Grants;
 use super::subset::{self, ModelUse};
 use super::{Lease, Namespace, Pattern, Target};
 use crate::money::{Amount, Currency};
@@ -24,7 +25,7 @@ use crate::{Code, Error, Json, Timestamp};
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Authority {
-    pub(super) grants: BTreeMap<Namespace, Vec<Pattern>>,
+    pub(super) grants: BTreeMap<Namespace, Grants>,
     pub(super) budget: BTreeMap<Currency, Amount>,
     pub(super) expires_at: Option<Timestamp>,
 }
@@ -55,7 +56,8 @@ impl Authority {
     /// # Errors
     /// `INVALID_REQUEST` that names the namespace and the rule, as [`Lease::validate`] does.
     pub fn new(lease: &Lease, expires_at: Option<Timestamp>) -> Result<Self, Error> {
-        Ok(Self { grants: lease.compile()?, budget: lease.budget()?, expires_at })
+        let grants = lease.compile()?.into_iter().map(|(name, patterns)| (name, Grants::new(patterns)));
+        Ok(Self { grants: grants.collect(), budget: lease.budget()?, expires_at })
     }
 
     /// When it ends, if it does.
@@ -68,9 +70,9 @@ impl Authority {
         &self.budget
     }
 
-    /// The grants of `namespace`.
+    /// The grants of `namespace`, in the order of what their targets begin with.
     pub fn grants(&self, namespace: &Namespace) -> &[Pattern] {
-        self.grants.get(namespace).map_or(&[], Vec::as_slice)
+        self.grants.get(namespace).map_or(&[], Grants::as_slice)
     }
 
     /// Whether its time is over at `now`, `grace` for the skew of clocks included.
@@ -80,13 +82,12 @@ impl Authority {
 
     /// Whether a grant of `namespace` covers `target`.
     pub fn check<'a>(&'a self, namespace: &'a Namespace, target: &'a Target<'_>) -> Verdict<'a> {
-        let grants = self.grants(namespace);
-        if let Some(grant) = grants.iter().find(|grant| grant.matches(target)) {
+        let grants = self.grants.get(namespace);
+        if let Some(grant) = grants.and_then(|grants| grants.find(target)) {
             return Verdict::Allowed { grant: grant.as_str() };
         }
-        // The first of those that are equally near.
-        let nearest = grants.iter().rev().max_by_key(|grant| grant.in_common(target));
-        Verdict::Denied { namespace, target: target.as_str(), nearest: nearest.map(Pattern::as_str) }
+        let nearest = grants.and_then(|grants| grants.nearest(target)).map(Pattern::as_str);
+        Verdict::Denied { namespace, target: target.as_str(), nearest }
     }
 
     /// Whether a child job may have `child` (§9.4), when `remaining` is left of this job's budget.

@@ -31,6 +31,7 @@ enum Shape {
 
 #[derive(Debug, Clone)]
 struct UrlPattern {
+    begins: String,
     secure: bool,
     host: HostPattern,
     port: u16,
@@ -107,9 +108,12 @@ impl Pattern {
         }
     }
 
-    /// How many bytes it has in common with the beginning of `target`.
-    pub(super) fn in_common(&self, target: &Target<'_>) -> usize {
-        self.source.bytes().zip(target.as_str().bytes()).take_while(|(a, b)| a == b).count()
+    /// What every target that it grants begins with.
+    pub(super) fn begins(&self) -> &str {
+        match &self.shape {
+            Shape::Name(glob) | Shape::Path(glob) => glob.literal(),
+            Shape::Url(pattern) => &pattern.begins,
+        }
     }
 }
 
@@ -117,16 +121,29 @@ impl UrlPattern {
     fn new(source: &str) -> Result<Self, Unfit> {
         let (host, parts) = url::pattern(source)?;
         let path = Glob::new(&parts.path, '/')?;
+        let host = match host {
+            None => HostPattern::Any,
+            Some(HostName::Address(address)) => HostPattern::Address(address),
+            Some(HostName::Domain(name)) if name.contains(DEEP) => {
+                return Err(Unfit("must have ** as its whole host or not in it"));
+            }
+            Some(HostName::Domain(name)) => HostPattern::Domain(Glob::new(&name, '.')?),
+        };
+        let exact = match &host {
+            HostPattern::Any => false,
+            HostPattern::Domain(glob) => glob.is_literal(),
+            HostPattern::Address(_) => true,
+        };
+        let mut begins = parts.origin();
+        if exact {
+            begins.push_str(path.literal());
+        } else {
+            begins.truncate(begins.find('*').unwrap_or(begins.len()));
+        }
         Ok(Self {
+            begins,
             secure: parts.secure,
-            host: match host {
-                None => HostPattern::Any,
-                Some(HostName::Address(address)) => HostPattern::Address(address),
-                Some(HostName::Domain(name)) if name.contains(DEEP) => {
-                    return Err(Unfit("must have ** as its whole host or not in it"));
-                }
-                Some(HostName::Domain(name)) => HostPattern::Domain(Glob::new(&name, '.')?),
-            },
+            host,
             port: parts.port,
             query: match parts.query {
                 // A query has no segments: nothing of it is a line feed.

@@ -1,6 +1,8 @@
 //! What can be written, and what comes back.
 
-use super::{FeedRow, IdempotencyRow, JobRow, RunRow, SessionRow, StoredEvent};
+use super::{
+    CredentialRow, CredentialState, FeedRow, IdempotencyRow, JobRow, RunRow, SessionRow, StoredEvent,
+};
 use crate::{JobId, Json, SessionId, Timestamp};
 
 /// One unit of work of one principal: all of it happens, or nothing.
@@ -140,6 +142,15 @@ pub enum Op {
     DropIdempotency {
         /// The key.
         key: String,
+    },
+    /// Writes a credential's row. `expect` is the state that is there, `None` if there is no such row;
+    /// a conflict if it is another one, if the row's own state may not follow it, or if what is there
+    /// is of another principal, job or credential.
+    Credential {
+        /// The row.
+        row: CredentialRow,
+        /// The state that is there.
+        expect: Option<CredentialState>,
     },
     /// A record for auditors (§14).
     Audit {

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use futures_channel::oneshot;
 
 use super::{
-    Batch, Caps, Committed, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse, Page, RunRow,
-    SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, Durability, FeedRow, Hash, IdempotencyRow,
+    JobQuery, JobRow, Joined, Lapse, Page, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent,
+    Trim,
 };
 use crate::{JobId, SessionId, Timestamp};
 
@@ -25,6 +26,7 @@ use crate::{JobId, SessionId, Timestamp};
 #[derive(Debug)]
 pub struct FlakyStore<S> {
     inner: S,
+    caps: Option<Caps>,
     state: Mutex<State>,
 }
 
@@ -124,7 +126,14 @@ async fn wait(hold: Option<oneshot::Receiver<()>>) {
 impl<S> FlakyStore<S> {
     /// `inner`, without a plan.
     pub fn new(inner: S) -> Self {
-        Self { inner, state: Mutex::default() }
+        Self { inner, caps: None, state: Mutex::default() }
+    }
+
+    /// Says of itself that what it keeps survives so much. Whether that is true is up to the test,
+    /// which may keep it while what uses it comes and goes.
+    pub fn surviving(mut self, durability: Durability) -> Self {
+        self.caps = Some(Caps::new(durability));
+        self
     }
 
     /// What becomes of the next commit that has no plan yet.
@@ -184,7 +193,7 @@ impl<S> FlakyStore<S> {
 
 impl<S: Store> Store for FlakyStore<S> {
     fn caps(&self) -> &Caps {
-        self.inner.caps()
+        self.caps.as_ref().unwrap_or_else(|| self.inner.caps())
     }
 
     fn join(&self, lapse: Lapse, secret: Hash) -> StoreFuture<'_, Joined> {
@@ -243,6 +252,10 @@ impl<S: Store> Store for FlakyStore<S> {
 
     fn orphans(&self, owner: u64, limit: usize) -> StoreFuture<'_, Vec<JobRow>> {
         self.read(move || self.inner.orphans(owner, limit))
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        self.read(move || self.inner.credentials(query))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

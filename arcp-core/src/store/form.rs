@@ -1,6 +1,6 @@
 //! What is wrong with a batch whatever a store holds.
 
-use super::{Batch, Caps, Op, RunRow, SessionRow, StoreError, StoredEvent};
+use super::{Batch, Caps, CredentialState, Op, RunRow, SessionRow, StoreError, StoredEvent};
 use crate::MessageType;
 use crate::job::Status;
 
@@ -30,6 +30,7 @@ impl Op {
             Self::NoteJob { note, .. } => note.as_str().len(),
             Self::Append { events, .. } => events.iter().map(|event| event.payload.as_str().len()).sum(),
             Self::Idempotency { row, .. } => row.accepted.as_str().len(),
+            Self::Credential { row, .. } => row.sealed.as_ref().map_or(0, Vec::len),
             Self::Audit { record, .. } => record.as_str().len(),
             _ => 0,
         }
@@ -47,6 +48,11 @@ impl Op {
                     && row.principal == principal
             }
             Self::TakeJob { to, .. } => *to != 0,
+            Self::Credential { row, expect } => {
+                let follows = expect
+                    .map_or(row.state == CredentialState::Intent, |before| before.may_become(row.state));
+                follows && row.principal == principal && !row.name.is_empty()
+            }
             Self::Append { events, ended, .. } => {
                 ended.is_none_or(Status::is_terminal) && ends(events) == Some(ended.is_some())
             }

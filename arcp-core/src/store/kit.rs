@@ -17,6 +17,7 @@
 
 mod batches;
 mod bounds;
+mod credentials;
 mod keys;
 mod lab;
 mod listing;
@@ -35,6 +36,7 @@ use super::Store;
 
 pub use batches::*;
 pub use bounds::*;
+pub use credentials::*;
 pub use keys::*;
 pub use listing::*;
 pub use logs::*;
@@ -115,6 +117,10 @@ macro_rules! __store_rules {
             a_key_belongs_to_its_principal,
             an_expired_key_is_free,
             a_dropped_key_is_free,
+            a_credential_moves_from_state_to_state_by_compare_and_set,
+            a_credential_of_somebody_else_or_of_another_job_is_not_written,
+            credentials_are_found_by_job_by_what_is_due_and_by_name,
+            revoked_credentials_go_and_stuck_ones_stay_longer,
             jobs_are_listed_newest_first_and_pages_do_not_overlap,
             a_listing_is_filtered_by_agent_status_and_time,
             a_listing_shows_nobody_elses_jobs,

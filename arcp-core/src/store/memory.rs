@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod credential;
 mod force;
 mod ids;
 mod trim;
@@ -12,8 +13,9 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Batch, Caps, Committed, Durability, FeedRow, Hash, IdempotencyRow, JobQuery, JobRow, Joined, Lapse,
-    OpResult, Page, Position, RunRow, SessionRow, Store, StoreError, StoreFuture, StoredEvent, Trim,
+    Batch, Caps, Committed, CredentialQuery, CredentialRow, Durability, FeedRow, Hash, IdempotencyRow,
+    JobQuery, JobRow, Joined, Lapse, OpResult, Page, Position, RunRow, SessionRow, Store, StoreError,
+    StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, Json, SessionId, Timestamp};
 
@@ -35,6 +37,7 @@ struct State {
     /// The jobs of each principal by time and id.
     listings: HashMap<String, BTreeSet<(Timestamp, JobId)>>,
     keys: HashMap<(String, String), IdempotencyRow>,
+    credentials: BTreeMap<String, CredentialRow>,
     audit: VecDeque<(Timestamp, Json)>,
     ids: ids::BatchIds,
     owners: u64,
@@ -232,6 +235,10 @@ impl Store for MemoryStore {
         let orphan = |job: &&Job| job.row.owner < owner && !job.row.status.is_terminal();
         let orphans = state.jobs.values().filter(orphan).take(limit).map(|job| state.row(job));
         Box::pin(ready(Ok(orphans.collect())))
+    }
+
+    fn credentials(&self, query: CredentialQuery) -> StoreFuture<'_, Page<CredentialRow>> {
+        Box::pin(ready(Ok(self.lock().credentials(&query))))
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {

@@ -211,7 +211,8 @@ pub struct Position {
 pub struct Trim {
     /// Jobs that ended, and events and audit records that were written, before this; but no event
     /// that a session which is kept was sent and has not acknowledged, or has yet to be sent.
-    /// Sessions and keys go by their own times, batch ids by [`BATCH_IDS_KEPT`](super::BATCH_IDS_KEPT).
+    /// Sessions and keys go by their own times, batch ids by [`BATCH_IDS_KEPT`](super::BATCH_IDS_KEPT);
+    /// credentials that were revoked before this, and stuck ones [`STUCK_KEPT`](super::STUCK_KEPT) later.
     pub before: Timestamp,
     /// What goes however young it is, and whoever needs it.
     pub bounds: Bounds,

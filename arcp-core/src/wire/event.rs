@@ -91,6 +91,10 @@ impl EventBody {
     }
 }
 
+/// The phase that announces a new value of a credential (§9.8.2). Only the runtime says it; see
+/// [`Rotated`](super::credential::Rotated) for the rest of the body.
+pub const CREDENTIAL_ROTATED: &str = "credential_rotated";
+
 /// The feature that a session must have negotiated to be sent events of `kind`.
 pub fn feature_of(kind: &str) -> Option<Feature> {
     match kind {

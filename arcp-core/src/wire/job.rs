@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::agent::AgentRef;
 use crate::error::ErrorBody;
@@ -10,6 +10,7 @@ use crate::id::{DelegateId, ResultId};
 use crate::job::{FinalStatus, Status};
 use crate::lease::{Lease, LeaseConstraints};
 use crate::money::{Amount, Currency};
+use crate::wire::credential::{self, Credential, Revealed};
 use crate::{Code, JobId, Json, MessageId, Timestamp, TraceId};
 
 /// `job.submit` (§7.1).
@@ -81,6 +82,10 @@ pub struct Accepted {
     /// That job's name for the delegation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delegate_id: Option<DelegateId>,
+    /// The credentials that were issued for the job (§9.8). They are read, and never written: what is
+    /// kept, logged or passed on of an acceptance is without them. [`Accepted::revealed`] has them.
+    #[serde(default, deserialize_with = "credential::list", skip_serializing)]
+    pub credentials: Vec<Credential>,
 }
 
 impl Accepted {
@@ -97,7 +102,27 @@ impl Accepted {
             trace_id: None,
             parent_job_id: None,
             delegate_id: None,
+            credentials: Vec::new(),
         }
+    }
+
+    /// The acceptance with its credentials, for the one who submitted the job (§14).
+    pub fn revealed(&self) -> Revealed<'_, Self> {
+        Revealed(self)
+    }
+}
+
+impl Serialize for Revealed<'_, Accepted> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Whole<'a> {
+            #[serde(flatten)]
+            accepted: &'a Accepted,
+            #[serde(skip_serializing_if = "Vec::is_empty")]
+            credentials: Vec<Revealed<'a, Credential>>,
+        }
+        let credentials = self.0.credentials.iter().map(Credential::revealed).collect();
+        Whole { accepted: self.0, credentials }.serialize(s)
     }
 }
 

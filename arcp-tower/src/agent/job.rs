@@ -14,7 +14,7 @@ use crate::auth::Principal;
 use crate::config::Config;
 use crate::layer::AckGate;
 use crate::operation::Operations;
-use crate::runtime::{JobAuthority, JobRecord, JobStream, Publish, Runtime};
+use crate::runtime::{Credentials, JobAuthority, JobRecord, JobStream, Publish, Runtime};
 use crate::service::SessionCtx;
 
 /// A job, as its agent sees it. Clones are the same job, and can be given to tasks.
@@ -49,6 +49,7 @@ pub(crate) struct JobParts {
     pub(crate) log: Arc<JobStream>,
     pub(crate) cancel: CancellationToken,
     pub(crate) config: Arc<Config>,
+    pub(crate) credentials: Arc<Credentials>,
 }
 
 /// The streamed result of a job.

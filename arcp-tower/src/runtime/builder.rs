@@ -5,22 +5,25 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::Features;
 use arcp_core::agent::{AgentRef, FIRST_VERSION, InvalidAgentRef, Inventory};
 use arcp_core::lease::Namespace;
-use arcp_core::store::{Lapse, Store};
+use arcp_core::store::{Hash, Lapse, Store};
 use arcp_core::wire::session::Party;
+use arcp_core::{Feature, Features};
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::authority::Policy;
+use super::credential::{Credentials, Provisioners};
 use super::delegate::Delegate;
 use super::registry::Registry;
 use super::{FEATURES, Inner, Journal, Runtime, Sessions};
 use crate::BoxError;
 use crate::agent::Agent;
 use crate::config::Config;
+use crate::credential::CredentialProvisioner;
 use crate::observe::{ObservePolicy, SamePrincipal};
 use crate::operation::{Backend, Operation, Operations, Output, Registered, Router, backend};
 
@@ -31,6 +34,8 @@ pub struct Builder {
     restartable: Vec<String>,
     store: Option<Arc<dyn Store>>,
     observe: Arc<dyn ObservePolicy>,
+    provisioners: Provisioners,
+    credential_key: Option<Hash>,
     config: Config,
     party: Party,
     operations: Registered,
@@ -82,6 +87,8 @@ impl Default for Builder {
             restartable: Vec::new(),
             store: None,
             observe: Arc::new(SamePrincipal),
+            provisioners: Provisioners::new(),
+            credential_key: None,
             config: Config::default(),
             party,
             operations: Registered::default(),
@@ -220,6 +227,29 @@ impl Builder {
         self
     }
 
+    /// Has `provisioner` issue a credential for each job that it covers (§9.8), announced as one of
+    /// `profile`: the protocol that is spoken with it, such as `openai`, or any other name. Of several
+    /// of one profile the last one counts.
+    ///
+    /// Agents get theirs with [`Job::credentials`](crate::Job::credentials). Clients are given their
+    /// jobs' only if the store outlives the process and [`Config::private_transport`] is set.
+    pub fn credentials(
+        mut self,
+        profile: impl Into<String>,
+        provisioner: impl CredentialProvisioner,
+    ) -> Self {
+        self.provisioners.insert(profile.into(), Arc::new(provisioner));
+        self
+    }
+
+    /// Seals credentials in the store with this key, too: whoever has only the store cannot open them.
+    /// It should have 256 random bits, and be kept elsewhere. After it was changed, credentials of
+    /// before are revoked by name, and cannot be read any more.
+    pub fn credential_key(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.credential_key = Some(Sha256::digest(key.as_ref()).into());
+        self
+    }
+
     /// Sets the bounds.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
@@ -240,7 +270,9 @@ impl Builder {
         if self.store.is_some() {
             return Err(BuildError::Store("a runtime with a store is opened, not built".to_owned()));
         }
-        self.finish(None)
+        let runtime = self.finish(None)?;
+        runtime.0.credentials.look_after();
+        Ok(runtime)
     }
 
     /// The runtime, with what its store remembers: sessions can be resumed, and jobs of a process
@@ -249,7 +281,7 @@ impl Builder {
     /// # Errors
     /// As [`Builder::build`], and if the store cannot be read.
     pub async fn open(mut self) -> Result<Runtime, BuildError> {
-        let Some(store) = self.store.take() else { return self.finish(None) };
+        let Some(store) = self.store.take() else { return self.build() };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
         let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
         let now = self.config.clock.wall();
@@ -259,6 +291,9 @@ impl Builder {
         let journal = Journal::new(store, joined, &self.config, handle.clone());
         let runtime = self.finish(Some(journal))?;
         super::recover::recover(&runtime).await.map_err(failed)?;
+        let credentials = &runtime.0.credentials;
+        credentials.recover().await.map_err(failed)?;
+        credentials.look_after();
         Ok(runtime)
     }
 
@@ -287,12 +322,18 @@ impl Builder {
         }
         let inventory = agents.describe();
         let config = Arc::new(self.config);
+        let operator = self.credential_key.as_ref();
+        let credentials =
+            Credentials::new(self.provisioners, operator, journal.as_ref(), &config, handle.clone());
+        let features = Features::of(FEATURES);
+        let features =
+            if credentials.advertised() { features.with(Feature::ProvisionedCredentials) } else { features };
         let every = config.sweep.max(Duration::from_millis(1));
         let written = journal.as_ref().map(|journal| journal.written.clone());
         let inner = Arc::new(Inner {
             inventory,
             agents,
-            features: Features::of(FEATURES),
+            features,
             party: self.party,
             registry: Arc::new(Registry::new(&config)),
             sessions: Arc::new(Sessions::new(&config, handle.clone(), journal.clone())),
@@ -301,6 +342,7 @@ impl Builder {
             policy: self.policy,
             resumes: super::audit::Resumes::new(config.audit_rate),
             journal,
+            credentials,
             restartable,
             secret: crate::random::secret(),
             config,

@@ -37,6 +37,8 @@ impl Commands {
             };
         }
         Some(match message.kind {
+            // Somebody else has to be asked first.
+            MessageType::Submit if !self.runtime.0.credentials.is_idle() => return None,
             MessageType::Submit => submit::in_memory(self, message),
             MessageType::Subscribe => subscribe::in_memory(self, message),
             MessageType::Unsubscribe => subscribe::unsubscribe(self, message),

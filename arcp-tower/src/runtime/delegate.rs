@@ -17,6 +17,7 @@ use tower_service::Service;
 
 use super::authority::JobAuthority;
 use super::body::JobBody;
+use super::credential::Minted;
 use super::registry::{JobRecord, Outcome, too_many};
 use super::{JobStream, Runtime, commit_patiently, refused, submit, supervise};
 use crate::agent::{Delegated, Job, Parent};
@@ -130,7 +131,11 @@ async fn start(operation: Operation) -> Result<Output, Error> {
         Some(Some(feed)) => Some(feed),
         None => None,
     };
-    keep(&runtime, &parent, &record, &input, delegated.max_runtime, follows).await.map_err(&undo)?;
+    // Issued before anybody hears of the child, and gone before its end is there (§9.8).
+    let minted = runtime.0.credentials.issue(&record).await.map_err(&undo)?;
+    let body = JobBody::of(&record, &input, delegated.max_runtime);
+    keep(&runtime, &parent, &record, body, follows, &minted).await.map_err(&undo)?;
+    minted.keep();
     parent.record().adopt(&record);
     given.keep();
 
@@ -146,10 +151,13 @@ async fn start(operation: Operation) -> Result<Output, Error> {
         job,
         agent,
         registry: runtime.0.registry.clone(),
+        credentials: runtime.0.credentials.clone(),
         max_runtime: delegated.max_runtime,
         link: Some(link),
     };
-    let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(record.id.clone());
+    let mut revealed = accepted.clone();
+    runtime.0.credentials.attach(&mut revealed, session);
+    let reply = Envelope::new(MessageType::Accepted, &revealed.revealed())?.with_job(record.id.clone());
     let reply = reply.with_trace(Some(record.log.trace_id()));
     let (handle, session) = (runtime.0.handle.clone(), session.clone());
     let begin = After::new(move || {
@@ -233,11 +241,11 @@ async fn keep(
     runtime: &Runtime,
     parent: &Job,
     record: &Arc<JobRecord>,
-    input: &Json,
-    max_runtime: Option<std::time::Duration>,
+    body: JobBody,
     follows: bool,
+    minted: &Minted,
 ) -> Result<(), Error> {
-    let Some(journal) = &runtime.0.journal else { return Ok(()) };
+    let Some(journal) = &runtime.0.journal else { return minted.record().await };
     let session = parent.session();
     let principal = record.principal.name().to_owned();
     let row = JobRow {
@@ -254,13 +262,14 @@ async fn keep(
         note: None,
         owner: journal.owner,
         trace_id: record.log.trace_id(),
-        body: Json::of(&JobBody::of(record, input, max_runtime))?,
+        body: Json::of(&body)?,
     };
     let mut ops = vec![Op::PutJob { row }];
     if follows {
         let feed = FeedRow { job: record.id.clone(), principal: principal.clone(), next: 1, own: true };
         ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     }
+    ops.extend(minted.ops());
     let batch = Batch { id: random::bits(), principal, ops };
     commit_patiently(journal.store.clone(), batch).await.map(drop).map_err(|e| refused(&e))
 }

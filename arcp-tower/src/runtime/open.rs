@@ -19,10 +19,11 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
     let principal: Principal = extensions
         .remove()
         .ok_or_else(|| Error::new(Code::Unauthenticated, "no principal was established"))?;
-    let (attachment, token) = match ResumeRequest::read(&handshake)? {
+    let (mut attachment, token) = match ResumeRequest::read(&handshake)? {
         None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
         Some(request) => resume::resume(&runtime, request, principal, extensions).await?,
     };
+    attachment.credentials = Some(runtime.0.credentials.clone());
     let cx = attachment.cx.clone();
     let greeting = welcome(&runtime, &cx, &handshake, token)?;
     tracing::debug!(

@@ -38,6 +38,7 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
             let mut ops = vec![take];
             if again.is_none() {
                 ops.push(end(&row, journal.owner, runtime.wall()).map_err(damaged)?);
+                ops.extend(runtime.0.credentials.ending(&row).await?);
             }
             let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
             match commit_patiently(journal.store.clone(), batch).await {
@@ -125,11 +126,13 @@ async fn run_again(
     let record =
         Arc::new(JobRecord { session: Some(cx.clone()), authority: Some(authority.clone()), ..record });
     runtime.0.registry.insert(&record)?;
+    runtime.0.credentials.adopt(&record).await.map_err(failed)?;
     let birth = submit::Birth { agent: agent_ref, input, authority, followed: true };
     let job = submit::job_of(runtime, &record, &cx, birth);
     let max_runtime = max_runtime_sec.map(Duration::from_secs);
-    let registry = runtime.0.registry.clone();
-    let run = supervise::Run { record, job, agent: agent.clone(), registry, max_runtime, link: None };
+    let (registry, credentials) = (runtime.0.registry.clone(), runtime.0.credentials.clone());
+    let agent = agent.clone();
+    let run = supervise::Run { record, job, agent, registry, credentials, max_runtime, link: None };
     let jobs = runtime.0.handle.clone();
     runtime.0.handle.spawn(run.supervise(jobs));
     Ok(())

@@ -209,10 +209,28 @@ impl Registry {
         Ok(None)
     }
 
+    /// Whether a job's key is taken.
+    pub(super) fn knows(&self, job: &JobRecord, key: Option<&IdempotencyRow>) -> bool {
+        let Some(row) = key else { return false };
+        let jobs = lock(&self.jobs);
+        let held = jobs.keys.get(&(job.principal.clone(), row.key.clone()));
+        held.is_some_and(|held| held.expires_at > self.clock.wall())
+    }
+
+    /// Whether the principal of `job` may run one more.
+    pub(super) fn room(&self, job: &JobRecord) -> Result<(), Error> {
+        let running = lock(&self.jobs).running.get(&job.principal).copied().unwrap_or(0);
+        if running < self.max_jobs { Ok(()) } else { Err(self.full()) }
+    }
+
+    fn full(&self) -> Error {
+        Error::limit(format!("at most {} jobs may run at once", self.max_jobs))
+    }
+
     fn add(&self, jobs: &mut Jobs, job: &Arc<JobRecord>) -> Result<(), Error> {
         let running = jobs.running.entry(job.principal.clone()).or_default();
         if *running >= self.max_jobs {
-            return Err(Error::limit(format!("at most {} jobs may run at once", self.max_jobs)));
+            return Err(self.full());
         }
         *running += 1;
         jobs.by_id.insert(job.id.clone(), job.clone());

@@ -54,11 +54,50 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     }
 }
 
-pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+/// A submit that is answered from memory, once its credentials were issued.
+async fn with_credentials(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let Commands { runtime, session } = commands;
     let ready = prepare(commands, message)?;
-    let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
+    let (registry, record) = (&runtime.0.registry, &ready.record);
+    // A repeat, and one too many, cost the services nothing.
+    if registry.knows(record, ready.key.as_ref()) {
+        return in_memory(commands, message);
+    }
+    registry.room(record)?;
+    let minted = runtime.0.credentials.issue(record).await?;
+    minted.record().await?;
+    let feed = session.follow(&record.log, 1, true);
+    match registry.claim(record, ready.key.as_ref(), feed.is_some()) {
+        Ok(None) => {
+            minted.keep();
+            start(commands, message, ready, feed.ok_or_else(too_many)?)
+        }
+        Ok(Some((held, job))) => {
+            session.unfollow(&record.id);
+            let Some(key) = &ready.key else { return Err(too_many()) };
+            repeat(commands, message, &held, key, job)
+        }
+        Err(e) => {
+            session.unfollow(&record.id);
+            Err(e)
+        }
+    }
+}
+
+pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
+    let Commands { runtime, session } = commands;
+    let Some(journal) = &runtime.0.journal else { return with_credentials(commands, message).await };
+    let ready = prepare(commands, message)?;
     let record = &ready.record;
+    let credentials = &runtime.0.credentials;
+    if !credentials.is_idle() {
+        // A repeat, and one too many, cost the services nothing.
+        if let Some(response) = again(commands, journal, message, &ready).await? {
+            return Ok(response);
+        }
+        runtime.0.registry.room(record)?;
+    }
+    let minted = credentials.issue(record).await?;
     let body = JobBody::of(record, &ready.input, ready.max_runtime);
     let row = JobRow {
         id: record.id.clone(),
@@ -81,6 +120,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: runtime.wall() }));
     ops.push(Op::PutJob { row });
     ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
+    ops.extend(minted.ops());
     let batch = Batch { id: random::bits(), principal: session.principal().name().to_owned(), ops };
     // Before the commit: what it is refused for must not be kept, and whoever finds the job in the
     // store finds its log here.
@@ -116,6 +156,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         delist(commands, &ready);
         return repeat_stored(commands, journal, message, held, key).await;
     }
+    minted.keep();
     start(commands, message, ready, feed)
 }
 
@@ -272,11 +313,12 @@ fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) ->
     let inner = &*runtime.0;
     let Ready { record, authority, mut accepted, trace_id, input, agent_ref, agent, max_runtime, .. } = ready;
     accepted.request_id.clone_from(&message.id);
-    let reply = Envelope::new(MessageType::Accepted, &accepted)?;
+    inner.credentials.attach(&mut accepted, session);
+    let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?;
     let reply = reply.with_job(record.id.clone()).with_trace(Some(trace_id));
     let job = job_of(runtime, &record, session, Birth { agent: agent_ref, input, authority, followed: true });
-    let registry = inner.registry.clone();
-    let run = supervise::Run { record, job, agent, registry, max_runtime, link: None };
+    let (registry, credentials) = (inner.registry.clone(), inner.credentials.clone());
+    let run = supervise::Run { record, job, agent, registry, credentials, max_runtime, link: None };
     let (handle, session) = (inner.handle.clone(), session.clone());
     Ok(Response::one(reply).then(move || {
         session.tell(feed);
@@ -326,6 +368,7 @@ pub(super) fn job_of(
         log: record.log.clone(),
         cancel: record.cancel.clone(),
         config: config.clone(),
+        credentials: runtime.0.credentials.clone(),
     })
 }
 
@@ -344,7 +387,8 @@ fn repeat(
     }
     let mut accepted: Accepted = held.accepted.decode()?;
     accepted.request_id.clone_from(&message.id);
-    let reply = Envelope::new(MessageType::Accepted, &accepted)?.with_job(held.job.clone());
+    commands.runtime.0.credentials.attach(&mut accepted, session);
+    let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
     let Some(job) = job else { return Ok(reply) };
     job.control(session.id());

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::Credentials;
 use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
 use crate::lock::lock;
@@ -23,6 +24,7 @@ pub(super) struct Run {
     pub(super) job: Job,
     pub(super) agent: Arc<dyn Agent>,
     pub(super) registry: Arc<Registry>,
+    pub(super) credentials: Arc<Credentials>,
     pub(super) max_runtime: Option<Duration>,
     /// What hangs it to the job that delegated it.
     pub(super) link: Option<Link>,
@@ -62,6 +64,7 @@ impl Run {
         self.record.cancel.cancel();
         let outcome = if lapsed { Err(self.lapsed()) } else { outcome };
         self.conclude(end, &outcome);
+        self.credentials.finish(&self.record.id).await;
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));

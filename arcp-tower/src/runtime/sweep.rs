@@ -26,14 +26,14 @@ pub(super) async fn sweep(runtime: Weak<Inner>, every: Duration, written: Option
         let _ = tokio::time::timeout(every, much).await;
         let Some(inner) = runtime.upgrade() else { return };
         inner.registry.forget();
-        let Some(journal) = inner.journal.clone() else { continue };
+        let store = inner.credentials.store();
         let retention = i64::try_from(inner.config.retention.as_millis()).unwrap_or(i64::MAX);
         let (clock, bounds) = (inner.config.clock.clone(), inner.config.bounds());
         drop(inner);
         loop {
             let now = clock.wall();
             let before = arcp_core::Timestamp::from_millis(now.as_millis().saturating_sub(retention));
-            match Arc::clone(&journal.store).trim(now, Trim { before, bounds, limit: ROWS }).await {
+            match store.trim(now, Trim { before, bounds, limit: ROWS }).await {
                 Ok(gone) if gone >= ROWS as u64 => {}
                 Ok(_) => break,
                 Err(error) => {

@@ -7,11 +7,11 @@ use std::task::Context;
 
 use arcp_core::event::EventId;
 use arcp_core::session::{FeedId, Placed, Run};
-use arcp_core::{Event, JobId};
+use arcp_core::{Event, Feature, JobId};
 
 use super::SessionCtx;
 use crate::lock::lock;
-use crate::runtime::JobStream;
+use crate::runtime::{Credentials, JobStream};
 
 /// The right to be a session's connection. Only its holder numbers events, and only until another
 /// connection takes the session over.
@@ -24,6 +24,8 @@ pub(crate) struct Attachment {
     /// What was numbered for connections before this one, and did not arrive.
     pub(crate) replay: VecDeque<Run>,
     pub(crate) logs: HashMap<JobId, Arc<JobStream>>,
+    /// Fills in what may be known to this session only.
+    pub(crate) credentials: Option<Arc<Credentials>>,
 }
 
 /// Events of one feed that were read ahead. They have no numbers yet.
@@ -69,7 +71,7 @@ impl Attachment {
         replay: VecDeque<Run>,
         logs: HashMap<JobId, Arc<JobStream>>,
     ) -> Self {
-        Self { cx, epoch, stored_epoch, replay, logs }
+        Self { cx, epoch, stored_epoch, replay, logs, credentials: None }
     }
 
     pub(crate) fn is_current(&self) -> bool {
@@ -94,7 +96,11 @@ impl Attachment {
     pub(crate) fn encode(&self, event: &Event, event_seq: u64) -> String {
         let shared = &*self.cx.0;
         let id: EventId = shared.ids.id(event_seq);
-        let rewritten = if event.is_terminal() { shared.profile.terminal(event) } else { None };
+        let rewritten = match (event.needs, &self.credentials) {
+            _ if event.is_terminal() => shared.profile.terminal(event),
+            (Some(Feature::ProvisionedCredentials), Some(credentials)) => credentials.reveal(event, &self.cx),
+            _ => None,
+        };
         rewritten.as_ref().unwrap_or(event).encode(self.cx.id(), &id, event_seq)
     }
 

@@ -1,5 +1,6 @@
 //! URLs: http and https, parsed by the rules of WHATWG and written out again.
 
+use std::fmt;
 use std::net::IpAddr;
 
 use url::{Host, Url};
@@ -26,18 +27,37 @@ pub(in crate::lease) enum HostName {
     Address(IpAddr),
 }
 
+impl Parts {
+    /// Scheme, host and port, as the URL begins.
+    pub(in crate::lease) fn origin(&self) -> String {
+        let (scheme, default) = if self.secure { ("https", 443) } else { ("http", 80) };
+        let port = if self.port == default { String::new() } else { format!(":{}", self.port) };
+        format!("{scheme}://{}{port}", self.host)
+    }
+}
+
+impl fmt::Display for HostName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Domain(name) => f.write_str(name),
+            Self::Address(IpAddr::V4(address)) => address.fmt(f),
+            Self::Address(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
+    }
+}
+
 /// The one spelling of a URL, and its parts.
 pub(in crate::lease) fn canonical(text: &str) -> Result<(String, Parts)> {
-    let (mut url, parts) = parse(text)?;
-    let host = match &parts.host {
-        HostName::Domain(name) if name.contains('*') => return Err(Unfit(HOST)),
-        HostName::Domain(name) => name.clone(),
-        HostName::Address(IpAddr::V4(address)) => address.to_string(),
-        HostName::Address(IpAddr::V6(address)) => format!("[{address}]"),
-    };
-    url.set_host(Some(&host)).map_err(|_| Unfit(HOST))?;
-    url.set_path(&parts.path);
-    Ok((url.into(), parts))
+    let parts = parse(text)?;
+    if matches!(&parts.host, HostName::Domain(name) if name.contains('*')) {
+        return Err(Unfit(HOST));
+    }
+    let mut url = parts.origin() + &parts.path;
+    if let Some(query) = &parts.query {
+        url.push('?');
+        url.push_str(query);
+    }
+    Ok((url, parts))
 }
 
 /// The parts of a pattern of URLs, which keep their stars. A host of `**` is `None`.
@@ -54,15 +74,15 @@ pub(in crate::lease) fn pattern(text: &str) -> Result<(Option<HostName>, Parts)>
         return Err(Unfit("must have no .. after a wildcard"));
     }
     if host == "**" {
-        // Any name will do for parsing the rest.
+        // Any name will do for parsing the rest; it is the beginning of none.
         let port = if port.is_empty() { String::new() } else { format!(":{port}") };
-        let (_, parts) = parse(&format!("{}any{port}{path}", &text[..start]))?;
+        let parts = parse(&format!("{}*{port}{path}", &text[..start]))?;
         return Ok((None, parts));
     }
     if host.split('.').any(|label| label.contains('*') && !label.is_ascii()) {
         return Err(Unfit("must be ASCII in a label with a wildcard"));
     }
-    let (_, parts) = parse(text)?;
+    let parts = parse(text)?;
     if let HostName::Domain(name) = &parts.host
         && name.contains('*')
         && name.bytes().any(|b| b.is_ascii_digit())
@@ -86,7 +106,7 @@ fn authority(text: &str) -> Result<(usize, usize)> {
     Ok((start, end))
 }
 
-fn parse(text: &str) -> Result<(Url, Parts)> {
+fn parse(text: &str) -> Result<Parts> {
     // The parser would drop or turn around what other clients do not.
     if text.contains(|c: char| c.is_control() || c.is_whitespace() || c == '\\') {
         return Err(Unfit("must have no spaces, control characters or backslashes"));
@@ -102,8 +122,7 @@ fn parse(text: &str) -> Result<(Url, Parts)> {
     if hides_separator(raw_path) {
         return Err(Unfit("must have no encoded dot, separator or NUL in the path"));
     }
-    let mut url = Url::parse(text).map_err(|_| Unfit("must be a URL"))?;
-    url.set_fragment(None);
+    let url = Url::parse(text).map_err(|_| Unfit("must be a URL"))?;
     let host = match url.host() {
         Some(Host::Domain(name)) => HostName::Domain(domain(name)?.to_owned()),
         Some(Host::Ipv4(address)) => HostName::Address(address.into()),
@@ -111,14 +130,13 @@ fn parse(text: &str) -> Result<(Url, Parts)> {
         Some(Host::Ipv6(address)) => HostName::Address(IpAddr::V6(address).to_canonical()),
         None => return Err(Unfit(HOST)),
     };
-    let parts = Parts {
+    Ok(Parts {
         secure: url.scheme() == "https",
         host,
         port: url.port_or_known_default().ok_or(Unfit("must have a port"))?,
         path: path(url.path())?,
         query: url.query().map(str::to_owned),
-    };
-    Ok((url, parts))
+    })
 }
 
 /// A host's name without its last point, each label of which must be one.

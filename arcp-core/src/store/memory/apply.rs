@@ -59,6 +59,7 @@ impl State {
                 self.keys.insert((principal.to_owned(), row.key.clone()), row);
             }
             Op::DropIdempotency { key } => _ = self.keys.remove(&(principal.to_owned(), key)),
+            Op::Credential { row, expect: _ } => self.put_credential(row),
             Op::Audit { at, record } => {
                 self.bytes += cost(&record);
                 self.audit.push_back((at, record));

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{State, cost};
-use crate::store::{Batch, Caps, IdempotencyRow, Op, SessionRow, StoreError};
+use super::{State, cost, credential};
+use crate::store::{Batch, Caps, CredentialRow, CredentialState, IdempotencyRow, Op, SessionRow, StoreError};
 use crate::{JobId, SessionId};
 
 /// `Ok(None)` if the whole batch fits, the row if one of its idempotency keys is there.
@@ -19,6 +19,7 @@ pub(super) fn check(
         sessions: HashMap::new(),
         jobs: HashMap::new(),
         keys: HashMap::new(),
+        credentials: HashMap::new(),
     };
     batch.check(caps)?;
     for (op, write) in batch.ops.iter().enumerate() {
@@ -35,6 +36,7 @@ fn taken(op: &Op) -> usize {
     match op {
         Op::PutJob { row } => cost(&row.body),
         Op::Append { events, .. } => events.iter().map(|event| cost(&event.payload)).sum(),
+        Op::Credential { row, expect: None } => credential::cost(row),
         Op::Audit { record, .. } => cost(record),
         _ => 0,
     }
@@ -69,6 +71,7 @@ struct View<'a> {
     sessions: HashMap<&'a SessionId, SessionHead>,
     jobs: HashMap<&'a JobId, JobHead>,
     keys: HashMap<&'a str, Option<&'a IdempotencyRow>>,
+    credentials: HashMap<&'a str, &'a CredentialRow>,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -131,6 +134,7 @@ impl<'a> View<'a> {
                 self.keys.insert(&row.key, Some(row));
             }
             Op::DropIdempotency { key } => _ = self.keys.insert(key, None),
+            Op::Credential { row, expect } => self.credential(row, *expect)?,
             Op::Audit { .. } => {}
         }
         Ok(None)
@@ -148,6 +152,16 @@ impl<'a> View<'a> {
             head.head = row.head;
         }
         head.epoch = row.epoch;
+        Ok(())
+    }
+
+    fn credential(&mut self, row: &'a CredentialRow, expect: Option<CredentialState>) -> Result<(), Refused> {
+        let stored = self.state.credentials.get(&row.name);
+        let there = self.credentials.get(row.name.as_str()).copied().or(stored);
+        conflict_if(there.map(|there| there.state) != expect)?;
+        let of = |row: &'a CredentialRow| (&row.principal, &row.job, &row.id);
+        conflict_if(there.is_some_and(|there| of(there) != of(row)))?;
+        self.credentials.insert(&row.name, row);
         Ok(())
     }
 

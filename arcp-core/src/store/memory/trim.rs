@@ -12,6 +12,7 @@ impl State {
         let mut gone = self.ids.trim(now, limit);
         gone += self.trim_sessions(now, limit - gone.min(limit));
         gone += self.trim_keys(now, limit - gone.min(limit));
+        gone += self.trim_credentials(trim.before, limit - gone.min(limit));
         gone += self.trim_audit(trim.before, limit - gone.min(limit));
         gone += self.force(trim.bounds, limit - gone.min(limit));
         gone + self.trim_jobs(trim.before, limit - gone.min(limit))

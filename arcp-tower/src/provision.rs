@@ -1,0 +1,3 @@
+//! Provisioners for services that there are.
+
+pub mod litellm;

@@ -1,0 +1,151 @@
+//! Virtual keys of a `LiteLLM` gateway (§9.8), and of others with the same key API: `/key/generate`,
+//! `/key/delete`, `/key/list`, `/key/info`.
+//!
+//! | lease | key |
+//! |---|---|
+//! | `cost.budget`, `USD` | `max_budget`, less what a key before it has spent |
+//! | `model.use` | `models` |
+//! | `expires_at` | `duration` |
+//!
+//! Other currencies, and everything else, the gateway knows nothing of; the runtime enforces them. The
+//! gateway's `*` goes past `/`, other than a lease's: name models so that it does not matter.
+
+mod http;
+mod key;
+
+use std::fmt;
+
+use arcp_core::money::{Amount, Currency};
+use futures_util::FutureExt as _;
+
+use crate::credential::{
+    CredentialProvisioner, Handle, Issue, Issued, ProvisionError, ProvisionFuture, Revocation, Secret,
+};
+use http::{Answer, Gateway};
+
+/// Issues virtual keys of a gateway.
+///
+/// ```no_run
+/// use arcp_tower::Runtime;
+/// use arcp_tower::credential::Secret;
+/// use arcp_tower::provision::litellm::LiteLlm;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let gateway = LiteLlm::new("https://gateway.example.com", &Secret::new(std::env::var("LITELLM_MASTER_KEY")?))?;
+/// let builder = Runtime::builder().credentials("openai", gateway);
+/// # let _ = builder;
+/// # Ok(())
+/// # }
+/// ```
+pub struct LiteLlm {
+    gateway: Gateway,
+    endpoint: String,
+    currency: Currency,
+}
+
+/// Why there is no such gateway.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a gateway's address must be http:// or https:// with a host")]
+pub struct InvalidGateway;
+
+impl LiteLlm {
+    /// The gateway at `base`, whose keys are managed with `admin`. Keys are valid at `base` with `/v1`
+    /// behind it, and budgets are in `USD`.
+    ///
+    /// # Errors
+    /// If `base` is no address.
+    pub fn new(base: &str, admin: &Secret) -> Result<Self, InvalidGateway> {
+        let base = base.trim_end_matches('/');
+        let gateway = Gateway::new(base, admin).ok_or(InvalidGateway)?;
+        let currency = "USD".parse().map_err(|_| InvalidGateway)?;
+        Ok(Self { gateway, endpoint: format!("{base}/v1"), currency })
+    }
+
+    /// Where agents find the gateway, if that is another address than the runtime's.
+    pub fn with_endpoint(mut self, endpoint: impl Into<String>) -> Self {
+        self.endpoint = endpoint.into();
+        self
+    }
+
+    /// The currency that the gateway counts in.
+    pub fn with_currency(mut self, currency: Currency) -> Self {
+        self.currency = currency;
+        self
+    }
+
+    async fn generate(&self, issue: &Issue) -> Result<Issued, ProvisionError> {
+        let budget = self.budget(issue).await?;
+        if budget.is_some_and(Amount::is_exhausted) {
+            return Err(ProvisionError::budget_exhausted("nothing is left of the job's budget"));
+        }
+        let models = issue.models.as_deref().map(key::models);
+        let request = key::Generate::new(issue, budget, models.as_deref());
+        let answer = self.gateway.post("/key/generate", &request).await?;
+        let key: key::Generated = answer.expect("a key was generated")?;
+        let mut constraints = issue.constraints();
+        constraints.budget =
+            budget.iter().map(|budget| format!("{}:{budget}", self.currency.as_str())).collect();
+        constraints.models =
+            models.unwrap_or_default().into_iter().filter(|model| model != key::NO_MODELS).collect();
+        let mut issued = Issued::bearer(key.key, self.endpoint.as_str()).with_constraints(constraints);
+        issued.handle = key.token_id.or(key.token).filter(|hash| hash != issued.value.expose());
+        Ok(issued)
+    }
+
+    /// What a key may spend. The gateway counts what one before it spent, and knows best.
+    async fn budget(&self, issue: &Issue) -> Result<Option<Amount>, ProvisionError> {
+        let Some(left) = issue.budget.get(&self.currency).copied() else { return Ok(None) };
+        let Some(hash) = issue.replaces.as_ref().and_then(|before| before.handle.as_deref()) else {
+            return Ok(Some(left));
+        };
+        let answer = self.gateway.get(&format!("/key/info?key={}", http::escape(hash))).await?;
+        let info: key::Info = answer.expect("a key's spending was asked for")?;
+        Ok(Some(info.left().map_or(left, |there| there.min(left))))
+    }
+
+    async fn delete(&self, handle: &Handle) -> Result<Revocation, ProvisionError> {
+        let answer = self.gateway.post("/key/delete", &key::Delete::of(handle)).await?;
+        match answer {
+            Answer { status: 200..300, .. } => Ok(Revocation::Done),
+            Answer { status: 404, .. } => Ok(Revocation::Absent),
+            // Older gateways say so with another status.
+            answer if answer.says("no keys found") || answer.says("does not exist") => Ok(Revocation::Absent),
+            answer => Err(answer.error("a key was deleted")),
+        }
+    }
+
+    async fn all(&self, prefix: &str) -> Result<Vec<Handle>, ProvisionError> {
+        let mut found = Vec::new();
+        // Gateways differ in how they filter by alias, and none of them by its beginning.
+        for page in 1..=key::MOST_PAGES {
+            let path = format!("/key/list?page={page}&size=100&return_full_object=true");
+            let keys: key::List = self.gateway.get(&path).await?.expect("keys were listed")?;
+            let named = keys.keys.into_iter().filter_map(key::Listed::into_handle);
+            found.extend(named.filter(|handle| handle.name.starts_with(prefix)));
+            if page >= keys.total_pages {
+                return Ok(found);
+            }
+        }
+        Err(ProvisionError::permanent("the gateway has more keys than are looked through"))
+    }
+}
+
+impl fmt::Debug for LiteLlm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiteLlm").field("endpoint", &self.endpoint).finish_non_exhaustive()
+    }
+}
+
+impl CredentialProvisioner for LiteLlm {
+    fn issue<'a>(&'a self, issue: &'a Issue) -> ProvisionFuture<'a, Issued> {
+        self.generate(issue).boxed()
+    }
+
+    fn revoke<'a>(&'a self, handle: &'a Handle) -> ProvisionFuture<'a, Revocation> {
+        self.delete(handle).boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> ProvisionFuture<'a, Vec<Handle>> {
+        self.all(prefix).boxed()
+    }
+}

@@ -1,0 +1,90 @@
+//! Rotation (§9.8.2): a new value for the same credential, announced by its id, and the old one
+//! revoked promptly.
+
+use std::sync::Arc;
+
+use arcp_core::id::CredentialId;
+use arcp_core::store::{CredentialRow, CredentialState};
+use arcp_core::wire::credential::{Credential, Rotated};
+use arcp_core::wire::event;
+use arcp_core::{Code, Error, Event, Feature, JobId};
+
+use super::Credentials;
+use super::held::Held;
+use super::ledger::put;
+use crate::lock::lock;
+use crate::runtime::refused;
+
+impl Credentials {
+    /// Gives a job's credential a new value.
+    ///
+    /// # Errors
+    /// If the job has no such credential or has ended, or if no new one was issued: the old one stays
+    /// in force then.
+    pub(crate) async fn rotate(
+        self: &Arc<Self>,
+        job: &JobId,
+        id: &CredentialId,
+    ) -> Result<Credential, Error> {
+        let held = self.held(job).ok_or_else(unknown)?;
+        let (credentials, id) = (self.clone(), id.clone());
+        // An agent that is stopped half way must not leave two behind.
+        let work = self.handle.spawn(async move { credentials.rotate_held(&held, &id).await });
+        work.await.unwrap_or_else(|_| Err(Error::new(Code::InternalError, "the rotation failed")))
+    }
+
+    async fn rotate_held(self: &Arc<Self>, held: &Arc<Held>, id: &CredentialId) -> Result<Credential, Error> {
+        let _turn = held.turn.lock().await;
+        let old = lock(&held.keys).iter().find(|key| key.credential.id == *id).map(|key| key.row.clone());
+        let old = old.ok_or_else(unknown)?;
+        let minted = self.reissue(&held.record, &old).await?;
+        let now = self.ledger.now();
+        let revoking = old.clone().into_state(CredentialState::Revoking, now);
+        let due = Some(now.plus(self.config.provision_timeout * 2));
+        let revoking = CredentialRow { sealed: None, due, ..revoking };
+        let mut ops = minted.ops();
+        ops.push(put(&revoking, Some(CredentialState::Live)));
+        // If this fails, the new one is revoked, and the old one stays.
+        self.ledger.commit(held.record.principal.name(), ops).await.map_err(|e| refused(&e))?;
+        let Some(key) = minted.into_key() else { return Err(unknown()) };
+        let credential = key.credential.clone();
+        if let Some(slot) = lock(&held.keys).iter_mut().find(|slot| slot.credential.id == *id) {
+            *slot = key;
+        }
+        self.announce(held, id);
+        let credentials = self.clone();
+        self.handle.spawn(async move { credentials.try_row(&revoking).await });
+        Ok(credential)
+    }
+
+    /// What is kept of it has no value; who may have it is given it when it is sent.
+    fn announce(&self, held: &Held, id: &CredentialId) {
+        let (record, rotated) = (&held.record, Rotated::new(id.clone()));
+        let payload = event::payload("status", self.ledger.now(), &rotated.body());
+        let Ok(payload) = payload else { return };
+        let mut event = Event::new("status", record.id.clone(), Some(record.log.trace_id()), payload);
+        event.needs = Some(Feature::ProvisionedCredentials);
+        held.announced.store(true, std::sync::atomic::Ordering::Release);
+        // It takes no credit, as the runtime's other words. A job that has ended needs it no more.
+        let _ = record.log.append(event);
+    }
+
+    /// A credential's time is nearly up, and its job runs.
+    pub(super) async fn refresh(self: &Arc<Self>, row: &CredentialRow) {
+        match self.rotate(&row.job, &row.id).await {
+            Ok(_) => tracing::debug!(name = row.name, job_id = %row.job, "a credential was refreshed"),
+            Err(error) => {
+                tracing::warn!(name = row.name, job_id = %row.job, %error, "a credential was not refreshed");
+                let again =
+                    Some(self.ledger.now().plus(super::revoke::backoff(5, self.config.revoke_backoff)));
+                let again = CredentialRow { due: again, ..row.clone() };
+                // If it was rotated after all, or is being revoked, this is a conflict.
+                let _ = self.ledger.put(&again, CredentialState::Live).await;
+            }
+        }
+    }
+}
+
+fn unknown() -> Error {
+    Error::fault("credential", "must be one that the job has")
+}
