@@ -337,7 +337,7 @@ async fn an_observer_that_was_closed_with_4408_is_refused_what_is_gone_and_resum
         if stored == 0 {
             assert_eq!(asleep.closed().await.code, 4408);
             let read = asleep.during(Duration::ZERO).await;
-            let last = read.iter().filter_map(|frame| frame["event_seq"].as_u64()).last().unwrap();
+            let last = read.iter().filter_map(|frame| frame["event_seq"].as_u64()).next_back().unwrap();
             for from in [0, last] {
                 let (_, refused) = say(&server, resume(ALICE, &welcome, from)).await;
                 assert_eq!(code(&refused), "RESUME_WINDOW_EXPIRED", "and never thinned");
