@@ -193,7 +193,7 @@ where
     }
 
     fn close(&mut self, close: Close) {
-        self.closing.get_or_insert((close, clock::now() + self.config.close_timeout));
+        self.closing.get_or_insert((close, clock::after(self.config.close_timeout)));
     }
 
     fn next_timeout(&self) -> Option<Instant> {
