@@ -210,7 +210,8 @@ fn a_token_on_the_command_line_goes_before_the_environment_and_an_empty_one_is_n
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "secret\n").unwrap();
     let path = file.path().to_str().unwrap();
-    let cases: [(&[&str], &[(&str, &str)], i32); 8] = [
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32);
+    let cases: [Case<'_>; 8] = [
         (&["--token", "secret"], &[("ARCP_TOKEN", "wrong")], 0),
         (&["--token", "secret"], &[("ARCP_TOKEN_FILE", "/none")], 0),
         (&["--token-file", path], &[("ARCP_TOKEN", "wrong")], 0),
