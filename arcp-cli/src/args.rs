@@ -28,7 +28,12 @@ impl Args {
             Command::Tail(tail) => tail.json,
             Command::Jobs(jobs) => jobs.json,
             Command::Credentials(credentials) => credentials.json,
-            Command::Serve(_) | Command::Demo(_) | Command::Replay(_) | Command::Cancel(_) => false,
+            Command::Lease(Lease::Check(check)) => check.json,
+            Command::Serve(_)
+            | Command::Demo(_)
+            | Command::Replay(_)
+            | Command::Cancel(_)
+            | Command::Lease(Lease::Covers(_)) => false,
         }
     }
 }
@@ -65,6 +70,9 @@ pub(crate) enum Command {
   arcp credentials --db arcp.db
   arcp credentials --db arcp.db --state stuck --json")]
     Credentials(Credentials),
+    /// Ask a lease, without any runtime.
+    #[command(subcommand)]
+    Lease(Lease),
     /// Print what a session was sent, frame by frame, from the file that a runtime kept it in.
     #[command(after_help = "Example:
   arcp replay --db arcp.db --session sess_01J... --after-seq 0")]
@@ -86,7 +94,8 @@ pub(crate) struct Serve {
     pub(crate) port: u16,
     /// A bearer token, and whom it stands for; may be given several times. Without any, one is made
     /// up for loopback, and printed.
-    #[arg(long = "token", value_name = "TOKEN[=PRINCIPAL]", env = "ARCP_TOKEN", hide_env_values = true)]
+    /// Without the option, `ARCP_TOKEN` is one.
+    #[arg(long = "token", value_name = "TOKEN[=PRINCIPAL]")]
     pub(crate) tokens: Vec<TokenArg>,
     /// Whom the tokens stand for that do not say so themselves.
     #[arg(long)]
@@ -95,10 +104,10 @@ pub(crate) struct Serve {
     #[arg(long, env = "ARCP_STORE", default_value = "sqlite:arcp.db")]
     pub(crate) store: StoreArg,
     /// How long a session can be resumed after its connection was lost.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub(crate) resume_window: u64,
     /// How long ended jobs and their events are kept.
-    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub(crate) retention: u64,
     /// Lets one principal list and watch the jobs of another; may be given several times.
     #[arg(long, value_name = "OBSERVER=PRINCIPAL", value_parser = observer)]
@@ -231,11 +240,11 @@ pub(crate) struct Remote {
     /// The runtime.
     #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
     pub(crate) url: String,
-    /// The bearer token. Better in the environment, where `ps` does not show it.
-    #[arg(long, env = "ARCP_TOKEN", hide_env_values = true)]
+    /// The bearer token. Better in the environment, as `ARCP_TOKEN`, where `ps` does not show it.
+    #[arg(long)]
     pub(crate) token: Option<String>,
-    /// A file with the bearer token.
-    #[arg(long, env = "ARCP_TOKEN_FILE", value_name = "FILE", conflicts_with = "token")]
+    /// A file with the bearer token; `ARCP_TOKEN_FILE` in the environment.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -285,6 +294,52 @@ impl Submit {
     pub(crate) fn format(&self) -> Format {
         if self.json { Format::Json } else { self.output }
     }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Lease {
+    /// Say whether a lease allows operations, by which grant, or which came nearest.
+    #[command(after_help = "Example:
+  arcp lease check --lease '{\"fs.read\":[\"/ws/**\"]}' fs.read /ws/src/main.rs /etc/passwd")]
+    Check(LeaseCheck),
+    /// Say whether a lease may be delegated by a job that has another one.
+    #[command(after_help = "Example:
+  arcp lease covers --parent '{\"tool.call\":[\"search.*\"]}' --child '{\"tool.call\":[\"search.web\"]}'")]
+    Covers(LeaseCovers),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeaseCheck {
+    /// The lease as JSON, or a file with it.
+    #[arg(long, value_name = "JSON|FILE")]
+    pub(crate) lease: String,
+    /// When it ends.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) expires_at: Option<String>,
+    /// What was spent of its budget, such as USD:1.50; may be given several times.
+    #[arg(long, value_name = "CURRENCY:AMOUNT")]
+    pub(crate) spent: Vec<String>,
+    /// One line of JSON for each target.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The capability, such as fs.read.
+    pub(crate) namespace: String,
+    /// Paths, addresses or names.
+    #[arg(required = true)]
+    pub(crate) targets: Vec<String>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct LeaseCovers {
+    /// The lease of the job that delegates, as JSON or a file with it.
+    #[arg(long, value_name = "JSON|FILE")]
+    pub(crate) parent: String,
+    /// The lease that it wants to delegate.
+    #[arg(long, value_name = "JSON|FILE")]
+    pub(crate) child: String,
+    /// The deployment forbids models that no lease names (§9.7).
+    #[arg(long)]
+    pub(crate) require_model_use: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,6 +5,7 @@ use arcp_tower::core::Code;
 
 use crate::args::Cancel;
 use crate::exit::{Exit, Failure};
+use crate::output;
 use crate::remote::{connect, refused, resume};
 
 /// Cancels a job.
@@ -16,7 +17,7 @@ pub(crate) async fn run(args: Cancel) -> anyhow::Result<()> {
     };
     let job = client.attach(job_id.clone()).await.map_err(refused)?;
     match job.cancel(args.reason.as_deref()).await {
-        Ok(()) => println!("{job_id} is cancelled"),
+        Ok(()) => output::line(&format!("{job_id} is cancelled"))?,
         Err(RequestError::Refused(e)) if e.code() == Code::PermissionDenied && args.session.is_none() => {
             let message = format!("{e}: give its --session, as `arcp submit --session` kept it");
             return Err(Failure { message, ..Failure::of(Exit::Refused, &e) }.into());

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::args::Credentials;
 use crate::exit::{Exit, Failure};
+use crate::output;
 
 /// Credentials of one read.
 const PAGE: usize = 1000;
@@ -48,7 +49,7 @@ pub(crate) async fn run(args: Credentials) -> anyhow::Result<()> {
     }
     rows.sort_by_key(|row| row.created_at);
     for row in &rows {
-        println!("{}", if args.json { serde_json::to_string(&line(row))? } else { text(row) });
+        output::line(&if args.json { serde_json::to_string(&line(row))? } else { text(row) })?;
     }
     Ok(())
 }

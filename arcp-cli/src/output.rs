@@ -41,7 +41,7 @@ impl Screen {
     pub(crate) fn event(&mut self, event: &JobEvent) -> anyhow::Result<()> {
         if self.format == Format::Json {
             if self.stream {
-                println!("{}", line_of(event)?);
+                line(&line_of(event)?)?;
             }
             return Ok(());
         }
@@ -49,7 +49,7 @@ impl Screen {
             EventBody::Progress(progress) => self.progress(progress),
             EventBody::Metric(metric) if metric.name == "cost.budget.remaining" => self.gauge(metric),
             body => {
-                let line = describe(body)?;
+                let line = plain(&describe(body)?);
                 self.bar.suspend(|| anstream::eprintln!("{:>12} {line}", body.kind().cyan()));
             }
         }
@@ -81,7 +81,7 @@ impl Screen {
     }
 
     fn message(&self, words: Option<&str>) {
-        let words = words.map(Cow::Borrowed);
+        let words = words.map(|words| Cow::Owned(plain(words)));
         let budget = self.budget.values().map(|left| Cow::Borrowed(left.as_str()));
         self.bar.set_message(words.into_iter().chain(budget).collect::<Vec<_>>().join("  "));
     }
@@ -90,8 +90,7 @@ impl Screen {
     pub(crate) fn end(&self, job_id: &str, end: &Result<JobOutcome, JobError>) -> anyhow::Result<()> {
         self.bar.finish_and_clear();
         if self.format == Format::Json {
-            println!("{}", serde_json::to_string(&End::of(job_id, end))?);
-            return Ok(());
+            return line(&serde_json::to_string(&End::of(job_id, end))?);
         }
         match end {
             Ok(outcome) => match (outcome.streamed(), &outcome.result) {
@@ -99,7 +98,7 @@ impl Screen {
                     use std::io::Write as _;
                     std::io::stdout().write_all(bytes)?;
                 }
-                (None, Some(result)) => println!("{}", pretty(result)?),
+                (None, Some(result)) => line(&pretty(result)?)?,
                 (None, None) => {}
             },
             Err(error) => anstream::eprintln!("{} {error}", "error:".red().bold()),
@@ -160,6 +159,14 @@ impl<'a> End<'a> {
                     code: failure.error.code().as_str(),
                     message: failure.error.message().into(),
                     retryable: failure.error.retryable(),
+                    hint: None,
+                });
+            }
+            Err(JobError::Damaged(why)) => {
+                line.error = Some(ErrorLine {
+                    code: why.code().as_str(),
+                    message: why.message().into(),
+                    retryable: false,
                     hint: None,
                 });
             }
@@ -224,12 +231,34 @@ pub(crate) fn failure(failure: &anyhow::Error, json: bool) {
         return;
     }
     let known = failure.downcast_ref::<Failure>().and_then(|failure| failure.error.as_ref());
-    let line = ErrorLine {
+    let said = ErrorLine {
         code: known.map_or("FAILED", |error| error.code().as_str()),
         message: known.map_or_else(|| format!("{failure:#}").into(), |error| error.message().into()),
         retryable: known.is_some_and(arcp_tower::core::Error::retryable),
         hint: None,
     };
-    let error = BTreeMap::from([("error", line)]);
-    println!("{}", serde_json::to_string(&error).unwrap_or_default());
+    let error = BTreeMap::from([("error", said)]);
+    // There is nobody left to be told that this cannot be told.
+    let _ = line(&serde_json::to_string(&error).unwrap_or_default());
+}
+
+/// What an agent says, without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Writes a line to standard output. A reader that has enough and is gone, such as `head`, is an error
+/// that [`has_enough`] knows.
+pub(crate) fn line(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.write_all(b"\n")?;
+    Ok(out.flush()?)
+}
+
+/// Whether a command failed because whoever read its output is gone.
+pub(crate) fn has_enough(failure: &anyhow::Error) -> bool {
+    let gone = |e: &std::io::Error| e.kind() == std::io::ErrorKind::BrokenPipe;
+    failure.chain().any(|cause| cause.downcast_ref().is_some_and(gone))
 }

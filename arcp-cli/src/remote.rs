@@ -1,6 +1,6 @@
 //! Reaching a runtime.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use arcp_client::{Client, ConnectError, RequestError, ResumePoint};
@@ -8,19 +8,25 @@ use arcp_tower::core::Code;
 
 use crate::args::Remote;
 use crate::exit::{Exit, Failure};
+use crate::token::variable;
 
 /// The token that was given, in whichever way.
+/// The command line goes before the environment.
 fn token(remote: &Remote) -> anyhow::Result<String> {
-    match (&remote.token, &remote.token_file) {
-        (Some(token), _) => Ok(token.clone()),
+    let named = |token: &Option<String>, file: Option<PathBuf>| match (token, file) {
+        (Some(token), _) => Some(Ok(token.clone())),
         (None, Some(file)) => {
-            let text = std::fs::read_to_string(file);
-            Ok(text.with_context(|| format!("cannot read {}", file.display()))?.trim().to_owned())
+            let text = std::fs::read_to_string(&file);
+            let text = text.with_context(|| format!("cannot read {}", file.display()));
+            Some(text.map(|text| text.trim().to_owned()))
         }
-        (None, None) => {
-            Err(Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN").into())
-        }
-    }
+        (None, None) => None,
+    };
+    let given = named(&remote.token, remote.token_file.clone());
+    let around = || named(&variable("ARCP_TOKEN"), variable("ARCP_TOKEN_FILE").map(PathBuf::from));
+    given.or_else(around).unwrap_or_else(|| {
+        Err(Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN").into())
+    })
 }
 
 /// Opens a session.
@@ -47,7 +53,11 @@ pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> a
             ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
                 Failure::of(Exit::Unauthenticated, e)
             }
-            ConnectError::Refused(e) => Failure::of(Exit::Unreachable, e),
+            ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
+                Failure::of(Exit::Unauthenticated, e)
+            }
+            // It was reached, and does not want this.
+            ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
             other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
         }
         .into()
@@ -73,6 +83,9 @@ pub(crate) fn refused(error: RequestError) -> anyhow::Error {
         RequestError::Refused(e) => Failure::of(Exit::Refused, &e).into(),
         RequestError::Disconnected(e) => Failure::new(Exit::Unreachable, e.to_string()).into(),
         RequestError::TimedOut => Failure::new(Exit::TimedOut, "the runtime did not answer").into(),
+        // What is wrong with it, the command line said.
+        RequestError::Invalid(e) => Failure::of(Exit::Usage, &e).into(),
+        RequestError::NotNegotiated(_) => Failure::new(Exit::Refused, error.to_string()).into(),
         other => other.into(),
     }
 }

@@ -19,12 +19,20 @@ use tower::ServiceBuilder;
 use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
-use crate::token::TokenArg;
+use crate::output;
+use crate::token::{EmptyToken, TokenArg, variable};
 
 /// Serves until it is interrupted.
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let Serve { bind, host, port, mut tokens, principal, store, heartbeat, demo_agents, .. } = args;
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
+    if tokens.is_empty()
+        && let Some(token) = variable("ARCP_TOKEN")
+    {
+        tokens.push(
+            token.parse().map_err(|e: EmptyToken| Failure::new(Exit::Usage, format!("ARCP_TOKEN: {e}")))?,
+        );
+    }
     let made_up = tokens.is_empty();
     if made_up {
         if !address.ip().is_loopback() {
@@ -55,9 +63,9 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let interrupted = interrupted()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
-    println!("listening on ws://{bound}/arcp");
+    output::line(&format!("listening on ws://{bound}/arcp"))?;
     if made_up {
-        println!("token: {}", tokens[0].token());
+        output::line(&format!("token: {}", tokens[0].token()))?;
     }
     let stop = config.shutdown.clone();
     let listener = listener.tap_io(|io| {

@@ -10,13 +10,16 @@ use arcp_tower::core::{Json, job::FinalStatus};
 use futures_util::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::args::Submit;
+use crate::args::{Format, Submit};
 use crate::exit::{Exit, Failure};
 use crate::output::Screen;
 use crate::remote::{self, connect};
 
 /// Submits a job and waits for its end.
 pub(crate) async fn run(args: Submit) -> anyhow::Result<ExitCode> {
+    if args.stream && args.format() != Format::Json {
+        return Err(Failure::new(Exit::Usage, "--stream is about JSON: add --json").into());
+    }
     let client = connect(&args.remote).await?;
     let job = submit(&client, &args).await?;
     let screen = Screen::new(args.format(), args.stream);

@@ -1,6 +1,5 @@
 //! Tokens on the command line.
 
-use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 
@@ -40,17 +39,35 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// Nobody can present a token that is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct EmptyToken;
+
+impl fmt::Display for EmptyToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a token must not be empty")
+    }
+}
+
+impl std::error::Error for EmptyToken {}
+
+/// A variable of the environment; one that is empty says nothing.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 impl FromStr for TokenArg {
-    type Err = Infallible;
+    type Err = EmptyToken;
 
     /// Splits at the first `=` that a character of a name follows: base64 ends in `=`, too.
-    fn from_str(text: &str) -> Result<Self, Infallible> {
+    fn from_str(text: &str) -> Result<Self, EmptyToken> {
         let named = |at: &usize| text[at + 1..].starts_with(|c: char| c.is_alphanumeric() || c == '_');
         let at = text.match_indices('=').map(|(at, _)| at).find(named);
-        Ok(match at {
+        let arg = match at {
             Some(at) => Self { token: text[..at].to_owned(), principal: Some(text[at + 1..].to_owned()) },
             None => Self { token: text.to_owned(), principal: None },
-        })
+        };
+        if arg.token.is_empty() { Err(EmptyToken) } else { Ok(arg) }
     }
 }
 
@@ -74,6 +91,13 @@ mod tests {
         for (text, token, principal) in cases {
             let arg: TokenArg = text.parse().unwrap();
             assert_eq!((arg.token(), arg.principal(None).as_str()), (token, principal), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_empty_token_is_none() {
+        for text in ["", "=alice"] {
+            assert_eq!(text.parse::<TokenArg>(), Err(EmptyToken), "{text}");
         }
     }
 

@@ -25,6 +25,14 @@ pub(crate) fn now() -> Instant {
 #[derive(Clone)]
 pub struct Clock(Option<Arc<dyn Fn() -> Timestamp + Send + Sync>>);
 
+/// A year: a wait that no clock can hold is as good as one.
+const LONGEST: std::time::Duration = std::time::Duration::from_secs(365 * 86_400);
+
+/// Now and `wait`.
+pub(crate) fn after(wait: std::time::Duration) -> std::time::Instant {
+    now() + wait.min(LONGEST)
+}
+
 impl Clock {
     /// A clock that a function reads.
     pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {

@@ -32,7 +32,7 @@ pub struct Config {
     pub read_buffer: usize,
     /// Bytes that a connection gathers before it writes them. 64 KiB.
     pub write_buffer: usize,
-    /// The heartbeat interval (§6.4). 30 s.
+    /// The heartbeat interval (§6.4), rounded up to whole seconds. 30 s.
     pub heartbeat: Duration,
     /// How long a connection may take to close. 1 s.
     pub close_timeout: Duration,
@@ -231,6 +231,11 @@ impl Config {
     pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self
+    }
+
+    /// The heartbeat interval as it is announced, and kept: whole seconds, at least one (§6.4).
+    pub(crate) fn heartbeat_seconds(&self) -> u64 {
+        self.heartbeat.as_secs().saturating_add(u64::from(self.heartbeat.subsec_nanos() > 0)).max(1)
     }
 
     /// The bounds that concern a WebSocket.

@@ -5,7 +5,7 @@
 //! | level | service | ready means |
 //! |---|---|---|
 //! | HTTP | [`upgrade::Upgrade`], `Service<http::Request<_>>` | always |
-//! | connection | [`Runtime`], `Service<`[`Connect`]`>` | there is room for a handshake |
+//! | connection | [`Runtime`], `Service<`[`Connect`]`>` | always, unless a layer limits it |
 //! | command | `Service<`[`Request`]`>`, one of each session | this command may run now |
 //! | operation | `Service<`[`Operation`](operation::Operation)`>`, tools and the like | it may be carried out |
 //! | event | `Service<`[`Emit`]`>`, one of each job | the submitter can take an event |

@@ -322,6 +322,12 @@ async fn an_input_that_does_not_fit_the_agents_type_names_the_path() {
 /// Writes `bytes` on an open session's socket, and returns the code it is closed with, and the
 /// texts that came before.
 async fn closed_after(server: &Server, bytes: Vec<u8>) -> (u16, Vec<Value>) {
+    let (code, texts, _) = ended_by(server, bytes).await;
+    (code, texts)
+}
+
+/// The same, and the welcome.
+async fn ended_by(server: &Server, bytes: Vec<u8>) -> (u16, Vec<Value>, Value) {
     let mut wire = server.wire().await;
     let hello =
         json!({ "arcp": "1.1", "id": "h", "type": "session.hello", "payload": features(ALICE, &ALL) });
@@ -334,7 +340,34 @@ async fn closed_after(server: &Server, bytes: Vec<u8>) -> (u16, Vec<Value>) {
         Frame::Text(text) => serde_json::from_str(&text).unwrap(),
         other => panic!("{other:?}"),
     });
-    (code, texts.collect())
+    (code, texts.collect(), serde_json::from_str(&welcome).unwrap())
+}
+
+#[tokio::test]
+async fn a_session_whose_connection_a_bad_frame_ended_goes_on_with_the_next() {
+    let server = Server::guarded(&Config::default()).await;
+    let cases = [
+        (header(TEXT, 65 << 20), Close::TOO_LARGE),
+        (frame(TEXT, b"\"\xff\xfe\""), Close::NOT_UTF8),
+        (frame(0x83, b"{}"), Close::PROTOCOL),
+        (frame(BINARY, b"{}"), Close::UNSUPPORTED),
+    ];
+    for (bytes, wanted) in cases {
+        let (code, _, welcome) = ended_by(&server, bytes).await;
+        assert_eq!(code, wanted);
+        let mut next = server.connect().await;
+        let mut hello = features(ALICE, &ALL);
+        hello["resume"] = json!({
+            "session_id": welcome["session_id"],
+            "resume_token": welcome["payload"]["resume_token"],
+            "last_event_seq": 0,
+        });
+        let again = next.say_hello(hello).await;
+        let again = next.welcomed(again);
+        assert_eq!(again["session_id"], welcome["session_id"], "{code}");
+        next.works().await;
+    }
+    server.stop().await;
 }
 
 #[tokio::test]

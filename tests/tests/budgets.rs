@@ -240,3 +240,23 @@ proptest! {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_is_told_what_is_left_and_who_repeats_what_was_accepted() {
+    let stage = stage();
+    let (mut peer, mut watcher) = (stage.open(ALICE, &FEATURES).await, stage.open(ALICE, &FEATURES).await);
+    let submit = json!({
+        "agent": "actor", "input": [{ "tool": ["priced", ["USD", "2"]] }, { "sleep_ms": 60_000 }],
+        "lease_request": { "tool.call": ["**"], "cost.budget": ["USD:5"] }, "idempotency_key": "k",
+    });
+    let id = peer.send("job.submit", submit.clone()).await;
+    let accepted = peer.reply(&id).await;
+    assert_eq!(accepted["payload"]["budget"], json!({ "USD": 5 }));
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let id = watcher.send("job.subscribe", json!({ "job_id": accepted["job_id"] })).await;
+    assert_eq!(watcher.reply(&id).await["payload"]["budget"], json!({ "USD": 3 }));
+    let id = peer.send("job.submit", submit).await;
+    let again = peer.reply(&id).await;
+    assert_eq!(again["payload"]["budget"], json!({ "USD": 5 }), "the acceptance is the same");
+    assert_eq!(again["job_id"], accepted["job_id"]);
+}

@@ -10,7 +10,7 @@ use arcp_core::store::{MemoryStore, Store, StoreError};
 use arcp_tests::peer::is_terminal;
 use arcp_tests::sessions::{code, open, resumed, start};
 use arcp_tests::stores::{kept, servers};
-use arcp_tests::{ALICE, BOB, Process, timed};
+use arcp_tests::{ALICE, ALL, BOB, Memories, Process, guarded, timed};
 use arcp_tower::Config;
 use serde_json::json;
 use tokio::time::Instant;
@@ -155,4 +155,29 @@ async fn nobody_is_told_of_a_cancellation_that_is_not_kept() {
     assert_eq!(peer.job(&job).await[0]["payload"]["result"], "slept");
     let row = store.job("alice", &job.parse().unwrap()).await.unwrap().unwrap();
     assert!(!row.cancelling);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_waits_for_its_client_is_cancelled_and_runs_out_of_time_like_its_agent() {
+    let config = Config::default().with(|c| (c.window, c.grace) = (4, Duration::from_secs(30)));
+    for (more, code) in [(json!({ "max_runtime_sec": 2 }), "TIMEOUT"), (json!({}), "CANCELLED")] {
+        // It acknowledges once, and then nothing: the window shuts.
+        let mut peer = Memories::of(guarded(&config), &config).open(ALICE, &ALL).await;
+        let first = peer.submit("chatty", json!({ "count": 1 })).await;
+        let frames = peer.job(&first).await;
+        let last = frames.last().unwrap()["event_seq"].clone();
+        peer.send("session.ack", json!({ "last_processed_seq": last })).await;
+        peer.submit("chatty", json!({ "count": 100 })).await;
+        let mut submit = json!({ "agent": "large", "input": 3 << 20 });
+        submit.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let job = peer.submit_with(submit).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = tokio::time::Instant::now();
+        if code == "CANCELLED" {
+            peer.send_of("job.cancel", &job, json!({})).await;
+        }
+        let end = peer.job(&job).await.pop().unwrap();
+        assert_eq!(end["payload"]["code"], code, "{end}");
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    }
 }

@@ -185,3 +185,80 @@ fn an_operator_sees_the_state_of_every_credential_and_no_value() {
     assert_eq!(run(&["credentials", "--db", db, "--state", "lost"]).status.code(), Some(2));
     assert_eq!(run(&["credentials", "--db", "nowhere.db"]).status.code(), Some(2));
 }
+
+#[test]
+fn a_reader_that_has_enough_ends_a_command_quietly() {
+    let serving = demo_agents();
+    let input = json!({ "count": 2000 }).to_string();
+    let args = ["submit", "--url", &serving.url, "--token", "secret", "--agent", "chatty", "--input", &input];
+    let mut child = arcp(&[&args[..], &["--json", "--stream"]].concat())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    out.read_line(&mut String::new()).unwrap();
+    drop(out);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_token_on_the_command_line_goes_before_the_environment_and_an_empty_one_is_none() {
+    let serving = demo_agents();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "secret\n").unwrap();
+    let path = file.path().to_str().unwrap();
+    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32);
+    let cases: [Case<'_>; 8] = [
+        (&["--token", "secret"], &[("ARCP_TOKEN", "wrong")], 0),
+        (&["--token", "secret"], &[("ARCP_TOKEN_FILE", "/none")], 0),
+        (&["--token-file", path], &[("ARCP_TOKEN", "wrong")], 0),
+        (&[], &[("ARCP_TOKEN", "secret"), ("ARCP_TOKEN_FILE", "/none")], 0),
+        (&[], &[("ARCP_TOKEN", ""), ("ARCP_TOKEN_FILE", path)], 0),
+        (&[], &[("ARCP_TOKEN", "wrong")], 4),
+        (&[], &[("ARCP_TOKEN", "")], 2),
+        (&["--token", "secret", "--token-file", path], &[], 2),
+    ];
+    for (args, environment, code) in cases {
+        let all = [&["submit", "--url", &serving.url, "--agent", "echo", "--input", "1"], args].concat();
+        let output = arcp(&all).envs(environment.iter().copied()).stdin(Stdio::null()).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{args:?} {environment:?}: {}", text(&output.stderr));
+    }
+    for (args, environment) in [(&["--token", "=alice"][..], ""), (&["--bind", "0.0.0.0:0"], "")] {
+        let output = arcp(&[&["serve", "--store", "memory"], args].concat())
+            .env("ARCP_TOKEN", environment)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+    }
+}
+
+#[test]
+fn a_lease_is_asked_without_a_runtime() {
+    let lease = r#"{"fs.read":["/ws/**","/tmp/*"],"cost.budget":["USD:1"]}"#;
+    let check = |more: &[&str]| run(&[&["lease", "check", "--lease", lease], more].concat());
+    let output = check(&["fs.read", "/ws/src/main.rs", "/ws/../etc/passwd", "/tmp/a/b"]);
+    assert_eq!(output.status.code(), Some(10));
+    let said = text(&output.stdout);
+    let lines: Vec<_> = said.lines().collect();
+    assert!(lines[0].starts_with("allowed  /ws/src/main.rs  by /ws/**"), "{said}");
+    assert!(
+        lines[1].starts_with("denied   /ws/../etc/passwd") && lines[1].contains("PERMISSION_DENIED"),
+        "{said}"
+    );
+    assert!(lines[2].contains("nearest is /tmp/*"), "{said}");
+    assert_eq!(check(&["fs.read", "/ws/a"]).status.code(), Some(0));
+    let spent = check(&["--spent", "USD:1.00", "--json", "fs.read", "/ws/a"]);
+    let line: Value = serde_json::from_slice(&spent.stdout).unwrap();
+    assert_eq!((&line["allowed"], &line["error"]["code"]), (&json!(false), &json!("BUDGET_EXHAUSTED")));
+    let ended = check(&["--expires-at", "2020-01-01T00:00:00Z", "fs.read", "/ws/a"]);
+    assert!(text(&ended.stdout).contains("LEASE_EXPIRED"));
+    assert_eq!(check(&["no.such", "/ws/a"]).status.code(), Some(2));
+    let covers = |child| run(&["lease", "covers", "--parent", lease, "--child", child]);
+    assert_eq!(covers(r#"{"fs.read":["/ws/src/**"]}"#).status.code(), Some(0));
+    let wider = covers(r#"{"fs.read":["/**"]}"#);
+    assert_eq!(wider.status.code(), Some(10));
+    assert!(text(&wider.stdout).contains("LEASE_SUBSET_VIOLATION"), "{}", text(&wider.stdout));
+}

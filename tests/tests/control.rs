@@ -367,3 +367,17 @@ async fn an_observer_that_acks_once_and_stops_slows_nobody() {
     assert_eq!(warnings(&frames), 0);
     assert_eq!(frames.len(), watched.len() + 1, "the watcher's first line was taken before");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_kept_as_it_is_announced_in_whole_seconds() {
+    for (millis, seconds) in [(0, 1), (1, 1), (400, 1), (1500, 2)] {
+        let config = Config::default().with(|c| c.heartbeat = Duration::from_millis(millis));
+        let mut peer = Memories::of(guarded(&config), &config).connect();
+        let welcome = peer.hello(ALICE, &BEATING).await;
+        assert_eq!(welcome["payload"]["heartbeat_interval_sec"], seconds, "{millis} ms");
+        let began = Instant::now();
+        let lost = peer.pick(|frame| frame["payload"]["code"] == "HEARTBEAT_LOST").await;
+        let took = began.elapsed().as_millis();
+        assert!((2000 * seconds..2000 * seconds + 100).contains(&(took as u64)), "{millis}: {took} {lost}");
+    }
+}

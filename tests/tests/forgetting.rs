@@ -291,3 +291,18 @@ async fn a_store_that_is_slow_is_not_the_clients_fault() {
     hold.release();
     resumed(&server, ALICE, &welcome, 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn times_that_no_clock_can_hold_are_as_good_as_a_year() {
+    let config = Config::default().with(|c| {
+        (c.retention, c.resume_window, c.close_timeout) = (Duration::MAX, Duration::MAX, Duration::MAX);
+    });
+    let server = arcp_tests::Memories::of(arcp_tests::guarded(&config), &config);
+    for _ in 0..2 {
+        let mut peer = server.open(ALICE, &arcp_tests::ALL).await;
+        let job = peer.submit("echo", json!(1)).await;
+        assert_eq!(peer.job(&job).await.last().unwrap()["type"], "job.result");
+        drop(peer);
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+    }
+}

@@ -442,3 +442,24 @@ async fn who_repeats_a_submit_on_another_thread_hears_its_end_too() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_repeat_whose_job_was_forgotten_is_refused_and_not_accepted_in_vain() {
+    let config = arcp_tests::timed(|c| {
+        (c.retention, c.sweep) = (Duration::from_secs(100), Duration::from_secs(10));
+        c.resume_window = Duration::from_secs(100);
+    });
+    for server in servers(&config).await {
+        let (mut peer, _) = open(&server, ALICE).await;
+        let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "k" });
+        let accepted = ask(&mut peer, submit.clone()).await;
+        let job = accepted["job_id"].as_str().unwrap().to_owned();
+        let last = peer.job(&job).await.pop().unwrap()["event_seq"].as_u64().unwrap();
+        peer.ack(last).await;
+        tokio::time::sleep(Duration::from_secs(500)).await;
+        let again = ask(&mut peer, submit).await;
+        assert_eq!(code(&again), "DUPLICATE_KEY", "{again}");
+        assert_eq!(again["payload"]["details"]["existing_job_id"], json!(job));
+        peer.works().await;
+    }
+}

@@ -334,3 +334,16 @@ async fn a_layer_can_answer_a_type_that_the_runtime_does_not_know() {
     drop(peer);
     server.stop().await;
 }
+
+#[tokio::test]
+async fn a_principal_without_a_name_is_let_in_nowhere() {
+    let config = Config::default();
+    let nameless = service_fn(|_: Credentials| async { Ok::<_, BoxError>(Principal::new("")) });
+    let server = Server::of(runtime(&config).layer(AuthLayer::new(nameless)), &config).await;
+    let mut peer = server.connect().await;
+    let answer = peer.say_hello(features(ALICE, &ALL)).await;
+    assert_eq!(answer["payload"]["code"], "UNAUTHENTICATED");
+    assert_eq!(peer.closed().await.code, 1008);
+    drop(peer);
+    server.stop().await;
+}

@@ -134,3 +134,42 @@ async fn a_job_that_ends_before_its_lease_leaves_nothing_that_waits() {
     let after = tokio::runtime::Handle::current().metrics().num_alive_tasks();
     assert!(after <= before, "{before} tasks before, {after} after");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_ends_leaves_one_record_for_auditors() {
+    let config = timed(|_| {});
+    let store = std::sync::Arc::new(arcp_core::store::MemoryStore::default());
+    let builder = actor(Runtime::builder().config(config.clone())).store(store.clone());
+    let runtime = builder.open().await.unwrap().layer(AuthLayer::new(tokens()));
+    let mut peer = Memories::of(runtime, &config).open(ALICE, &FEATURES).await;
+    let job = peer.submit_with(submit(&config, 10, &json!(["until_cancelled"]))).await;
+    peer.job(&job).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let records: Vec<_> = store.audit().into_iter().map(|(_, record)| record.as_str().to_owned()).collect();
+    let expired: Vec<_> = records.iter().filter(|record| record.contains("lease.expired")).collect();
+    assert_eq!(expired.len(), 1, "{records:?}");
+    assert!(expired[0].contains(&job) && expired[0].contains("alice"), "{expired:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_end_of_the_lease_is_another_request_for_its_key() {
+    let config = timed(|_| {});
+    let mut peer = stage(&config).open(ALICE, &FEATURES).await;
+    let keyed = |seconds: u64| {
+        let mut payload = submit(&config, seconds, &json!([]));
+        payload["idempotency_key"] = json!("k");
+        payload
+    };
+    let job = peer.submit_with(keyed(60)).await;
+    assert_eq!(peer.submit_with(keyed(60)).await, job);
+    for other in [keyed(61), {
+        let mut none = keyed(60);
+        none["lease_constraints"] = json!({});
+        none
+    }] {
+        let id = peer.send("job.submit", other).await;
+        let refused = peer.reply(&id).await;
+        assert_eq!(refused["payload"]["code"], "DUPLICATE_KEY");
+        assert_eq!(refused["payload"]["details"]["existing_job_id"], json!(job));
+    }
+}

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::{ALICE, ALL, Memories, agents, guarded, tokens};
+use arcp_tower::core::{Error, Json};
 use arcp_tower::layer::Auth;
-use arcp_tower::{AuthLayer, BearerTokens, Config, Job, Level, Runtime, agent_fn};
+use arcp_tower::{Agent, AgentError, AuthLayer, BearerTokens, Config, Job, Level, Runtime, agent_fn};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -335,4 +336,39 @@ async fn a_submit_whose_connection_is_gone_at_once_still_runs() {
     for n in 0..10 {
         assert_eq!(starts.recv().await, Some(n));
     }
+}
+
+/// An agent that panics before it has a future.
+struct Bad(&'static str);
+
+impl Agent for Bad {
+    fn check(&self, _: &Json) -> Result<(), Error> {
+        assert_ne!(self.0, "check", "4711");
+        Ok(())
+    }
+
+    fn run(&self, _: Job) -> futures_util::future::BoxFuture<'static, Result<Json, AgentError>> {
+        panic!("4711");
+    }
+}
+
+#[test]
+fn an_agent_that_panics_before_it_begins_ends_its_job_and_frees_its_place() {
+    paused(async {
+        let config = Config::default().with(|c| c.max_jobs = 1);
+        let builder = agents::all(Runtime::builder().config(config.clone()));
+        let runtime = builder.agent("run", Bad("run")).agent("check", Bad("check")).build().unwrap();
+        let mut peer = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config).open(ALICE, &ALL).await;
+        for _ in 0..3 {
+            let job = peer.submit("run", json!(null)).await;
+            let end = peer.job(&job).await.pop().unwrap();
+            assert_eq!(end["payload"]["code"], "INTERNAL_ERROR");
+            assert!(!end.to_string().contains("4711"), "{end}");
+            let id = peer.send("job.submit", json!({ "agent": "check" })).await;
+            let refused = peer.reply(&id).await;
+            assert_eq!(refused["payload"]["code"], "INTERNAL_ERROR");
+            assert!(!refused.to_string().contains("4711"), "{refused}");
+        }
+        peer.works().await;
+    });
 }

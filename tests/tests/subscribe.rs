@@ -8,7 +8,7 @@ use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{Stack, code, contiguous_from, open, resumed, start};
 use arcp_tests::stores::{kept, servers};
-use arcp_tests::{ALICE, Memories, Peer, timed};
+use arcp_tests::{ALICE, BOB, Memories, Peer, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -368,5 +368,30 @@ async fn who_watches_from_a_number_below_what_is_kept_is_refused_and_never_gets_
         assert_eq!(taken["type"], "job.subscribed");
         let frames = peer.during(Duration::from_secs(2)).await;
         assert!(frames.len() > 3 && contiguous_from(1, &frames));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_refused_takes_no_room() {
+    let config = Config::default().with(|c| c.max_feeds = 4);
+    for server in servers(&config).await {
+        let (mut owner, _) = open(&server, ALICE).await;
+        let mut jobs = Vec::new();
+        for _ in 0..4 {
+            jobs.push(owner.submit("slow", json!({})).await);
+        }
+        let (mut other, _) = open(&server, ALICE).await;
+        let (mut bob, _) = open(&server, BOB).await;
+        for n in 0..50u128 {
+            let unknown = arcp_core::JobId::from_bits(n + 1);
+            let id = other.send("job.subscribe", json!({ "job_id": unknown })).await;
+            assert_eq!(other.reply(&id).await["payload"]["code"], "JOB_NOT_FOUND");
+            let id = bob.send("job.subscribe", json!({ "job_id": jobs[0] })).await;
+            assert_eq!(bob.reply(&id).await["payload"]["code"], "JOB_NOT_FOUND");
+        }
+        for job in &jobs {
+            let id = other.send("job.subscribe", json!({ "job_id": job })).await;
+            assert_eq!(other.reply(&id).await["type"], "job.subscribed");
+        }
     }
 }

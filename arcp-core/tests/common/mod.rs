@@ -41,6 +41,10 @@ macro_rules! payloads {
 
             /// Renders it.
             pub(crate) fn to_json(&self) -> Result<Json, Error> {
+                if let Self::Accepted(accepted) = self {
+                    // Its credentials are written only where they are revealed (§14).
+                    return Json::of(&accepted.revealed());
+                }
                 match self {
                     $(Self::$kind(payload) => Json::of(payload),)*
                     Self::Resume(resume) => Json::of(&serde_json::json!({

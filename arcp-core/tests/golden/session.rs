@@ -6,7 +6,7 @@ use arcp_core::wire::session::{
     Ack, Auth, ClientCapabilities, Close, Hello, JobEntry, JobFilter, Jobs, ListJobs, Party, Ping, Pong,
     ResumeRequest, SessionError, Welcome,
 };
-use arcp_core::{Code, Error, Feature, Features, JobId, MessageId};
+use arcp_core::{Code, Envelope, Error, Feature, Features, JobId, Json, MessageId, MessageType};
 
 use crate::common::{Payload, decode};
 use crate::{at, golden, in_session, job_id, joined, lease, session_id, trace_id};
@@ -85,6 +85,25 @@ fn welcome_without_heartbeats_and_agents_has_the_list_of_agents_all_the_same() {
         "runtime":{"name":"acme","version":"1"},"resume_token":"rt_1","resume_window_sec":1,
         "capabilities":{"encodings":["json"],"features":[],"agents":[]}}}"#,
     );
+}
+
+#[test]
+fn a_hello_that_resumes_is_written_as_it_is_read() {
+    let mut hello = Hello::default();
+    hello.auth = Some(Auth::bearer("secret"));
+    hello.resume = Some(ResumeRequest::new(session_id(), "rt_1", 7));
+    let message = Envelope::new(MessageType::Hello, &hello).unwrap();
+    let text = message.encode(None, &MessageId::from_bits(1));
+    let read = ResumeRequest::read(&decode(&text).unwrap()).unwrap();
+    assert_eq!(read, hello.resume);
+    let payload: serde_json::Value = serde_json::from_str(message.payload.as_str()).unwrap();
+    let wanted = serde_json::json!({
+        "session_id": "sess_00000000000000000000000002", "resume_token": "rt_1", "last_event_seq": 7,
+    });
+    assert_eq!(payload["resume"], wanted);
+    let resume = Envelope::of_json(MessageType::Resume, Json::of(&hello.resume).unwrap());
+    let text = resume.encode(None, &MessageId::from_bits(1));
+    assert_eq!(ResumeRequest::read(&decode(&text).unwrap()).unwrap(), hello.resume);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arcp_core::session::{Link, LinkConfig};
 use arcp_core::transport::{Close, Transport};
@@ -77,7 +77,8 @@ where
         let Session { attachment, service, greeting, urgent, config, store } = session;
         let cx = attachment.cx.clone();
         let mut link_config = LinkConfig::new(cx.features());
-        link_config.heartbeat = cx.features().has(Feature::Heartbeat).then_some(config.heartbeat);
+        link_config.heartbeat =
+            cx.features().has(Feature::Heartbeat).then_some(Duration::from_secs(config.heartbeat_seconds()));
         link_config.frame_rate = (config.frame_rate, config.frame_burst);
         link_config.control_queue = config.control_queue;
         link_config.nonce = random::bits();
@@ -193,7 +194,7 @@ where
     }
 
     fn close(&mut self, close: Close) {
-        self.closing.get_or_insert((close, clock::now() + self.config.close_timeout));
+        self.closing.get_or_insert((close, clock::after(self.config.close_timeout)));
     }
 
     fn next_timeout(&self) -> Option<Instant> {

@@ -202,7 +202,7 @@ fn prepare(runtime: &Runtime, parent: &Job, delegated: &Delegated, input: Json) 
         return Err(Error::new(Code::Cancelled, "the job is ending"));
     }
     let (agent_ref, agent) = inner.agents.resolve(&delegated.agent)?;
-    agent.check(&input)?;
+    submit::check_input(&**agent, &input)?;
     delegated.lease.validate(parent.features(), config.lease_caps())?;
     let authority = parent.authority().child(&delegated.lease, delegated.constraints.as_ref())?;
     let (session, now) = (parent.session(), runtime.wall());

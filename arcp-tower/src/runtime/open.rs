@@ -18,6 +18,8 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
     // Fail closed: without an authenticating layer nobody is let in.
     let principal: Principal = extensions
         .remove()
+        // All who have no name would be one, and share what they have.
+        .filter(|principal: &Principal| !principal.name().is_empty())
         .ok_or_else(|| Error::new(Code::Unauthenticated, "no principal was established"))?;
     let (mut attachment, token) = match ResumeRequest::read(&handshake)? {
         None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
@@ -95,7 +97,7 @@ fn welcome(
     welcome.resume_token = token;
     welcome.resume_window_sec = inner.config.resume_window.as_secs().max(1);
     if cx.features().has(Feature::Heartbeat) {
-        welcome.heartbeat_interval_sec = Some(inner.config.heartbeat.as_secs().max(1));
+        welcome.heartbeat_interval_sec = Some(inner.config.heartbeat_seconds());
     }
     let kept = if inner.journal.is_some() {
         inner.config.bounds().session_bytes

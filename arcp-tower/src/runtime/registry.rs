@@ -250,7 +250,7 @@ impl Registry {
         let mut jobs = lock(&self.jobs);
         jobs.done(&job.principal);
         let bytes = job.log.bytes();
-        jobs.ended.push_back((clock::now() + self.retention, job.id.clone(), bytes));
+        jobs.ended.push_back((clock::after(self.retention), job.id.clone(), bytes));
         jobs.ended_bytes += bytes;
         self.sweep(&mut jobs);
     }

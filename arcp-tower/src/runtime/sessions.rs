@@ -112,7 +112,7 @@ impl Sessions {
         let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
         let journal = self.journal.clone();
         self.handle.spawn(async move {
-            let over = tokio::time::Instant::now() + here;
+            let over = tokio::time::Instant::from_std(crate::clock::after(here));
             if let Some(journal) = journal {
                 write_down(&journal, row).await;
             }

@@ -1,5 +1,6 @@
 //! `job.submit` (§7.1) and its repeats (§7.2).
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,10 +187,16 @@ async fn repeat_stored(
     let Commands { runtime, session } = commands;
     let known = match super::known(runtime, session.principal(), &held.job).await {
         Ok(job) => Some(job),
-        Err(e) if e.code() == Code::JobNotFound => None,
+        Err(e) if e.code() == Code::JobNotFound => return Err(forgotten(held)),
         // Accepted without its end, it would be waited for in vain.
         Err(e) => return Err(e),
     };
+    if let Some((head, _, true)) = known.as_ref().map(|job| job.log.extent()) {
+        let page = journal.store.job_events(&held.job, 0, 1).await.map_err(|e| refused(&e))?;
+        if page.floor >= head {
+            return Err(forgotten(held));
+        }
+    }
     let _alone = session.following().await;
     let followed = session.follows(&held.job);
     let response = repeat(commands, message, held, asked, known)?;
@@ -218,7 +225,7 @@ fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
     let submit: Submit = message.payload.decode()?;
     let max_runtime = check(commands, &submit)?;
     let (agent_ref, agent) = inner.agents.resolve(&submit.agent)?;
-    agent.check(&submit.input)?;
+    check_input(&**agent, &submit.input)?;
 
     let id = JobId::from_bits(random::bits());
     let trace_id = message.trace_id.unwrap_or_else(|| TraceId::from_bits(random::bits()));
@@ -261,6 +268,13 @@ fn prepare(commands: &Commands, message: &Envelope) -> Result<Ready, Error> {
     });
     let (input, agent) = (submit.input, agent.clone());
     Ok(Ready { record, authority, accepted, trace_id, input, agent_ref, agent, max_runtime, key })
+}
+
+/// Whether an agent would take an input. What it reads it with is not ours, and may panic: that costs
+/// this request and nothing else.
+pub(super) fn check_input(agent: &dyn Agent, input: &Json) -> Result<(), Error> {
+    let checked = catch_unwind(AssertUnwindSafe(|| agent.check(input)));
+    checked.unwrap_or_else(|_| Err(Error::new(Code::InternalError, "the agent failed")))
 }
 
 /// What can be said of a submit before its agent is known. Returns how long the job may run.
@@ -372,6 +386,14 @@ pub(super) fn job_of(
     })
 }
 
+/// The answer to a submit whose key is held longer than the job that it made. Running it again is what a
+/// key is there to prevent (§7.2).
+fn forgotten(held: &IdempotencyRow) -> Error {
+    let e =
+        Error::new(Code::DuplicateKey, "payload.idempotency_key: the job that has it is not kept any more");
+    e.with_detail("existing_job_id", held.job.as_str())
+}
+
 /// The answer to a submit whose key was used: the same acceptance, and then what there is to come.
 fn repeat(
     commands: &Commands,
@@ -381,6 +403,8 @@ fn repeat(
     job: Option<Arc<JobRecord>>,
 ) -> Result<Response, Error> {
     let session = &commands.session;
+    // Accepted without an end to come, it would be waited for in vain.
+    let job = job.ok_or_else(|| forgotten(held))?;
     if held.fingerprint != asked.fingerprint {
         let e = Error::new(Code::DuplicateKey, "payload.idempotency_key: was used with other parameters");
         return Err(e.with_detail("existing_job_id", held.job.as_str()));
@@ -390,7 +414,6 @@ fn repeat(
     commands.runtime.0.credentials.attach(&mut accepted, session);
     let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
-    let Some(job) = job else { return Ok(reply) };
     job.control(session.id());
     if session.follows(&job.id) {
         return Ok(reply);

@@ -61,12 +61,8 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
             None => Numbers::NONE,
         }
     };
-    let oldest = if wanted.history {
-        let page = journal.store.job_events(&wanted.job_id, 0, 1).await.map_err(|e| refused(&e))?;
-        page.floor + 1
-    } else {
-        1
-    };
+    let page = journal.store.job_events(&wanted.job_id, 0, 1).await.map_err(|e| refused(&e))?;
+    let oldest = page.floor + 1;
     let _alone = session.following().await;
     let followed = session.follows(&wanted.job_id);
     let response = begin(commands, message, &record, &wanted, numbers, oldest)?;
@@ -147,6 +143,10 @@ fn begin(
     if wanted.history && wanted.from_event_seq > 0 && numbers.next < oldest {
         let error = Error::new(Code::ResumeWindowExpired, "the job's events are not kept from there on");
         return Err(error.with_detail("field", "from_event_seq"));
+    }
+    if ended && head < oldest {
+        // Its end was forced out: who waited for it would wait in vain.
+        return Err(Error::new(Code::ResumeWindowExpired, "the job has ended, and its end is not kept"));
     }
     // The terminal of a job that has ended is always delivered: without it nobody would know.
     let live = if ended { head.max(1) } else { head + 1 };

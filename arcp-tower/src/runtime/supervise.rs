@@ -49,9 +49,8 @@ impl Run {
     /// never yields, costs the job and nothing else.
     pub(super) async fn supervise(self, jobs: Handle) {
         self.record.start();
-        let agent = jobs.spawn(self.agent.run(self.job.clone()));
-        let outcome = self.wait(agent).await;
-        let outcome = self.with_stream(outcome).await;
+        let outcome =
+            self.wait(jobs.spawn(work(self.agent.clone(), self.record.clone(), self.job.clone()))).await;
         let by_itself = if outcome.is_ok() { FinalStatus::Success } else { FinalStatus::Error };
         if self.record.stopping() == Some(FinalStatus::Cancelled) {
             // `job.cancelled` leaves before the terminal: the token is cancelled when it is queued.
@@ -106,8 +105,8 @@ impl Run {
         }
     }
 
-    /// Waits for the agent, and for no longer than it may take.
-    async fn wait(&self, mut agent: JoinHandle<Result<Json, AgentError>>) -> Outcome {
+    /// Waits for the agent and its result, and for no longer than they may take.
+    async fn wait(&self, mut agent: JoinHandle<Outcome>) -> Outcome {
         let deadline = async {
             match self.max_runtime {
                 Some(after) => sleep(after).await,
@@ -158,31 +157,6 @@ impl Run {
         }
         agent.abort();
         Err(Error::new(Code::Cancelled, "the agent did not stop in time"))
-    }
-
-    /// A streamed result stands in for what the agent returned; one that is too large for a frame
-    /// is streamed by the runtime.
-    async fn with_stream(&self, outcome: Outcome) -> Outcome {
-        let result = outcome?;
-        match self.job.stream() {
-            StreamState::Done { .. } => return Ok(result),
-            StreamState::Begun => {
-                return Err(Error::new(Code::InternalError, "the agent did not finish its streamed result"));
-            }
-            StreamState::None => {}
-        }
-        if result.as_str().len() <= self.job.max_inline() {
-            return Ok(result);
-        }
-        if !self.job.features().has(Feature::ResultChunk) {
-            let message = format!("an inline result may have at most {} bytes", self.job.max_inline());
-            return Err(Error::limit(message));
-        }
-        let mut stream = self.job.result_stream(Encoding::Utf8)?;
-        stream.summary("The result is JSON, streamed because of its size.");
-        stream.write(result.as_str()).await?;
-        stream.finish().await?;
-        Ok(Json::null())
     }
 
     fn terminal(&self, end: FinalStatus, outcome: Outcome) -> Result<Event, Error> {
@@ -244,10 +218,40 @@ fn within(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-fn outcome(joined: Result<Result<Json, AgentError>, tokio::task::JoinError>) -> Outcome {
-    match joined {
-        Ok(outcome) => outcome.map_err(AgentError::into_error),
-        // What the panic said stays here: it may name anything.
-        Err(_) => Err(Error::new(Code::InternalError, "the agent failed")),
+/// Runs the agent, and sees that its result can be sent. A streamed result stands in for what the agent
+/// returned; one that is too large for a frame is streamed by the runtime, as long as the client takes,
+/// so this is cancelled and runs out of time like the agent itself.
+async fn work(agent: Arc<dyn Agent>, record: Arc<JobRecord>, job: Job) -> Outcome {
+    let result = agent.run(job.clone()).await.map_err(AgentError::into_error)?;
+    match job.stream() {
+        StreamState::Done { .. } => return Ok(result),
+        StreamState::Begun => {
+            return Err(Error::new(Code::InternalError, "the agent did not finish its streamed result"));
+        }
+        StreamState::None => {}
     }
+    if result.as_str().len() <= job.max_inline() || record.stopping().is_some() {
+        return Ok(result);
+    }
+    if !job.features().has(Feature::ResultChunk) {
+        let message = format!("an inline result may have at most {} bytes", job.max_inline());
+        return Err(Error::limit(message));
+    }
+    let stream = async {
+        let mut stream = job.result_stream(Encoding::Utf8)?;
+        stream.summary("The result is JSON, streamed because of its size.");
+        stream.write(result.as_str()).await?;
+        stream.finish().await?;
+        Ok(Json::null())
+    };
+    tokio::select! {
+        biased;
+        streamed = stream => streamed,
+        () = job.cancelled() => Err(Error::new(Code::Cancelled, "the job was told to end")),
+    }
+}
+
+fn outcome(joined: Result<Outcome, tokio::task::JoinError>) -> Outcome {
+    // What a panic said stays here: it may name anything.
+    joined.unwrap_or_else(|_| Err(Error::new(Code::InternalError, "the agent failed")))
 }
