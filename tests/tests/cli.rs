@@ -204,13 +204,15 @@ fn a_reader_that_has_enough_ends_a_command_quietly() {
     assert!(!text(&output.stderr).contains("panicked"), "{}", text(&output.stderr));
 }
 
+/// Arguments, the environment, and the exit code.
+type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32);
+
 #[test]
 fn a_token_on_the_command_line_goes_before_the_environment_and_an_empty_one_is_none() {
     let serving = demo_agents();
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "secret\n").unwrap();
     let path = file.path().to_str().unwrap();
-    type Case<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], i32);
     let cases: [Case<'_>; 8] = [
         (&["--token", "secret"], &[("ARCP_TOKEN", "wrong")], 0),
         (&["--token", "secret"], &[("ARCP_TOKEN_FILE", "/none")], 0),
