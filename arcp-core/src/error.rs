@@ -12,7 +12,12 @@ macro_rules! codes {
         /// A wire error code (§12).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[non_exhaustive]
-        pub enum Code { $($(#[$doc])* $name,)* }
+        pub enum Code {
+            $($(#[$doc])* $name,)*
+            /// A code of a vendor's or of a later version. It is only ever read; written, it is
+            /// `INTERNAL_ERROR`. What its peer says of a retry holds.
+            Other,
+        }
 
         impl Code {
             /// Every code, in the order of §12.
@@ -20,7 +25,7 @@ macro_rules! codes {
 
             /// The code as it is on the wire.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $wire,)* }
+                match self { $(Self::$name => $wire,)* Self::Other => "INTERNAL_ERROR" }
             }
         }
     };
@@ -97,10 +102,10 @@ impl Serialize for Code {
 }
 
 impl<'de> Deserialize<'de> for Code {
-    /// A code that §12 does not know is read as `INTERNAL_ERROR`: a newer peer must not break us.
+    /// A code that §12 does not know is read as [`Code::Other`]: a newer peer must not break us.
     fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         let text = Cow::<str>::deserialize(d)?;
-        Ok(text.parse().unwrap_or(Self::InternalError))
+        Ok(text.parse().unwrap_or(Self::Other))
     }
 }
 
@@ -217,7 +222,7 @@ impl std::error::Error for Error {}
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ErrorBody {
-    /// The code; an unknown one is read as `INTERNAL_ERROR`.
+    /// The code; an unknown one is read as [`Code::Other`].
     pub code: Code,
     /// The text for people.
     #[serde(default)]
@@ -260,11 +265,16 @@ mod tests {
     }
 
     #[test]
-    fn codes_read_back_and_strange_ones_become_internal_error() {
+    fn codes_read_back_and_strange_ones_keep_what_their_peer_says_of_a_retry() {
         for code in Code::ALL {
             let text = serde_json::to_string(code).unwrap();
             assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), *code);
         }
-        assert_eq!(serde_json::from_str::<Code>(r#""X_VENDOR""#).unwrap(), Code::InternalError);
+        assert_eq!(serde_json::from_str::<Code>(r#""X_VENDOR""#).unwrap(), Code::Other);
+        for said in [true, false] {
+            let text = format!(r#"{{"code":"X_VENDOR","message":"m","retryable":{said}}}"#);
+            let error: Error = serde_json::from_str::<ErrorBody>(&text).unwrap().into();
+            assert_eq!((error.retryable(), error.code().as_str()), (said, "INTERNAL_ERROR"));
+        }
     }
 }

@@ -14,10 +14,10 @@ use arcp_core::{Code, Envelope, Error, Json, MessageType};
 use http::Extensions;
 
 use crate::config::Config;
+use crate::fault::to_wire;
 use crate::profile::Refusable;
 use crate::service::{Connect, MakeSession, Session};
 use connection::Connection;
-pub(crate) use refuse::to_wire;
 
 /// Serves one connection until either side ends it, and says how it was closed. `None` if the peer
 /// was gone before anything could be said.

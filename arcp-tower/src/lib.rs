@@ -37,6 +37,7 @@ pub mod clock;
 pub mod config;
 pub mod credential;
 pub mod driver;
+mod fault;
 pub mod layer;
 mod lock;
 pub mod observe;

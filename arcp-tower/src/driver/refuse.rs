@@ -1,27 +1,13 @@
-//! Turning errors into what the peer reads.
+//! Refusing a handshake.
 
 use std::future::poll_fn;
 
 use arcp_core::transport::Transport;
-use arcp_core::{Code, Envelope, Error, MessageId, SessionId};
+use arcp_core::{Envelope, Error, MessageId, SessionId};
 
 use crate::config::Config;
 use crate::profile::{Refusable, Refusal, Refused};
 use crate::random;
-
-/// Any layer's error as one of ours: ours keep their code wherever they are in the chain, the rest
-/// say nothing about the inside.
-pub(crate) fn to_wire(e: &(dyn std::error::Error + 'static)) -> Error {
-    let mut next = Some(e);
-    while let Some(cause) = next {
-        if let Some(known) = cause.downcast_ref::<Error>() {
-            return known.clone();
-        }
-        next = cause.source();
-    }
-    tracing::warn!(error = %e, "a layer failed");
-    Error::new(Code::InternalError, "the request could not be completed")
-}
 
 /// Says why the handshake was refused, in the form of the profile that the first frame asked for.
 pub(super) async fn handshake<T: Transport>(

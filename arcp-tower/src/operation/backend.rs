@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::{Operation, Output};
 use crate::BoxError;
-use crate::driver::to_wire;
+use crate::fault::to_wire;
 use crate::lock::lock;
 
 /// Anything that carries operations out.

@@ -10,10 +10,10 @@ use arcp_core::lease::{
 };
 use arcp_core::money::{Amount, Currency};
 use arcp_core::{Code, Error, Json, Timestamp};
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::body::Note;
 use crate::clock::Clock;
 use crate::lock::lock;
 
@@ -27,6 +27,12 @@ pub(crate) struct Policy {
     pub(crate) require_model_use: bool,
     /// What patterns would deny is let through, and recorded.
     pub(crate) audit_only: bool,
+}
+
+/// What is noted of a job that can run again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) budget: Snapshot,
 }
 
 /// The authority of one job.

@@ -10,6 +10,7 @@ use arcp_core::store::{JobRow, StoreError};
 use arcp_core::{Error, JobId, Json};
 use serde::{Deserialize, Serialize};
 
+use super::authority::Note;
 use super::registry::{JobRecord, not_found};
 use super::{JobStream, Runtime, refused};
 use crate::agent::Parent;
@@ -46,12 +47,6 @@ impl JobBody {
             parent: record.parent.clone(),
         }
     }
-}
-
-/// What is noted of a job that can run again.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Note {
-    pub(super) budget: Snapshot,
 }
 
 /// What was left of a job's budget when its process went, at least (§9.6).

@@ -1,5 +1,8 @@
 //! `job.submit` (§7.1) and its repeats (§7.2).
 
+mod birth;
+mod repeat;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +14,17 @@ use arcp_core::session::FeedId;
 use arcp_core::store::{Batch, Committed, FeedRow, IdempotencyRow, JobRow, Op, OpResult, StoreError};
 use arcp_core::wire::job::{Accepted, Submit};
 use arcp_core::{Code, Envelope, Error, Feature, JobId, Json, MessageType, TraceId};
-use tower_layer::Layer as _;
 
 use super::authority::JobAuthority;
 use super::body::JobBody;
 use super::registry::{JobRecord, too_many};
 use super::unsure::Unsure;
-use super::{Commands, JobStream, Journal, Publish, commit_patiently, delegate, refused, supervise};
-use crate::agent::{Agent, Job, JobParts};
-use crate::layer::AckGateLayer;
+use super::{Commands, JobStream, commit_patiently, refused, supervise};
+use crate::agent::Agent;
 use crate::random;
-use crate::service::{Response, SessionCtx};
+use crate::service::Response;
+pub(super) use birth::{Birth, job_of};
+use repeat::{again, repeat, repeat_stored};
 
 /// Everything about a submit that is in order.
 struct Ready {
@@ -93,7 +96,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let credentials = &runtime.0.credentials;
     if !credentials.is_idle() {
         // A repeat, and one too many, cost the services nothing.
-        if let Some(response) = again(commands, journal, message, &ready).await? {
+        if let Some(response) = again(commands, journal, message, ready.key.as_ref()).await? {
             return Ok(response);
         }
         runtime.0.registry.room(record)?;
@@ -128,7 +131,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let feed = match enlist(commands, &ready) {
         Ok(feed) => feed,
         // A repeat takes no room: it may be this very job that there is none beside.
-        Err(e) => return again(commands, journal, message, &ready).await?.ok_or(e),
+        Err(e) => return again(commands, journal, message, ready.key.as_ref()).await?.ok_or(e),
     };
     let done = match commit_patiently(journal.store.clone(), batch).await {
         // It may have happened: the store is asked.
@@ -159,63 +162,6 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     }
     minted.keep();
     start(commands, message, ready, feed)
-}
-
-/// The answer to a submit that there is no room for, if it is a repeat.
-async fn again(
-    commands: &Commands,
-    journal: &Journal,
-    message: &Envelope,
-    ready: &Ready,
-) -> Result<Option<Response>, Error> {
-    let Some(key) = &ready.key else { return Ok(None) };
-    let held = journal.store.idempotency(commands.session.principal().name(), &key.key).await;
-    let held = held.map_err(|e| refused(&e))?;
-    match held.filter(|held| held.expires_at > commands.runtime.wall()) {
-        Some(held) => repeat_stored(commands, journal, message, &held, key).await.map(Some),
-        None => Ok(None),
-    }
-}
-
-async fn repeat_stored(
-    commands: &Commands,
-    journal: &Journal,
-    message: &Envelope,
-    held: &IdempotencyRow,
-    asked: &IdempotencyRow,
-) -> Result<Response, Error> {
-    let Commands { runtime, session } = commands;
-    let known = match super::known(runtime, session.principal(), &held.job).await {
-        Ok(job) => Some(job),
-        Err(e) if e.code() == Code::JobNotFound => return Err(forgotten(held)),
-        // Accepted without its end, it would be waited for in vain.
-        Err(e) => return Err(e),
-    };
-    if let Some((head, _, true)) = known.as_ref().map(|job| job.log.extent()) {
-        let page = journal.store.job_events(&held.job, 0, 1).await.map_err(|e| refused(&e))?;
-        if page.floor >= head {
-            return Err(forgotten(held));
-        }
-    }
-    let _alone = session.following().await;
-    let followed = session.follows(&held.job);
-    let response = repeat(commands, message, held, asked, known)?;
-    if !followed {
-        keep_feed(commands, journal, &held.job).await?;
-    }
-    Ok(response)
-}
-
-/// Keeps that a session follows somebody's job from now on: it does after a resume, too.
-async fn keep_feed(commands: &Commands, journal: &Journal, job: &JobId) -> Result<(), Error> {
-    let session = &commands.session;
-    let Some(next) = session.cursor_of(job) else { return Ok(()) };
-    let principal = session.principal().name().to_owned();
-    let feed = FeedRow { job: job.clone(), principal: principal.clone(), next, own: false };
-    let op = Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed };
-    let batch = Batch { id: random::bits(), principal, ops: vec![op] };
-    let kept = commit_patiently(journal.store.clone(), batch).await.map(drop);
-    kept.inspect_err(|_| _ = session.unfollow(job)).map_err(|e| refused(&e))
 }
 
 /// Checks a submit, without any effect.
@@ -339,88 +285,4 @@ fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) ->
         let jobs = handle.clone();
         handle.spawn(run.supervise(jobs));
     }))
-}
-
-/// What a job begins with.
-pub(super) struct Birth {
-    pub(super) agent: AgentRef,
-    pub(super) input: Json,
-    pub(super) authority: Arc<JobAuthority>,
-    /// Whether its session is sent its events, and so decides how far it may be ahead.
-    pub(super) followed: bool,
-}
-
-/// What an agent gets to see of a job.
-pub(super) fn job_of(
-    runtime: &super::Runtime,
-    record: &Arc<JobRecord>,
-    session: &SessionCtx,
-    birth: Birth,
-) -> Job {
-    let config = &runtime.0.config;
-    let max_unwritten = config.max_unwritten.min(config.log_caps().events / 2).max(1);
-    let Birth { agent, input, authority, followed } = birth;
-    let follower = followed.then(|| session.clone());
-    if runtime.0.restartable.contains(&record.agent) && !authority.remaining().is_empty() {
-        record.log.note(authority.clone());
-    }
-    let credits = if followed { session.credits() } else { delegate::unfollowed() };
-    let publish = Publish { log: record.log.clone(), session: follower, max_unwritten };
-    Job::new(JobParts {
-        id: record.id.clone(),
-        agent,
-        input,
-        trace_id: record.log.trace_id(),
-        session: session.clone(),
-        followed,
-        extensions: session.extensions(),
-        events: AckGateLayer::spending(credits).layer(publish),
-        operations: runtime.0.operations.clone(),
-        authority,
-        runtime: runtime.clone(),
-        record: record.clone(),
-        log: record.log.clone(),
-        cancel: record.cancel.clone(),
-        config: config.clone(),
-        credentials: runtime.0.credentials.clone(),
-    })
-}
-
-/// The answer to a submit whose key is held longer than the job that it made. Running it again is what a
-/// key is there to prevent (§7.2).
-fn forgotten(held: &IdempotencyRow) -> Error {
-    let e =
-        Error::new(Code::DuplicateKey, "payload.idempotency_key: the job that has it is not kept any more");
-    e.with_detail("existing_job_id", held.job.as_str())
-}
-
-/// The answer to a submit whose key was used: the same acceptance, and then what there is to come.
-fn repeat(
-    commands: &Commands,
-    message: &Envelope,
-    held: &IdempotencyRow,
-    asked: &IdempotencyRow,
-    job: Option<Arc<JobRecord>>,
-) -> Result<Response, Error> {
-    let session = &commands.session;
-    // Accepted without an end to come, it would be waited for in vain.
-    let job = job.ok_or_else(|| forgotten(held))?;
-    if held.fingerprint != asked.fingerprint {
-        let e = Error::new(Code::DuplicateKey, "payload.idempotency_key: was used with other parameters");
-        return Err(e.with_detail("existing_job_id", held.job.as_str()));
-    }
-    let mut accepted: Accepted = held.accepted.decode()?;
-    accepted.request_id.clone_from(&message.id);
-    commands.runtime.0.credentials.attach(&mut accepted, session);
-    let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?.with_job(held.job.clone());
-    let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
-    job.control(session.id());
-    if session.follows(&job.id) {
-        return Ok(reply);
-    }
-    let (head, _, ended) = job.log.extent();
-    let next = if ended { head } else { head + 1 };
-    let Some(feed) = session.follow(&job.log, next, false) else { return Ok(reply) };
-    let session = session.clone();
-    Ok(reply.then(move || session.tell(feed)))
 }

@@ -241,6 +241,12 @@ impl World {
             return Ok(());
         };
         if reply["type"] != "job.accepted" {
+            if self.old && self.jobs.contains_key(&key) && reply["payload"]["code"] == "DUPLICATE_KEY" {
+                // The key is held longer than the job.
+                let existing = &reply["payload"]["details"]["existing_job_id"];
+                ensure!(*existing == json!(self.jobs[&key]), "the key is another job's");
+                return Ok(());
+            }
             ensure!(self.ill, "a submit was refused: {}", reply["payload"]["code"]);
             ensure!(reply["payload"]["code"] == "INTERNAL_ERROR", "{}", reply["payload"]["code"]);
             self.lost.insert(key);

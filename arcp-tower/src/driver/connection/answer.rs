@@ -8,7 +8,7 @@ use arcp_core::{Error, Feature};
 use tower_service::Service;
 
 use super::{Connection, Held};
-use crate::driver::refuse::to_wire;
+use crate::fault::to_wire;
 use crate::profile::{Refusable, Refusal, Refused};
 use crate::service::{After, Request, Response};
 use crate::{BoxError, clock};
