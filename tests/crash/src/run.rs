@@ -18,6 +18,8 @@ use crate::rng::Rng;
 use crate::server::{self, Place, Server};
 use crate::wire::lock;
 
+/// So many images do not all lack nothing by chance.
+const MANY: u64 = 20;
 /// How long everything may take to end, once the server is not killed any more.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -169,7 +171,9 @@ impl Run {
         if let Some(disk) = disk {
             // After an orderly end, too, everything is on the disk.
             disk.cut(false, &mut self.rng)?;
-            ensure!(self.lost.pages > 0, "no image lacked anything: nothing is checked");
+            // Few images may all be whole by chance: a disk that is quick has little under way.
+            let many = self.args.lives() >= MANY;
+            ensure!(!many || self.lost.pages > 0, "no image lacked anything: nothing is checked");
         }
         Ok(())
     }
