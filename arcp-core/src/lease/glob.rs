@@ -242,6 +242,7 @@ mod tests {
         check("a/**/b", &["a/b", "a/x/b", "a/b/b"], &["ab", "a/xb", "a"]);
         check("a/**/**/b", &["a/b", "a/x/b"], &["a"]);
         check("**/a/*b/**/c", &["a/b/c", "x/a/xb/y/c", "a/a/b/c"], &["a/c", "a/b", "xa/b/c"]);
+        check("**/a*b/**", &["ab", "x/a.b/y"], &["a/b", "a/xb", "abc", "xab"]);
         check("**/*/**", &["", "a", "a/b"], &[]);
         check("a/**/*/**", &["a/", "a/b"], &["a"]);
     }

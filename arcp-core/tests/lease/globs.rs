@@ -18,6 +18,7 @@ fn pattern() -> impl Strategy<Value = String> {
         2 => Just("*".to_owned()),
         4 => "[ab.]{0,2}",
         3 => "[ab]{0,1}\\*[ab]{0,1}",
+        2 => "[ab]\\*[ab]",
         1 => "\\*[ab]\\*[ab]?",
     ];
     prop::collection::vec(segment, 1..6).prop_map(|segments| segments.join("/"))
