@@ -1,8 +1,10 @@
 //! What can be said on the command line.
 
-use std::net::{IpAddr, SocketAddr};
+mod lease;
+mod serve;
+mod submit;
+
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -10,7 +12,10 @@ use arcp_tower::core::JobId;
 use arcp_tower::core::store::CredentialState;
 
 use crate::exit::{self, Failure};
-use crate::token::TokenArg;
+
+pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
+pub(crate) use serve::{Serve, StoreArg};
+pub(crate) use submit::Submit;
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
 #[derive(Debug, Parser)]
@@ -82,49 +87,6 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Serve {
-    /// Address and port; port 0 takes a free one and prints it.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
-    pub(crate) bind: Option<SocketAddr>,
-    /// Address.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host: IpAddr,
-    /// Port; 0 takes a free one and prints it.
-    #[arg(long, default_value_t = 7777)]
-    pub(crate) port: u16,
-    /// A bearer token, and whom it stands for; may be given several times. Without any, one is made
-    /// up for loopback, and printed.
-    /// Without the option, `ARCP_TOKEN` is one.
-    #[arg(long = "token", value_name = "TOKEN[=PRINCIPAL]")]
-    pub(crate) tokens: Vec<TokenArg>,
-    /// Whom the tokens stand for that do not say so themselves.
-    #[arg(long)]
-    pub(crate) principal: Option<String>,
-    /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`.
-    #[arg(long, env = "ARCP_STORE", default_value = "sqlite:arcp.db")]
-    pub(crate) store: StoreArg,
-    /// How long a session can be resumed after its connection was lost.
-    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub(crate) resume_window: u64,
-    /// How long ended jobs and their events are kept.
-    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    pub(crate) retention: u64,
-    /// Lets one principal list and watch the jobs of another; may be given several times.
-    #[arg(long, value_name = "OBSERVER=PRINCIPAL", value_parser = observer)]
-    pub(crate) observe: Vec<(String, String)>,
-    /// The heartbeat interval.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
-    pub(crate) heartbeat: u64,
-    /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
-    /// given credentials. On loopback they are.
-    #[arg(long)]
-    pub(crate) private_transport: bool,
-    /// Register the agents of the demonstration, and not only `echo`.
-    #[arg(long)]
-    pub(crate) demo_agents: bool,
-}
-
-#[derive(Debug, clap::Args)]
 #[group(id = "which", required = true, multiple = false, args = ["job", "job_id"])]
 pub(crate) struct Which {
     /// The job.
@@ -188,26 +150,6 @@ pub(crate) struct Cancel {
     pub(crate) reason: Option<String>,
 }
 
-/// Where sessions and jobs are kept.
-#[derive(Debug, Clone)]
-pub(crate) enum StoreArg {
-    /// In memory; nothing outlives the process.
-    Memory,
-    /// In a file.
-    Sqlite(PathBuf),
-}
-
-impl FromStr for StoreArg {
-    type Err = &'static str;
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            None if text == "memory" => Ok(Self::Memory),
-            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err("must be memory, or sqlite:FILE"),
-        }
-    }
-}
-
 #[derive(Debug, clap::Args)]
 pub(crate) struct Replay {
     /// The file that a runtime kept its sessions in. No runtime may have it open.
@@ -248,100 +190,6 @@ pub(crate) struct Remote {
     pub(crate) token_file: Option<PathBuf>,
 }
 
-#[derive(Debug, clap::Args)]
-pub(crate) struct Submit {
-    #[command(flatten)]
-    pub(crate) remote: Remote,
-    /// Keep what `arcp cancel` needs to continue this session in a file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) session: Option<PathBuf>,
-    /// The agent: NAME or NAME@VERSION.
-    #[arg(long)]
-    pub(crate) agent: String,
-    /// The input, as JSON; `-` reads it from standard input.
-    #[arg(long, default_value = "null")]
-    pub(crate) input: String,
-    /// Grants, as JSON: an object of namespaces and their patterns.
-    #[arg(long, value_name = "JSON")]
-    pub(crate) lease: Option<String>,
-    /// Makes a repeat of this submit harmless.
-    #[arg(long, value_name = "KEY")]
-    pub(crate) idempotency_key: Option<String>,
-    /// How long the job may run.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) max_runtime: Option<u64>,
-    /// The trace it belongs to: 32 hex digits, or a traceparent.
-    #[arg(long)]
-    pub(crate) trace_id: Option<String>,
-    /// Give up after this long; the job goes on.
-    #[arg(long, value_name = "SECONDS")]
-    pub(crate) timeout: Option<u64>,
-    /// How the outcome is written.
-    #[arg(short, long, value_enum, default_value_t = Format::Text)]
-    output: Format,
-    /// The same as `--output json`.
-    #[arg(long)]
-    json: bool,
-    /// With JSON: one line for each event, the last for the end.
-    #[arg(long)]
-    pub(crate) stream: bool,
-    /// Exit with 0 however the job ended.
-    #[arg(long)]
-    pub(crate) exit_zero: bool,
-}
-
-impl Submit {
-    pub(crate) fn format(&self) -> Format {
-        if self.json { Format::Json } else { self.output }
-    }
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum Lease {
-    /// Say whether a lease allows operations, by which grant, or which came nearest.
-    #[command(after_help = "Example:
-  arcp lease check --lease '{\"fs.read\":[\"/ws/**\"]}' fs.read /ws/src/main.rs /etc/passwd")]
-    Check(LeaseCheck),
-    /// Say whether a lease may be delegated by a job that has another one.
-    #[command(after_help = "Example:
-  arcp lease covers --parent '{\"tool.call\":[\"search.*\"]}' --child '{\"tool.call\":[\"search.web\"]}'")]
-    Covers(LeaseCovers),
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct LeaseCheck {
-    /// The lease as JSON, or a file with it.
-    #[arg(long, value_name = "JSON|FILE")]
-    pub(crate) lease: String,
-    /// When it ends.
-    #[arg(long, value_name = "TIME")]
-    pub(crate) expires_at: Option<String>,
-    /// What was spent of its budget, such as USD:1.50; may be given several times.
-    #[arg(long, value_name = "CURRENCY:AMOUNT")]
-    pub(crate) spent: Vec<String>,
-    /// One line of JSON for each target.
-    #[arg(long)]
-    pub(crate) json: bool,
-    /// The capability, such as fs.read.
-    pub(crate) namespace: String,
-    /// Paths, addresses or names.
-    #[arg(required = true)]
-    pub(crate) targets: Vec<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(crate) struct LeaseCovers {
-    /// The lease of the job that delegates, as JSON or a file with it.
-    #[arg(long, value_name = "JSON|FILE")]
-    pub(crate) parent: String,
-    /// The lease that it wants to delegate.
-    #[arg(long, value_name = "JSON|FILE")]
-    pub(crate) child: String,
-    /// The deployment forbids models that no lease names (§9.7).
-    #[arg(long)]
-    pub(crate) require_model_use: bool,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
     /// For people.
@@ -355,12 +203,6 @@ pub(crate) struct Demo {
     /// How many steps the job has.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1000))]
     pub(crate) steps: u64,
-}
-
-fn observer(text: &str) -> Result<(String, String), &'static str> {
-    let (observer, principal) = text.split_once('=').unwrap_or_default();
-    let named = !observer.is_empty() && !principal.is_empty();
-    named.then(|| (observer.to_owned(), principal.to_owned())).ok_or("must be OBSERVER=PRINCIPAL")
 }
 
 fn state(text: &str) -> Result<CredentialState, &'static str> {

@@ -1,0 +1,76 @@
+//! `arcp serve`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::token::TokenArg;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Serve {
+    /// Address and port; port 0 takes a free one and prints it.
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
+    pub(crate) bind: Option<SocketAddr>,
+    /// Address.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// Port; 0 takes a free one and prints it.
+    #[arg(long, default_value_t = 7777)]
+    pub(crate) port: u16,
+    /// A bearer token, and whom it stands for; may be given several times. Without any, one is made
+    /// up for loopback, and printed.
+    /// Without the option, `ARCP_TOKEN` is one.
+    #[arg(long = "token", value_name = "TOKEN[=PRINCIPAL]")]
+    pub(crate) tokens: Vec<TokenArg>,
+    /// Whom the tokens stand for that do not say so themselves.
+    #[arg(long)]
+    pub(crate) principal: Option<String>,
+    /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`.
+    #[arg(long, env = "ARCP_STORE", default_value = "sqlite:arcp.db")]
+    pub(crate) store: StoreArg,
+    /// How long a session can be resumed after its connection was lost.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) resume_window: u64,
+    /// How long ended jobs and their events are kept.
+    #[arg(long, value_name = "SECONDS", default_value_t = 86_400, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub(crate) retention: u64,
+    /// Lets one principal list and watch the jobs of another; may be given several times.
+    #[arg(long, value_name = "OBSERVER=PRINCIPAL", value_parser = observer)]
+    pub(crate) observe: Vec<(String, String)>,
+    /// The heartbeat interval.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub(crate) heartbeat: u64,
+    /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
+    /// given credentials. On loopback they are.
+    #[arg(long)]
+    pub(crate) private_transport: bool,
+    /// Register the agents of the demonstration, and not only `echo`.
+    #[arg(long)]
+    pub(crate) demo_agents: bool,
+}
+
+/// Where sessions and jobs are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum StoreArg {
+    /// In memory; nothing outlives the process.
+    Memory,
+    /// In a file.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for StoreArg {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Self::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err("must be memory, or sqlite:FILE"),
+        }
+    }
+}
+
+fn observer(text: &str) -> Result<(String, String), &'static str> {
+    let (observer, principal) = text.split_once('=').unwrap_or_default();
+    let named = !observer.is_empty() && !principal.is_empty();
+    named.then(|| (observer.to_owned(), principal.to_owned())).ok_or("must be OBSERVER=PRINCIPAL")
+}
