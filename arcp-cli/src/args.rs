@@ -19,8 +19,11 @@ pub(crate) use submit::Submit;
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
 #[derive(Debug, Parser)]
-#[command(name = "arcp", version, after_help = exit::TABLE)]
+#[command(name = "arcp", version, after_help = exit::TABLE, disable_help_subcommand = true)]
 pub(crate) struct Args {
+    /// Whether what people read is coloured; `NO_COLOR` and `CLICOLOR_FORCE` are heeded.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -38,6 +41,7 @@ impl Args {
             | Command::Demo(_)
             | Command::Replay(_)
             | Command::Cancel(_)
+            | Command::Help(_)
             | Command::Lease(Lease::Covers(_)) => false,
         }
     }
@@ -84,6 +88,35 @@ pub(crate) enum Command {
     Replay(Replay),
     /// Start a runtime on loopback, submit a job to it over a real WebSocket, and show what happens.
     Demo(Demo),
+    /// Explain a command, or `exit-codes`.
+    Help(Help),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Help {
+    /// Such as `submit`, `lease check` or `exit-codes`.
+    pub(crate) topic: Vec<String>,
+}
+
+/// Whether what people read is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<Color> for anstream::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -180,7 +213,7 @@ pub(crate) struct Credentials {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Remote {
     /// The runtime.
-    #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
+    #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = Remote::URL)]
     pub(crate) url: String,
     /// The bearer token. Better in the environment, as `ARCP_TOKEN`, where `ps` does not show it.
     #[arg(long)]
@@ -188,6 +221,11 @@ pub(crate) struct Remote {
     /// A file with the bearer token; `ARCP_TOKEN_FILE` in the environment.
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
+}
+
+impl Remote {
+    /// Where `arcp serve` is if nothing else is said.
+    pub(crate) const URL: &str = "ws://127.0.0.1:7777/arcp";
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -6,19 +6,23 @@ mod credentials;
 mod demo;
 mod demo_agents;
 mod demo_credentials;
+mod end;
 mod exit;
+mod help;
 mod jobs;
 mod lease;
 mod output;
+mod plain;
+mod progress;
 mod proxy;
 mod remote;
 mod replay;
+mod screen;
 mod serve;
 mod submit;
 mod tail;
 mod token;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -29,11 +33,12 @@ use args::{Args, Command};
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    anstream::ColorChoice::from(args.color).write_global();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
         .init();
     let json = args.json();
     let done = match args.command {
@@ -43,6 +48,7 @@ async fn main() -> ExitCode {
         Command::Tail(tail) => tail::run(tail).await,
         Command::Jobs(jobs) => jobs::run(jobs).await.map(|()| ExitCode::SUCCESS),
         Command::Cancel(cancel) => cancel::run(cancel).await.map(|()| ExitCode::SUCCESS),
+        Command::Help(help) => help::run(&help).map(|()| ExitCode::SUCCESS),
         Command::Lease(ask) => lease::run(&ask),
         Command::Credentials(credentials) => credentials::run(credentials).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => replay::run(replay).await.map(|()| ExitCode::SUCCESS),

@@ -56,6 +56,10 @@ pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> a
             ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
                 Failure::of(Exit::Unauthenticated, e)
             }
+            // What is in front of the runtime does not let us in.
+            ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
+                Failure::new(Exit::Unauthenticated, error.to_string())
+            }
             // It was reached, and does not want this.
             ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
             other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
