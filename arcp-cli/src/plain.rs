@@ -1,6 +1,7 @@
 //! What others say, without what a terminal would obey.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Whether a character steers a terminal, or the direction in which people read, instead of being seen.
 fn steers(c: char) -> bool {
@@ -38,7 +39,8 @@ pub(crate) fn json(text: &str) -> Cow<'_, str> {
             escaped.push(c);
         } else {
             // All of them are of one UTF-16 unit.
-            escaped.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // A String takes whatever is written to it.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         }
     }
     escaped.into()

@@ -15,7 +15,7 @@ const WHOLE: u64 = 10_000;
 
 /// A bar on standard error where that is a terminal, and lines where it is not.
 pub(crate) struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     /// What the agent last said about its progress.
     words: String,
     budget: BTreeMap<String, String>,
@@ -24,23 +24,23 @@ pub(crate) struct Bar {
 impl Bar {
     /// `shown` is false for those who want JSON only.
     pub(crate) fn new(shown: bool) -> Self {
-        let bar = if shown && std::io::stderr().is_terminal() {
+        let drawn = if shown && std::io::stderr().is_terminal() {
             ProgressBar::no_length()
         } else {
             ProgressBar::hidden()
         };
-        bar.set_style(style("{spinner} {msg}"));
-        Self { bar, words: String::new(), budget: BTreeMap::new() }
+        drawn.set_style(style("{spinner} {msg}"));
+        Self { drawn, words: String::new(), budget: BTreeMap::new() }
     }
 
     /// Writes something above the bar.
     pub(crate) fn above(&self, write: impl FnOnce()) {
-        self.bar.suspend(write);
+        self.drawn.suspend(write);
     }
 
     /// Takes the bar away.
     pub(crate) fn clear(&self) {
-        self.bar.finish_and_clear();
+        self.drawn.finish_and_clear();
     }
 
     /// An agent is this far (§8.2.1). Its numbers may have fractions, and no total.
@@ -52,19 +52,19 @@ impl Bar {
         let said = [progress.units.as_deref(), progress.message.as_deref()];
         let said = said.into_iter().flatten().map(plain).filter(|words| !words.is_empty());
         self.words = said.fold(counted, |words, more| format!("{words} {more}"));
-        if self.bar.is_hidden() {
+        if self.drawn.is_hidden() {
             anstream::eprintln!("{:>12} {}", "progress".cyan(), self.words);
             return;
         }
         match progress.total.as_ref().and_then(|total| share(&progress.current, total)) {
             Some(share) => {
-                self.bar.set_style(style("{bar:30} {msg}"));
-                self.bar.set_length(WHOLE);
-                self.bar.set_position(share);
+                self.drawn.set_style(style("{bar:30} {msg}"));
+                self.drawn.set_length(WHOLE);
+                self.drawn.set_position(share);
             }
-            None => self.bar.set_style(style("{spinner} {msg}")),
+            None => self.drawn.set_style(style("{spinner} {msg}")),
         }
-        self.bar.enable_steady_tick(Duration::from_millis(100));
+        self.drawn.enable_steady_tick(Duration::from_millis(100));
         self.message();
     }
 
@@ -72,7 +72,7 @@ impl Bar {
     pub(crate) fn gauge(&mut self, metric: &Metric) {
         let unit = plain(metric.unit.as_deref().unwrap_or_default());
         let left = format!("{} {unit} left", plain(metric.value.as_str()));
-        if self.bar.is_hidden() {
+        if self.drawn.is_hidden() {
             anstream::eprintln!("{:>12} {left}", "budget".cyan());
         }
         self.budget.insert(unit.into_owned(), left);
@@ -82,7 +82,7 @@ impl Bar {
     fn message(&self) {
         let parts = std::iter::once(self.words.as_str()).chain(self.budget.values().map(String::as_str));
         let parts = parts.filter(|part| !part.is_empty());
-        self.bar.set_message(parts.collect::<Vec<_>>().join("  "));
+        self.drawn.set_message(parts.collect::<Vec<_>>().join("  "));
     }
 }
 

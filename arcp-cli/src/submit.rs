@@ -41,7 +41,7 @@ pub(crate) async fn run(args: Submit) -> anyhow::Result<ExitCode> {
     }
     let follow = Follow { screen, remote: &args.remote, deadline, seen: 0 };
     let exit = follow
-        .to_its_end(job, || match &args.session {
+        .run(job, || match &args.session {
             Some(file) => remote::keep(&client, file),
             None => Ok(()),
         })
@@ -98,7 +98,7 @@ struct Follow<'a> {
 }
 
 impl Follow<'_> {
-    async fn to_its_end(
+    async fn run(
         mut self,
         mut job: JobHandle,
         keep: impl Fn() -> anyhow::Result<()>,
