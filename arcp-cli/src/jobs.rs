@@ -27,9 +27,7 @@ pub(crate) async fn run(args: Jobs) -> anyhow::Result<()> {
             continue;
         }
         let created = job.created_at.map_or_else(String::new, |at| at.to_string());
-        let status = serde_json::to_string(&job.status)?;
-        let status = status.trim_matches('"');
-        output::line(&plain(&format!("{}  {status:10} {created}  {}", job.job_id, job.agent)))?;
+        output::line(&plain(&format!("{}  {:10} {created}  {}", job.job_id, job.status, job.agent)))?;
     }
     client.close().await;
     Ok(())
