@@ -1,5 +1,5 @@
 //! A key for one job (§9.8): issued before the job is accepted, worth no more than its lease, and revoked
-//! when the job ends. The gateway here is made up; `arcp_tower::provision` has one for LiteLLM's keys.
+//! when the job ends. The gateway here is made up; `arcp_tower::provision` has one for keys of a gateway.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
