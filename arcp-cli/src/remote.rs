@@ -1,18 +1,19 @@
 //! Reaching a runtime.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use arcp_client::{Client, ConnectError, RequestError, ResumePoint};
+use arcp_client::{Builder, Client, ClientConfig, ConnectError, RequestError, ResumePoint};
 use arcp_tower::core::Code;
 
-use crate::args::Remote;
+use crate::args::{CommandArg, Remote};
 use crate::exit::{Exit, Failure};
 use crate::token::variable;
 
 /// The token that was given, in whichever way.
 /// The command line goes before the environment.
-fn token(remote: &Remote) -> anyhow::Result<String> {
+fn given_token(remote: &Remote) -> anyhow::Result<Option<String>> {
     let named = |token: &Option<String>, file: Option<PathBuf>| match (token, file) {
         (Some(token), _) => Some(Ok(token.clone())),
         (None, Some(file)) => {
@@ -24,14 +25,17 @@ fn token(remote: &Remote) -> anyhow::Result<String> {
     };
     let given = named(&remote.token, remote.token_file.clone());
     let around = || named(&variable("ARCP_TOKEN"), variable("ARCP_TOKEN_FILE").map(PathBuf::from));
-    given.or_else(around).unwrap_or_else(|| {
-        Err(Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN").into())
-    })
+    given.or_else(around).transpose()
+}
+
+fn token(remote: &Remote) -> anyhow::Result<String> {
+    let needed = || Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN");
+    Ok(given_token(remote)?.ok_or_else(needed)?)
 }
 
 /// Opens a session.
 pub(crate) async fn connect(remote: &Remote) -> anyhow::Result<Client> {
-    open(&remote.url, &token(remote)?, None).await
+    reach(remote, None).await
 }
 
 /// Continues a session that a file has.
@@ -39,7 +43,34 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
     let read = || format!("{} has no session", file.display());
     let point: ResumePoint =
         serde_json::from_slice(&std::fs::read(file).with_context(read)?).with_context(read)?;
-    open(&remote.url, &token(remote)?, Some(point)).await
+    reach(remote, Some(point)).await
+}
+
+async fn reach(remote: &Remote, from: Option<ResumePoint>) -> anyhow::Result<Client> {
+    match &remote.command {
+        Some(command) => start(command, given_token(remote)?, from).await,
+        None => open(&remote.url, &token(remote)?, from).await,
+    }
+}
+
+/// Opens a session with a program that is started for it.
+async fn start(
+    command: &CommandArg,
+    token: Option<String>,
+    from: Option<ResumePoint>,
+) -> anyhow::Result<Client> {
+    let mut program = command.program().inherit_stderr();
+    if let Some(token) = &token {
+        program = program.env("ARCP_TOKEN", token);
+    }
+    let mut config = ClientConfig::default();
+    // Interpreters start slowly.
+    config.hello_timeout = Duration::from_secs(30);
+    let what = program.to_string();
+    let builder = Client::program(program).config(config).client("arcp", env!("CARGO_PKG_VERSION"));
+    let builder = token.into_iter().fold(builder, Builder::token);
+    let builder = from.into_iter().fold(builder, Builder::resume_from);
+    builder.connect().await.map_err(|error| unreached(&what, &error).into())
 }
 
 pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
@@ -48,20 +79,21 @@ pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> a
         Some(point) => builder.resume_from(point),
         None => builder,
     };
-    builder.connect().await.map_err(|error| {
-        match &error {
-            ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            // It was reached, and does not want this.
-            ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
-            other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+    builder.connect().await.map_err(|error| unreached(url, &error).into())
+}
+
+fn unreached(what: &str, error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
+            Failure::of(Exit::Unauthenticated, e)
         }
-        .into()
-    })
+        ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
+            Failure::of(Exit::Unauthenticated, e)
+        }
+        // It was reached, and does not want this.
+        ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
+        other => Failure::new(Exit::Unreachable, format!("cannot reach {what}: {other}")),
+    }
 }
 
 /// Keeps what continuing the session needs. The file holds its resume token: only its owner may read it.
