@@ -66,11 +66,10 @@ async fn start(
     let mut config = ClientConfig::default();
     // Interpreters start slowly.
     config.hello_timeout = Duration::from_secs(30);
-    let what = program.to_string();
-    let builder = Client::program(program).config(config).client("arcp", env!("CARGO_PKG_VERSION"));
+    let builder = Client::program(&program).config(config).client("arcp", env!("CARGO_PKG_VERSION"));
     let builder = token.into_iter().fold(builder, Builder::token);
     let builder = from.into_iter().fold(builder, Builder::resume_from);
-    builder.connect().await.map_err(|error| unreached(&what, &error).into())
+    builder.connect().await.map_err(|error| unreached(&program.to_string(), &error).into())
 }
 
 pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {

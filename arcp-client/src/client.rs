@@ -79,13 +79,17 @@ impl Client {
     /// ```
     /// use arcp_client::{Client, Program};
     /// # async fn example() -> Result<(), arcp_client::ConnectError> {
-    /// let client = Client::program(Program::new("my-agents").args(["--stdio"])).connect().await?;
+    /// let program = Program::new("my-agents").args(["--stdio"]);
+    /// let client = Client::program(&program).connect().await?;
+    /// // ...
+    /// client.close().await;
+    /// program.ended().await;
     /// # Ok(())
     /// # }
     /// ```
     #[cfg(feature = "stdio")]
-    pub fn program(program: crate::Program) -> Builder<Dial> {
-        Builder::dial(Connector::program(program))
+    pub fn program(program: &crate::Program) -> Builder<Dial> {
+        Builder::dial(Connector::program(program.same()))
     }
 
     /// What the hello and the welcome agreed on.

@@ -34,7 +34,8 @@ pub(crate) use child::Child;
 /// let program = Program::new("python3").args(["-m", "my_agents"]).env("LOG_LEVEL", "debug");
 /// assert_eq!(program.to_string(), "python3 -m my_agents");
 /// ```
-#[derive(Clone)]
+///
+/// A clone is started the same way, and has processes of its own.
 pub struct Program {
     name: OsString,
     args: Vec<OsString>,
@@ -115,8 +116,13 @@ impl Program {
         self
     }
 
-    /// Waits until no process that was started by this or by a clone of it is left. Those that are
-    /// still connected are not stopped by it.
+    /// The same program with the same processes.
+    pub(crate) fn same(&self) -> Self {
+        Self { processes: self.processes.clone(), ..self.clone() }
+    }
+
+    /// Waits until no process is left that [`Client::program`](crate::Client::program) started for it.
+    /// Those that are still connected are not stopped by it.
     pub async fn ended(&self) {
         self.processes.close();
         self.processes.wait().await;
@@ -153,6 +159,20 @@ impl Program {
     fn file_name(&self) -> String {
         let path = Path::new(&self.name);
         path.file_name().unwrap_or(&self.name).to_string_lossy().into_owned()
+    }
+}
+
+impl Clone for Program {
+    fn clone(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            args: self.args.clone(),
+            env: self.env.clone(),
+            dir: self.dir.clone(),
+            inherits_stderr: self.inherits_stderr,
+            limits: self.limits.clone(),
+            processes: TaskTracker::new(),
+        }
     }
 }
 

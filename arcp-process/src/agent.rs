@@ -47,20 +47,20 @@ impl ProcessAgent {
     ///
     /// # Errors
     /// `INVALID_REQUEST` if `agent` is none.
-    pub fn new(agent: &str, program: Program) -> Result<Self, Error> {
+    pub fn new(agent: &str, program: &Program) -> Result<Self, Error> {
         let agent = agent.parse().map_err(|e| Error::fault("agent", &format!("{e}")))?;
         Ok(Self { host: Arc::new(Host::new(program, made_up()?, ProcessConfig::default())), agent })
     }
 
     /// A token of one's own choice, instead of one that is made up.
     pub fn token(self, token: impl Into<String>) -> Self {
-        let host = Host::new(self.host.program.clone(), token.into(), self.host.config.clone());
+        let host = Host::new(&self.host.program, token.into(), self.host.config.clone());
         Self { host: Arc::new(host), ..self }
     }
 
     /// The bounds.
     pub fn config(self, config: ProcessConfig) -> Self {
-        let host = Host::new(self.host.program.clone(), self.host.token.clone(), config);
+        let host = Host::new(&self.host.program, self.host.token.clone(), config);
         Self { host: Arc::new(host), ..self }
     }
 

@@ -1,10 +1,11 @@
 //! The program: started when there is work, shared by the jobs, and started anew when it is lost.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use arcp_client::{Client, ConnectError, Program};
 use arcp_core::Error;
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -26,7 +27,11 @@ pub(crate) struct Host {
 #[derive(Debug, Default)]
 struct State {
     live: Option<Arc<Live>>,
+    /// Those that were replaced, and have a job still.
+    replaced: Vec<Weak<Live>>,
     backoff: Backoff,
+    /// Why it did not start the last time it was tried, and when that was.
+    failure: Option<(Instant, Error)>,
 }
 
 /// A program that runs. The last one who has it stops it.
@@ -61,7 +66,9 @@ impl Live {
 }
 
 impl Host {
-    pub(crate) fn new(program: Program, token: String, config: ProcessConfig) -> Self {
+    pub(crate) fn new(program: &Program, token: String, config: ProcessConfig) -> Self {
+        // A clone, so that it has no processes but ours.
+        let program = program.clone().env("ARCP_TOKEN", &token);
         Self { program, token, config, state: Mutex::default(), stopped: CancellationToken::new() }
     }
 
@@ -76,12 +83,19 @@ impl Host {
     }
 
     async fn find(&self) -> Result<Arc<Live>, Error> {
+        let came = Instant::now();
         let mut state = self.state.lock().await;
+        // Who waited while it did not start has the same answer, and not a round of its own.
+        if let Some((_, error)) = state.failure.as_ref().filter(|(at, _)| *at >= came) {
+            return Err(error.clone());
+        }
         if let Some(live) = state.live.take() {
             if live.is_fit() {
                 state.live = Some(live.clone());
                 return Ok(live);
             }
+            state.replaced.retain(|live| live.strong_count() > 0);
+            state.replaced.push(Arc::downgrade(&live));
             if live.was_sound(&self.config) {
                 state.backoff.succeeded();
             }
@@ -104,7 +118,9 @@ impl Host {
                     tracing::warn!(program = %self.program, starts, %error, "an agent's program does not start");
                     state.backoff.failed(Instant::now(), &self.config);
                     if starts >= self.config.starts {
-                        return Err(fault::unavailable(&error));
+                        let error = fault::unavailable(&error);
+                        state.failure = Some((Instant::now(), error.clone()));
+                        return Err(error);
                     }
                 }
             }
@@ -113,8 +129,7 @@ impl Host {
 
     /// What a program lost it lost: its session is not resumed, and its jobs are told.
     async fn start(&self) -> Result<Client, ConnectError> {
-        let program = self.program.clone().env("ARCP_TOKEN", &self.token);
-        let client = Client::program(program).token(&self.token).resume(false);
+        let client = Client::program(&self.program).token(&self.token).resume(false);
         let client =
             client.client("arcp-process", env!("CARGO_PKG_VERSION")).config(self.config.client.clone());
         client.connect().await
@@ -123,9 +138,10 @@ impl Host {
     /// Stops the program, and waits until nothing of it is left.
     pub(crate) async fn stop(&self) {
         self.stopped.cancel();
-        if let Some(live) = self.state.lock().await.live.take() {
-            live.client.close().await;
-        }
+        let mut state = self.state.lock().await;
+        let mut lives: Vec<_> = state.replaced.drain(..).filter_map(|live| live.upgrade()).collect();
+        lives.extend(state.live.take());
+        join_all(lives.iter().map(|live| live.client.close())).await;
         self.program.ended().await;
     }
 }

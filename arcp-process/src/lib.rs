@@ -11,7 +11,7 @@
 //!
 //! # fn main() -> Result<(), arcp_tower::core::Error> {
 //! let program = Program::new("python3").args(["research.py"]);
-//! let agent = ProcessAgent::new("research", program)?;
+//! let agent = ProcessAgent::new("research", &program)?;
 //! let runtime = Runtime::builder().agent("research", agent.clone()).build()?;
 //! // When all is over: agent.stop().await
 //! # let _ = runtime;

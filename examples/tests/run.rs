@@ -36,3 +36,12 @@ fn resume_goes_on_in_another_client_where_the_first_one_stopped() {
     let expected: Vec<_> = first.chain(second).chain(["result: 10".to_owned()]).collect();
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
+
+#[test]
+fn stdio_runs_a_job_in_a_program_and_stops_it() {
+    let said = run(env!("CARGO_BIN_EXE_stdio"));
+    let told: Vec<_> = said.lines().collect();
+    assert!(told[0].contains("working in a process of the host's"), "{said}");
+    assert!(told.iter().any(|line| line.contains(r#""message":"OTHER""#)), "{said}");
+    assert_eq!(told[told.len() - 2..], ["result: ONE AFTER THE OTHER", "the agent has ended"], "{said}");
+}

@@ -19,7 +19,7 @@ impl Hosted {
         let agent = |arg: &HostedArg| {
             let program =
                 OURS.into_iter().fold(arg.command.program(), |program, name| program.env_remove(name));
-            let agent = ProcessAgent::new(&arg.name, program).map_err(|e| Failure::of(Exit::Usage, &e))?;
+            let agent = ProcessAgent::new(&arg.name, &program).map_err(|e| Failure::of(Exit::Usage, &e))?;
             Ok((arg.name.clone(), agent))
         };
         args.iter().map(agent).collect::<Result<_, _>>().map(Self)
