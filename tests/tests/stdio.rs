@@ -54,7 +54,8 @@ impl Drop for Served {
 fn hello(token: Option<&str>) -> String {
     let auth = token.map(|token| json!({ "scheme": "bearer", "token": token }));
     let client = json!({ "name": "test", "version": "1" });
-    let payload = json!({ "client": client, "auth": auth, "capabilities": { "features": [] } });
+    let capabilities = json!({ "features": [], "x-vendor.arcp.profile": "draft" });
+    let payload = json!({ "client": client, "auth": auth, "capabilities": capabilities });
     json!({ "arcp": "1.1", "id": "m1", "type": "session.hello", "payload": payload }).to_string()
 }
 
@@ -119,6 +120,10 @@ fn bad_lines_are_named_before_the_connection_ends() {
         let said = served.hears();
         assert_eq!(said["payload"]["message"], words);
         assert_eq!(said["payload"]["code"], "INVALID_REQUEST");
+        if !opened {
+            // It says so in the forms of all peers, since this one has not said which it is.
+            assert_eq!(served.hears()["payload"]["message"], words);
+        }
         assert_eq!(served.ended(), Some(0), "{words}");
     }
 }
@@ -151,7 +156,7 @@ fn serving(args: &str) -> String {
 fn submit_starts_a_program_and_says_why_it_cannot() {
     let command = serving("--demo-agents");
     let output = run(&["submit", "--command", &command, "--agent", "echo", "--input", "[1, 2]"]);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "[1,2]\n"));
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(0), "[1, 2]\n"));
     let output = run(&["submit", "--command", &command, "--agent", "fails"]);
     assert_eq!(output.status.code(), Some(1), "its input is refused");
     let output = run(&["jobs", "--command", &command, "--json"]);
