@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::args::{Demo, Format};
-use crate::output::Screen;
 use crate::proxy::Proxy;
 use crate::remote::open;
+use crate::screen::Screen;
 use crate::serve::app;
 use crate::submit::code_of;
 use crate::token::TokenArg;

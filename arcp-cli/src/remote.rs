@@ -4,8 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use arcp_client::{Builder, Client, ClientConfig, ConnectError, RequestError, ResumePoint};
+use arcp_client::{
+    Builder, Client, ClientConfig, ConnectError, Dial, Program, RequestError, ResumePoint, SessionInfo, Url,
+};
 use arcp_tower::core::Code;
+use arcp_tower::core::transport::BoxTransport;
 
 use crate::args::{CommandArg, Remote};
 use crate::exit::{Exit, Failure};
@@ -28,7 +31,7 @@ fn given_token(remote: &Remote) -> anyhow::Result<Option<String>> {
     given.or_else(around).transpose()
 }
 
-fn token(remote: &Remote) -> anyhow::Result<String> {
+pub(crate) fn token(remote: &Remote) -> anyhow::Result<String> {
     let needed = || Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN");
     Ok(given_token(remote)?.ok_or_else(needed)?)
 }
@@ -47,18 +50,14 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
 }
 
 async fn reach(remote: &Remote, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    match &remote.command {
-        Some(command) => start(command, given_token(remote)?, from).await,
-        None => open(&remote.url, &token(remote)?, from).await,
-    }
+    let Some(command) = &remote.command else { return open(&remote.url, &token(remote)?, from).await };
+    let (program, builder) = program(command, given_token(remote)?);
+    let builder = from.into_iter().fold(builder, Builder::resume_from);
+    builder.connect().await.map_err(|error| unreached(&program.to_string(), &error).into())
 }
 
-/// Opens a session with a program that is started for it.
-async fn start(
-    command: &CommandArg,
-    token: Option<String>,
-    from: Option<ResumePoint>,
-) -> anyhow::Result<Client> {
+/// A program that is the runtime.
+fn program(command: &CommandArg, token: Option<String>) -> (Program, Builder<Dial>) {
     let mut program = command.program().inherit_stderr();
     if let Some(token) = &token {
         program = program.env("ARCP_TOKEN", token);
@@ -67,13 +66,11 @@ async fn start(
     // Interpreters start slowly.
     config.hello_timeout = Duration::from_secs(30);
     let builder = Client::program(&program).config(config).client("arcp", env!("CARGO_PKG_VERSION"));
-    let builder = token.into_iter().fold(builder, Builder::token);
-    let builder = from.into_iter().fold(builder, Builder::resume_from);
-    builder.connect().await.map_err(|error| unreached(&program.to_string(), &error).into())
+    (program, token.into_iter().fold(builder, Builder::token))
 }
 
 pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let builder = Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"));
+    let builder = builder(url, token);
     let builder = match from {
         Some(point) => builder.resume_from(point),
         None => builder,
@@ -81,13 +78,31 @@ pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> a
     builder.connect().await.map_err(|error| unreached(url, &error).into())
 }
 
-fn unreached(what: &str, error: &ConnectError) -> Failure {
+/// Opens a session whose frames are ours to write.
+pub(crate) async fn open_raw(remote: &Remote) -> anyhow::Result<(BoxTransport, SessionInfo)> {
+    let (what, opened) = match &remote.command {
+        Some(command) => {
+            let (program, builder) = program(command, given_token(remote)?);
+            (program.to_string(), builder.open().await)
+        }
+        None => (remote.url.clone(), builder(&remote.url, &token(remote)?).open().await),
+    };
+    opened.map_err(|error| unreached(&what, &error).into())
+}
+
+pub(crate) fn builder(url: &str, token: &str) -> Builder<Url> {
+    Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"))
+}
+
+/// What it means for the exit code that there is no session.
+pub(crate) fn unreached(what: &str, error: &ConnectError) -> Failure {
     match error {
-        ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
+        ConnectError::Refused(e) if matches!(e.code(), Code::Unauthenticated | Code::PermissionDenied) => {
             Failure::of(Exit::Unauthenticated, e)
         }
-        ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
-            Failure::of(Exit::Unauthenticated, e)
+        // What is in front of the runtime does not let us in.
+        ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
+            Failure::new(Exit::Unauthenticated, error.to_string())
         }
         // It was reached, and does not want this.
         ConnectError::Refused(e) => Failure::of(Exit::Refused, e),

@@ -23,7 +23,7 @@ use crate::error::ConnectError;
 use crate::handshake::Greeting;
 use crate::point::{Anchor, ResumePoint};
 use crate::reconnect::Reach;
-use crate::session::Session;
+use crate::session::{Session, SessionInfo};
 use crate::status::Status;
 
 /// Where a [`Builder`] connects to: an address.
@@ -166,6 +166,18 @@ impl Builder<Url> {
         builder.begin(ws, Some(connector), Some(url)).await
     }
 
+    /// Connects over WebSocket, opens a session, and hands over its transport: for tools that write frames
+    /// themselves. Heartbeats, acks and the rest are theirs, too.
+    ///
+    /// # Errors
+    /// As [`Builder::connect`].
+    pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
+        let (Url(url), builder) = self.split();
+        let mut connector = Connector::to(url.parse().map_err(|_| ConnectError::Url)?);
+        let ws = connector.open(&builder.config).await?;
+        builder.greeting.say(ws, None, &builder.config).await
+    }
+
     /// Connects over WebSocket, on byte streams of the application's own: one that `open` opens now,
     /// and another whenever the connection is lost. So it goes through a Unix socket, a proxy, TLS
     /// (with an address that begins with `wss:`), or a network that a test makes up. The address is
@@ -239,5 +251,15 @@ impl Builder<Dial> {
         let (Dial { mut connector, url }, builder) = self.split();
         let transport = connector.open(&builder.config).await?;
         builder.begin(transport, Some(connector), url).await
+    }
+    /// Opens a connection, and a session on it, and hands over its transport: for tools that write frames
+    /// themselves. Heartbeats, acks and the rest are theirs, too.
+    ///
+    /// # Errors
+    /// As [`Builder::<Url>::connect`].
+    pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
+        let (Dial { mut connector, .. }, builder) = self.split();
+        let transport = connector.open(&builder.config).await?;
+        builder.greeting.say(transport, None, &builder.config).await
     }
 }

@@ -36,7 +36,7 @@ where
     let io = HeadFirst { io, head: Vec::new(), given: 0 };
     let (ws, _) = tokio_tungstenite::client_async(uri, io).await.map_err(|e| match e {
         Error::Io(e) => ConnectError::Io(e),
-        Error::Http(response) => ConnectError::Upgrade(format!("the server answers {}", response.status())),
+        Error::Http(response) => ConnectError::Status(response.status()),
         Error::Url(_) => ConnectError::Url,
         other => ConnectError::Upgrade(other.to_string()),
     })?;

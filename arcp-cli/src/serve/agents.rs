@@ -1,6 +1,6 @@
 //! Agents that are programs: `--agent NAME=COMMAND`.
 
-use arcp_process::ProcessAgent;
+use arcp_process::{ProcessAgent, Program};
 use arcp_tower::Builder;
 use futures_util::future::join_all;
 
@@ -17,8 +17,7 @@ pub(super) struct Hosted(Vec<(String, ProcessAgent)>);
 impl Hosted {
     pub(super) fn of(args: &[HostedArg]) -> Result<Self, Failure> {
         let agent = |arg: &HostedArg| {
-            let program =
-                OURS.into_iter().fold(arg.command.program(), |program, name| program.env_remove(name));
+            let program = OURS.into_iter().fold(arg.command.program(), Program::env_remove);
             let agent = ProcessAgent::new(&arg.name, &program).map_err(|e| Failure::of(Exit::Usage, &e))?;
             Ok((arg.name.clone(), agent))
         };

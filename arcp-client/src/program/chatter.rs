@@ -53,9 +53,9 @@ impl Chatter {
         let text = String::from_utf8_lossy(shown);
         let escaped = text.chars().fold(String::with_capacity(text.len()), |mut escaped, c| {
             if c.is_control() {
-                escaped.extend(c.escape_default())
+                escaped.extend(c.escape_default());
             } else {
-                escaped.push(c)
+                escaped.push(c);
             }
             escaped
         });
