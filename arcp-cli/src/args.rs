@@ -1,8 +1,10 @@
 //! What can be said on the command line.
 
+mod auth;
 mod lease;
 mod serve;
 mod submit;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -13,9 +15,11 @@ use arcp_tower::core::store::CredentialState;
 
 use crate::exit::{self, Failure};
 
+pub(crate) use auth::{Jwt, Scopes};
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use serve::{Serve, StoreArg};
 pub(crate) use submit::Submit;
+pub(crate) use tls::Tls;
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
 #[derive(Debug, Parser)]
@@ -48,7 +52,10 @@ pub(crate) enum Command {
     /// Serve a runtime over WebSocket, at /arcp.
     #[command(after_help = "Examples:
   arcp serve --demo-agents
-  arcp serve --bind 0.0.0.0:7777 --token s3cret=ops@example.com")]
+  arcp serve --bind 0.0.0.0:7777 --token s3cret=ops@example.com
+  arcp serve --bind 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \
+    --jwks https://login.example.com/.well-known/jwks.json \
+    --jwt-issuer https://login.example.com --jwt-audience arcp")]
     Serve(Serve),
     /// Submit a job, follow its events, and print its result.
     #[command(after_help = "Examples:
@@ -142,7 +149,7 @@ pub(crate) struct Cancel {
     #[command(flatten)]
     pub(crate) which: Which,
     /// The session that submitted the job, as `arcp submit --session FILE` kept it. Only that session
-    /// may cancel a job; it is taken over from whoever has it.
+    /// may cancel a job, and a token with the scope admin; it is taken over from whoever has it.
     #[arg(long, value_name = "FILE")]
     pub(crate) session: Option<PathBuf>,
     /// Why.
@@ -188,6 +195,9 @@ pub(crate) struct Remote {
     /// A file with the bearer token; `ARCP_TOKEN_FILE` in the environment.
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Certificates, as PEM, that a runtime at `wss://` is trusted by, beside the roots of the Web.
+    #[arg(long, value_name = "FILE", env = "ARCP_TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use arcp_client::{Client, ConnectError, RequestError, ResumePoint};
+use arcp_client::{Builder, Client, ConnectError, RequestError, ResumePoint, Url};
 use arcp_tower::core::Code;
 
 use crate::args::Remote;
@@ -31,7 +31,7 @@ fn token(remote: &Remote) -> anyhow::Result<String> {
 
 /// Opens a session.
 pub(crate) async fn connect(remote: &Remote) -> anyhow::Result<Client> {
-    open(&remote.url, &token(remote)?, None).await
+    at(remote, None).await
 }
 
 /// Continues a session that a file has.
@@ -39,11 +39,25 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
     let read = || format!("{} has no session", file.display());
     let point: ResumePoint =
         serde_json::from_slice(&std::fs::read(file).with_context(read)?).with_context(read)?;
-    open(&remote.url, &token(remote)?, Some(point)).await
+    at(remote, Some(point)).await
 }
 
-pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let builder = Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"));
+async fn at(remote: &Remote, from: Option<ResumePoint>) -> anyhow::Result<Client> {
+    let mut builder = Client::builder(&remote.url).token(token(remote)?);
+    if let Some(file) = &remote.tls_ca {
+        let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        builder = builder.root_certificate(pem);
+    }
+    session(builder, &remote.url, from).await
+}
+
+/// Opens a session without TLS of an own kind.
+pub(crate) async fn open(url: &str, token: &str) -> anyhow::Result<Client> {
+    session(Client::builder(url).token(token), url, None).await
+}
+
+async fn session(builder: Builder<Url>, url: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
+    let builder = builder.client("arcp", env!("CARGO_PKG_VERSION"));
     let builder = match from {
         Some(point) => builder.resume_from(point),
         None => builder,
@@ -56,6 +70,7 @@ pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> a
             ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
                 Failure::of(Exit::Unauthenticated, e)
             }
+            ConnectError::RootCertificate => Failure::new(Exit::Usage, error.to_string()),
             // It was reached, and does not want this.
             ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
             other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),

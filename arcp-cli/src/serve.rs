@@ -1,5 +1,8 @@
 //! `arcp serve`.
 
+mod auth;
+mod tls;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +19,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
 
+pub(crate) use auth::Authenticator;
+use tls::{Certificate, TlsListener};
+
 use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
@@ -26,17 +32,20 @@ use crate::token::{EmptyToken, TokenArg, variable};
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let Serve { bind, host, port, mut tokens, principal, store, heartbeat, demo_agents, .. } = args;
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
+    let verifier = args.jwt.is_wanted().then(|| auth::verifier(&args.jwt)).transpose()?;
+    let certificate = Certificate::of(&args.tls)?;
     if tokens.is_empty()
+        && verifier.is_none()
         && let Some(token) = variable("ARCP_TOKEN")
     {
         tokens.push(
             token.parse().map_err(|e: EmptyToken| Failure::new(Exit::Usage, format!("ARCP_TOKEN: {e}")))?,
         );
     }
-    let made_up = tokens.is_empty();
+    let made_up = tokens.is_empty() && verifier.is_none();
     if made_up {
         if !address.ip().is_loopback() {
-            let message = format!("{address} is not loopback: give at least one --token");
+            let message = format!("{address} is not loopback: give at least one --token, or --jwks");
             return Err(Failure::new(Exit::Usage, message).into());
         }
         tokens.push(TokenArg::made_up()?);
@@ -49,7 +58,8 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         config.retention = Duration::from_secs(args.retention);
         // What is kept for a short time only is not kept until the next look, much later.
         config.sweep = config.sweep.min(config.retention);
-        config.private_transport = bound.ip().is_loopback() || args.private_transport;
+        config.private_transport =
+            bound.ip().is_loopback() || args.private_transport || certificate.is_some();
     });
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
@@ -57,27 +67,37 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let agents = |builder: Builder| agents(builder).observe(policy);
     let store = open(&store)?;
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
-    let app = app(&config, BearerTokens::new(principals), store, agents).await?;
+    let authenticator = match verifier {
+        Some(verifier) => Authenticator::Right(verifier),
+        None => Authenticator::Left(BearerTokens::new(principals)),
+    };
+    let app = app(&config, authenticator, store, agents).await?;
 
     // Who reads the address may already ask for the end.
     let interrupted = interrupted()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
-    output::line(&format!("listening on ws://{bound}/arcp"))?;
+    let scheme = if certificate.is_some() { "wss" } else { "ws" };
+    output::line(&format!("listening on {scheme}://{bound}/arcp"))?;
     if made_up {
         output::line(&format!("token: {}", tokens[0].token()))?;
     }
     let stop = config.shutdown.clone();
-    let listener = listener.tap_io(|io| {
-        // Frames are gathered before they are written; waiting for more would only delay them.
-        let _ = io.set_nodelay(true);
-    });
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move {
-            interrupted.await;
-            stop.cancel();
-        })
-        .await?;
+    let interrupted = async move {
+        interrupted.await;
+        stop.cancel();
+    };
+    if let Some(certificate) = certificate {
+        certificate.follow()?;
+        let listener = TlsListener::new(listener, certificate);
+        axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+    } else {
+        let listener = listener.tap_io(|io| {
+            // Frames are gathered before they are written; waiting for more would only delay them.
+            let _ = io.set_nodelay(true);
+        });
+        axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+    }
     config.tracker.close();
     let _ = tokio::time::timeout(Duration::from_secs(3), config.tracker.wait()).await;
     Ok(())
@@ -86,7 +106,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
 /// The routes: one.
 pub(crate) async fn app(
     config: &Config,
-    tokens: BearerTokens,
+    authenticator: Authenticator,
     store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
 ) -> anyhow::Result<Router> {
@@ -96,7 +116,7 @@ pub(crate) async fn app(
         None => builder,
     };
     let runtime = ServiceBuilder::new()
-        .layer(AuthLayer::new(tokens))
+        .layer(AuthLayer::new(authenticator))
         .layer(each_session(TraceLayer::new()))
         .service(agents(builder).open().await?);
     Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))

@@ -36,3 +36,45 @@ fn resume_goes_on_in_another_client_where_the_first_one_stopped() {
     let expected: Vec<_> = first.chain(second).chain(["result: 10".to_owned()]).collect();
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
+
+/// An example that prints these lines, and nothing else.
+fn prints(program: &str, expected: &[&str]) {
+    assert_eq!(run(program).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn custom_auth_looks_api_keys_up_and_gives_each_its_scopes() {
+    prints(
+        env!("CARGO_BIN_EXE_custom_auth"),
+        &[
+            "app: hello world",
+            "dashboard: sees 1 job",
+            "dashboard: a submit is PERMISSION_DENIED",
+            "a guess: UNAUTHENTICATED",
+        ],
+    );
+}
+
+#[test]
+fn host_session_takes_whom_the_apps_middleware_found_and_only_for_the_apps_own_page() {
+    prints(
+        env!("CARGO_BIN_EXE_host_session"),
+        &[
+            "the app's page: ann@example.com",
+            "another page: PERMISSION_DENIED",
+            "a stranger: UNAUTHENTICATED",
+        ],
+    );
+}
+
+#[test]
+fn jwt_jwks_fetches_the_issuers_keys_and_takes_scopes_from_the_token() {
+    prints(
+        env!("CARGO_BIN_EXE_jwt_jwks"),
+        &[
+            "arcp:submit: ann@example.com",
+            "arcp:observe: a submit is PERMISSION_DENIED",
+            "for another service: UNAUTHENTICATED",
+        ],
+    );
+}

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::{Jwt, Tls};
 use crate::token::TokenArg;
 
 #[derive(Debug, clap::Args)]
@@ -25,6 +26,10 @@ pub(crate) struct Serve {
     /// Whom the tokens stand for that do not say so themselves.
     #[arg(long)]
     pub(crate) principal: Option<String>,
+    #[command(flatten)]
+    pub(crate) jwt: Jwt,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`.
     #[arg(long, env = "ARCP_STORE", default_value = "sqlite:arcp.db")]
     pub(crate) store: StoreArg,
@@ -41,7 +46,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
     /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
-    /// given credentials. On loopback they are.
+    /// given credentials. On loopback they are, and over TLS.
     #[arg(long)]
     pub(crate) private_transport: bool,
     /// Register the agents of the demonstration, and not only `echo`.

@@ -70,8 +70,11 @@ impl Jwks {
     /// `INTERNAL_ERROR`, which may pass, if that cannot be said now.
     pub(super) async fn key(&self, kid: &str) -> Result<Option<JwtKey>, Error> {
         let shared = &*self.0;
-        if let Some(known) = shared.look(kid) {
-            return known;
+        match shared.look(kid) {
+            Some(Ok(Some(key))) => return Ok(Some(key)),
+            // Less than a key is final only while nobody fetches any.
+            Some(known) if shared.flight.try_lock().is_ok() => return known,
+            _ => {}
         }
         let _alone = shared.flight.lock().await;
         // Who was before us may have fetched it.
