@@ -20,9 +20,11 @@ mod token;
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
+use std::str::FromStr as _;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 
 use args::{Args, Command};
 
@@ -30,6 +32,8 @@ use args::{Args, Command};
 async fn main() -> ExitCode {
     let args = Args::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    // At `trace` it writes whole frames, tokens among them (§14); whoever wants that has to name it.
+    let filter = filter.add_directive(Directive::from_str("tungstenite=debug").unwrap_or_default());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -59,11 +59,11 @@ fn a_server_that_is_not_trusted_gets_no_token() {
     for ca in [None, Some(&*other_ca)] {
         let refused = submit(&server, ca);
         assert_eq!(refused.status.code(), Some(3));
-        assert!(text(&refused.stderr).contains("certificate"), "{}", text(&refused.stderr));
+        assert!(text(&refused.stdout).contains("certificate"), "{}", text(&refused.stdout));
     }
     let key = dir.path().join("key.pem");
     let none = submit(&server, Some(&key));
-    assert_eq!(none.status.code(), Some(2), "a key is no certificate: {}", text(&none.stderr));
+    assert_eq!(none.status.code(), Some(2), "a key is no certificate: {}", text(&none.stdout));
 }
 
 #[tokio::test]
