@@ -155,6 +155,20 @@ async fn a_session_of_the_hosts_is_resumed_on_another_connection_and_on_the_same
 }
 
 #[tokio::test]
+async fn one_route_serves_pages_by_the_hosts_session_and_programs_by_their_tokens() {
+    let config = Config::default();
+    let both = HostSession::new([PAGE]).unwrap().or(tokens());
+    let server = host(runtime(&config).layer(AuthLayer::new(both)), &config).await;
+    let page = format!("Cookie: session=1\r\nOrigin: {PAGE}\r\n");
+    assert_eq!(hello(&server, &page, None).await.1["type"], "session.welcome");
+    assert_eq!(hello(&server, "", Some(ALICE)).await.1["type"], "session.welcome");
+    assert_eq!(code(&hello(&server, "", None).await.1), "UNAUTHENTICATED");
+    // Who says a token is judged by it, whatever else is known.
+    assert_eq!(code(&hello(&server, &page, Some("a-guess")).await.1), "UNAUTHENTICATED");
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn what_the_host_calls_its_user_is_found_by_a_function() {
     #[derive(Clone)]
     struct User {

@@ -1,5 +1,7 @@
 //! The session that the host has with its user, as the authentication of ours.
 
+mod or;
+
 use std::fmt;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -9,6 +11,8 @@ use arcp_core::{Code, Error};
 use http::uri::{Authority, Scheme};
 use http::{Extensions, Uri, header};
 use tower_service::Service;
+
+pub use or::HostSessionOr;
 
 use super::{Credentials, Principal};
 use crate::service::HttpInfo;
@@ -63,6 +67,12 @@ impl HostSession {
     pub fn find(mut self, find: impl Fn(&Extensions) -> Option<Principal> + Send + Sync + 'static) -> Self {
         self.find = Arc::new(find);
         self
+    }
+
+    /// Lets clients in, too, that say a token in their hello: `tokens` decides about those, and the
+    /// host's session about the others. So one route serves pages and programs.
+    pub fn or<A>(self, tokens: A) -> HostSessionOr<A> {
+        HostSessionOr { session: self, tokens }
     }
 
     fn principal(&self, credentials: &Credentials) -> Result<Principal, Error> {
