@@ -2,9 +2,11 @@
 
 mod auth;
 mod lease;
+mod send;
 mod serve;
 mod submit;
 mod tls;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -17,14 +19,19 @@ use crate::exit::{self, Failure};
 
 pub(crate) use auth::{Jwt, Scopes};
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
+pub(crate) use send::Send;
 pub(crate) use serve::{Serve, StoreArg};
 pub(crate) use submit::Submit;
 pub(crate) use tls::Tls;
+pub(crate) use tools::{Completions, Doctor, Man};
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
 #[derive(Debug, Parser)]
-#[command(name = "arcp", version, after_help = exit::TABLE)]
+#[command(name = "arcp", version, after_help = exit::TABLE, disable_help_subcommand = true)]
 pub(crate) struct Args {
+    /// Whether what people read is coloured; `NO_COLOR` and `CLICOLOR_FORCE` are heeded.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(crate) color: Color,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -37,11 +44,16 @@ impl Args {
             Command::Tail(tail) => tail.json,
             Command::Jobs(jobs) => jobs.json,
             Command::Credentials(credentials) => credentials.json,
+            Command::Doctor(doctor) => doctor.json,
+            Command::Send(_) => true,
             Command::Lease(Lease::Check(check)) => check.json,
             Command::Serve(_)
             | Command::Demo(_)
             | Command::Replay(_)
             | Command::Cancel(_)
+            | Command::Completions(_)
+            | Command::Man(_)
+            | Command::Help(_)
             | Command::Lease(Lease::Covers(_)) => false,
         }
     }
@@ -89,8 +101,57 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   arcp replay --db arcp.db --session sess_01J... --after-seq 0")]
     Replay(Replay),
+    /// Send one message of any type in a session of its own, and print the frame that answers it.
+    #[command(after_help = "Examples:
+  arcp send --type ping --payload '{\"nonce\":\"x\"}'
+  arcp send --type session.list_jobs --payload '{\"limit\":3}'")]
+    Send(Send),
+    /// Say what is wrong with a set-up: the token, the way to the runtime, the session, the store's file.
+    #[command(after_help = "Examples:
+  arcp doctor
+  arcp doctor --url ws://127.0.0.1:7777/arcp --db arcp.db --json")]
+    Doctor(Doctor),
+    /// Print a script that completes command lines.
+    #[command(after_help = "Examples:
+  arcp completions bash > /etc/bash_completion.d/arcp
+  arcp completions fish > ~/.config/fish/completions/arcp.fish")]
+    Completions(Completions),
+    /// Print a manual page, or write all of them.
+    #[command(after_help = "Examples:
+  arcp man | man -l -
+  arcp man --dir /usr/local/share/man/man1")]
+    Man(Man),
     /// Start a runtime on loopback, submit a job to it over a real WebSocket, and show what happens.
     Demo(Demo),
+    /// Explain a command, or `exit-codes`.
+    Help(Help),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Help {
+    /// Such as `submit`, `lease check` or `exit-codes`.
+    pub(crate) topic: Vec<String>,
+}
+
+/// Whether what people read is coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<Color> for anstream::ColorChoice {
+    fn from(color: Color) -> Self {
+        match color {
+            Color::Auto => Self::Auto,
+            Color::Always => Self::Always,
+            Color::Never => Self::Never,
+        }
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -187,7 +248,7 @@ pub(crate) struct Credentials {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Remote {
     /// The runtime.
-    #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = "ws://127.0.0.1:7777/arcp")]
+    #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = Remote::URL)]
     pub(crate) url: String,
     /// The bearer token. Better in the environment, as `ARCP_TOKEN`, where `ps` does not show it.
     #[arg(long)]
@@ -198,6 +259,11 @@ pub(crate) struct Remote {
     /// Certificates, as PEM, that a runtime at `wss://` is trusted by, beside the roots of the Web.
     #[arg(long, value_name = "FILE", env = "ARCP_TLS_CA")]
     pub(crate) tls_ca: Option<PathBuf>,
+}
+
+impl Remote {
+    /// Where `arcp serve` is if nothing else is said.
+    pub(crate) const URL: &str = "ws://127.0.0.1:7777/arcp";
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::args::Credentials;
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::plain::plain;
 
 /// Credentials of one read.
 const PAGE: usize = 1000;
@@ -49,7 +50,11 @@ pub(crate) async fn run(args: Credentials) -> anyhow::Result<()> {
     }
     rows.sort_by_key(|row| row.created_at);
     for row in &rows {
-        output::line(&if args.json { serde_json::to_string(&line(row))? } else { text(row) })?;
+        if args.json {
+            output::json(&serde_json::to_string(&line(row))?)?;
+        } else {
+            output::line(&plain(&text(row)))?;
+        }
     }
     Ok(())
 }

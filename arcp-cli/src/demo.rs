@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use crate::args::{Demo, Format};
-use crate::output::Screen;
 use crate::proxy::Proxy;
-use crate::remote::open;
+use crate::remote::open_at;
+use crate::screen::Screen;
 use crate::serve::{Authenticator, app};
 use crate::submit::code_of;
 use crate::token::TokenArg;
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let url = format!("ws://{}/arcp", proxy.address);
     screen.note(&format!("a runtime listens on {url}"));
 
-    let client = open(&url, token.token()).await?;
+    let client = open_at(&url, token.token()).await?;
     screen.note(&format!("session {} is open", client.session().id));
     let mut job = client.submit("code-refactor").input(&Refactor { files: args.steps }).send().await?;
     screen.note(&format!("{} runs {}", job.id(), job.accepted().agent.as_deref().unwrap_or_default()));

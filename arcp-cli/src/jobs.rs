@@ -6,6 +6,7 @@ use futures_util::StreamExt as _;
 
 use crate::args::Jobs;
 use crate::output;
+use crate::plain::plain;
 use crate::remote::{connect, refused};
 
 /// Lists jobs, newest first.
@@ -22,13 +23,11 @@ pub(crate) async fn run(args: Jobs) -> anyhow::Result<()> {
     while let Some(job) = jobs.next().await {
         let job = job.map_err(refused)?;
         if args.json {
-            output::line(&serde_json::to_string(&job)?)?;
+            output::json(&serde_json::to_string(&job)?)?;
             continue;
         }
         let created = job.created_at.map_or_else(String::new, |at| at.to_string());
-        let status = serde_json::to_string(&job.status)?;
-        let status = status.trim_matches('"');
-        output::line(&format!("{}  {status:10} {created}  {}", job.job_id, job.agent))?;
+        output::line(&plain(&format!("{}  {:10} {created}  {}", job.job_id, job.status, job.agent)))?;
     }
     client.close().await;
     Ok(())

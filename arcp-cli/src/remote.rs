@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use arcp_client::{Builder, Client, ConnectError, RequestError, ResumePoint, Url};
+use arcp_client::{Builder, Client, ConnectError, RequestError, ResumePoint, SessionInfo, Url};
 use arcp_tower::core::Code;
+use arcp_tower::core::transport::BoxTransport;
 
 use crate::args::Remote;
 use crate::exit::{Exit, Failure};
@@ -12,7 +13,7 @@ use crate::token::variable;
 
 /// The token that was given, in whichever way.
 /// The command line goes before the environment.
-fn token(remote: &Remote) -> anyhow::Result<String> {
+pub(crate) fn token(remote: &Remote) -> anyhow::Result<String> {
     let named = |token: &Option<String>, file: Option<PathBuf>| match (token, file) {
         (Some(token), _) => Some(Ok(token.clone())),
         (None, Some(file)) => {
@@ -31,7 +32,7 @@ fn token(remote: &Remote) -> anyhow::Result<String> {
 
 /// Opens a session.
 pub(crate) async fn connect(remote: &Remote) -> anyhow::Result<Client> {
-    at(remote, None).await
+    open(builder(remote)?, &remote.url, None).await
 }
 
 /// Continues a session that a file has.
@@ -39,44 +40,54 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
     let read = || format!("{} has no session", file.display());
     let point: ResumePoint =
         serde_json::from_slice(&std::fs::read(file).with_context(read)?).with_context(read)?;
-    at(remote, Some(point)).await
+    open(builder(remote)?, &remote.url, Some(point)).await
 }
 
-async fn at(remote: &Remote, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let mut builder = Client::builder(&remote.url).token(token(remote)?);
-    if let Some(file) = &remote.tls_ca {
-        let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-        builder = builder.root_certificate(pem);
-    }
-    session(builder, &remote.url, from).await
+/// Opens a session at an address that is no user's.
+pub(crate) async fn open_at(url: &str, token: &str) -> anyhow::Result<Client> {
+    open(builder_at(url, token), url, None).await
 }
 
-/// Opens a session without TLS of an own kind.
-pub(crate) async fn open(url: &str, token: &str) -> anyhow::Result<Client> {
-    session(Client::builder(url).token(token), url, None).await
-}
-
-async fn session(builder: Builder<Url>, url: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let builder = builder.client("arcp", env!("CARGO_PKG_VERSION"));
+async fn open(builder: Builder<Url>, url: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
     let builder = match from {
         Some(point) => builder.resume_from(point),
         None => builder,
     };
-    builder.connect().await.map_err(|error| {
-        match &error {
-            ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            ConnectError::RootCertificate => Failure::new(Exit::Usage, error.to_string()),
-            // It was reached, and does not want this.
-            ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
-            other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+    builder.connect().await.map_err(|error| unreached(url, &error).into())
+}
+
+/// Opens a session whose frames are ours to write.
+pub(crate) async fn open_raw(remote: &Remote) -> anyhow::Result<(BoxTransport, SessionInfo)> {
+    builder(remote)?.open().await.map_err(|error| unreached(&remote.url, &error).into())
+}
+
+/// A client that is what the command line says.
+pub(crate) fn builder(remote: &Remote) -> anyhow::Result<Builder<Url>> {
+    let builder = builder_at(&remote.url, &token(remote)?);
+    let Some(file) = &remote.tls_ca else { return Ok(builder) };
+    let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(builder.root_certificate(pem))
+}
+
+fn builder_at(url: &str, token: &str) -> Builder<Url> {
+    Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"))
+}
+
+/// What it means for the exit code that there is no session.
+pub(crate) fn unreached(url: &str, error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::Refused(e) if matches!(e.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+            Failure::of(Exit::Unauthenticated, e)
         }
-        .into()
-    })
+        // What is in front of the runtime does not let us in.
+        ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
+            Failure::new(Exit::Unauthenticated, error.to_string())
+        }
+        ConnectError::RootCertificate => Failure::new(Exit::Usage, error.to_string()),
+        // It was reached, and does not want this.
+        ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
+        other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+    }
 }
 
 /// Keeps what continuing the session needs. The file holds its resume token: only its owner may read it.

@@ -8,8 +8,8 @@ use arcp_tower::core::Timestamp;
 use futures_util::StreamExt as _;
 
 use crate::args::{Format, Tail};
-use crate::output::Screen;
 use crate::remote::{connect, refused};
+use crate::screen::Screen;
 use crate::submit::code_of;
 
 /// Watches a job to its end, over lost connections.

@@ -23,7 +23,7 @@ use crate::error::ConnectError;
 use crate::handshake::Greeting;
 use crate::point::{Anchor, ResumePoint};
 use crate::reconnect::Reach;
-use crate::session::Session;
+use crate::session::{Session, SessionInfo};
 use crate::status::Status;
 
 /// Where a [`Builder`] connects to: an address.
@@ -34,6 +34,13 @@ pub struct Url {
     headers: HeaderMap,
     /// Root certificates as PEM.
     roots: Vec<Vec<u8>>,
+}
+
+impl Url {
+    fn connector(&self) -> Result<Connector, ConnectError> {
+        let uri: Uri = self.url.parse().map_err(|_| ConnectError::Url)?;
+        Connector::to(uri, self.headers.clone(), &self.roots)
+    }
 }
 
 /// Where a [`Builder`] connects to: a transport that is open already. There is no other after it,
@@ -161,7 +168,9 @@ impl Builder<Url> {
 
     /// Says this, too, in the request for the WebSocket: a cookie, or what a gateway on the way asks
     /// for. The token of [`Builder::token`] is said later, and to the runtime alone.
-    pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        // Whatever it is, no log needs it.
+        value.set_sensitive(true);
         self.target.headers.append(name, value);
         self
     }
@@ -180,11 +189,22 @@ impl Builder<Url> {
     /// [`ConnectError`], `Refused` with `UNAUTHENTICATED` if the token is not accepted, with
     /// `RESUME_WINDOW_EXPIRED` if the session of [`Builder::resume_from`] cannot be continued.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let (Url { url, headers, roots }, builder) = self.split();
-        let uri: Uri = url.parse().map_err(|_| ConnectError::Url)?;
-        let mut connector = Connector::to(uri, headers, &roots)?;
+        let (url, builder) = self.split();
+        let mut connector = url.connector()?;
         let ws = connector.open(&builder.config).await?;
-        builder.begin(ws, Some(connector), Some(url)).await
+        builder.begin(ws, Some(connector), Some(url.url)).await
+    }
+
+    /// Connects over WebSocket, opens a session, and hands over its transport: for tools that write frames
+    /// themselves. Heartbeats, acks and the rest are theirs, too.
+    ///
+    /// # Errors
+    /// As [`Builder::connect`].
+    pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
+        let (url, builder) = self.split();
+        let mut connector = url.connector()?;
+        let ws = connector.open(&builder.config).await?;
+        builder.greeting.say(ws, None, &builder.config).await
     }
 
     /// Connects over WebSocket, on byte streams of the application's own: one that `open` opens now,

@@ -27,6 +27,10 @@ pub enum ConnectError {
     /// The server does not speak WebSocket there.
     #[error("no WebSocket was opened: {0}")]
     Upgrade(String),
+    /// The server answered the upgrade with this HTTP status: 401 and 403 come from what is in front of
+    /// the runtime, 503 from one that is stopping.
+    #[error("no WebSocket was opened: the server answers {0}")]
+    Status(http::StatusCode),
     /// The runtime refused the session; the code says why, `UNAUTHENTICATED` for one.
     #[error("the runtime refused the session: {0}")]
     Refused(Error),

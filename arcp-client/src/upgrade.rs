@@ -50,7 +50,7 @@ where
     let io = HeadFirst { io, head: Vec::new(), given: 0 };
     let failed = |e| match e {
         Error::Io(e) => ConnectError::Io(e),
-        Error::Http(response) => ConnectError::Upgrade(format!("the server answers {}", response.status())),
+        Error::Http(response) => ConnectError::Status(response.status()),
         Error::Url(_) => ConnectError::Url,
         other => ConnectError::Upgrade(other.to_string()),
     };

@@ -1,6 +1,8 @@
 //! The life cycle of a job (§7.3, §7.4), without the job: who wins when it finishes, is cancelled
 //! and runs out of time at once.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// Where a job stands.
@@ -28,6 +30,24 @@ impl Status {
     pub const fn is_terminal(self) -> bool {
         !matches!(self, Self::Pending | Self::Running)
     }
+
+    /// Its name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Success => "success",
+            Self::Error => "error",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
 }
 
 /// How a job ended.
@@ -49,6 +69,12 @@ pub enum FinalStatus {
 impl FinalStatus {
     pub(crate) fn error() -> Self {
         Self::Error
+    }
+}
+
+impl fmt::Display for FinalStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Status::from(*self).fmt(f)
     }
 }
 

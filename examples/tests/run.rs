@@ -11,6 +11,15 @@ fn run(program: &str) -> String {
     said
 }
 
+/// Runs an example, and looks for lines, in this order.
+fn shows(program: &str, lines: &[&str]) {
+    let said = run(program);
+    let mut told = said.lines();
+    for line in lines {
+        assert!(told.any(|told| told == *line), "\"{line}\" is missing, or too early:\n{said}");
+    }
+}
+
 #[test]
 fn submit_and_stream_follows_a_job_to_its_result() {
     let said = run(env!("CARGO_BIN_EXE_submit_and_stream"));
@@ -37,14 +46,138 @@ fn resume_goes_on_in_another_client_where_the_first_one_stopped() {
     assert_eq!(said.lines().collect::<Vec<_>>(), expected);
 }
 
-/// An example that prints these lines, and nothing else.
-fn prints(program: &str, expected: &[&str]) {
-    assert_eq!(run(program).lines().collect::<Vec<_>>(), expected);
+#[test]
+fn cancel_lets_the_agent_tidy_up_and_ends_the_job() {
+    shows(env!("CARGO_BIN_EXE_cancel"), &["first: status", "then: log", "ended: cancelled"]);
+}
+
+#[test]
+fn delegate_gives_less_than_it_has_and_gets_back_what_is_not_spent() {
+    shows(
+        env!("CARGO_BIN_EXE_delegate"),
+        &["wider: LEASE_SUBSET_VIOLATION", "found: three papers about tides", "left: USD 2.75"],
+    );
+}
+
+#[test]
+fn idempotent_retry_runs_one_job_for_two_submits() {
+    shows(
+        env!("CARGO_BIN_EXE_idempotent_retry"),
+        &["result: report of 2026-W19", "same job: true", "runs: 1", "another week: DUPLICATE_KEY"],
+    );
+}
+
+#[test]
+fn lease_violation_never_reaches_the_tool() {
+    shows(
+        env!("CARGO_BIN_EXE_lease_violation"),
+        &[
+            "calls search.web",
+            "done",
+            "calls db.delete",
+            "refused: PERMISSION_DENIED",
+            "result: hits for tides, false, PERMISSION_DENIED",
+        ],
+    );
+}
+
+#[test]
+fn vendor_extensions_travel_as_they_are() {
+    shows(
+        env!("CARGO_BIN_EXE_vendor_extensions"),
+        &["x-vendor.acme.table: 24 rows of port, height", "result: 3 copies of edition-7"],
+    );
+}
+
+#[test]
+fn heartbeat_notices_a_pulled_cable_and_nothing_is_missing() {
+    shows(
+        env!("CARGO_BIN_EXE_heartbeat"),
+        &[
+            "the cable is pulled",
+            "disconnected: nothing was heard for two heartbeat intervals",
+            "connected again",
+            "nothing is missing: true",
+            "result: all of them",
+        ],
+    );
+}
+
+#[test]
+fn ack_backpressure_holds_the_agent_and_loses_nothing() {
+    shows(
+        env!("CARGO_BIN_EXE_ack_backpressure"),
+        &["while the client slept the agent waited: true", "events: 1000", "it was told: true"],
+    );
+}
+
+#[test]
+fn list_jobs_finds_what_runs_and_pages_through_what_ended() {
+    shows(env!("CARGO_BIN_EXE_list_jobs"), &["running: slow@1.0.0 true", "quick: 25"]);
+}
+
+#[test]
+fn subscribe_shows_what_was_and_what_is_and_gives_no_right_to_cancel() {
+    shows(
+        env!("CARGO_BIN_EXE_subscribe"),
+        &["agent: count@1.0.0", "events: 10", "result: 10", "cancel: PERMISSION_DENIED"],
+    );
+}
+
+#[test]
+fn agent_versions_stand_side_by_side() {
+    shows(
+        env!("CARGO_BIN_EXE_agent_versions"),
+        &[
+            "greet: 1.0.0, 2.0.0",
+            "greet is greet@2.0.0: good day, Ada",
+            "greet@1.0.0 is greet@1.0.0: hello Ada",
+            "greet@3.0.0: AGENT_VERSION_NOT_AVAILABLE",
+        ],
+    );
+}
+
+#[test]
+fn lease_expires_at_ends_tools_and_the_job() {
+    shows(
+        env!("CARGO_BIN_EXE_lease_expires_at"),
+        &["accepted until it expires: true", "the tool: LEASE_EXPIRED", "the job: LEASE_EXPIRED"],
+    );
+}
+
+#[test]
+fn cost_budget_holds_to_the_last_cent() {
+    shows(
+        env!("CARGO_BIN_EXE_cost_budget"),
+        &[
+            "cost.tool 0.4",
+            "calls: 3, then BUDGET_EXHAUSTED",
+            "twice is too much: BUDGET_EXHAUSTED; left: 0.5",
+        ],
+    );
+}
+
+#[test]
+fn progress_is_of_a_known_amount_or_an_unknown_one() {
+    shows(env!("CARGO_BIN_EXE_progress"), &["0.7/? GB: looking around", "3/3 files: c.txt", "result: 3"]);
+}
+
+#[test]
+fn result_chunk_arrives_whole() {
+    shows(
+        env!("CARGO_BIN_EXE_result_chunk"),
+        &["summary: 200000 rows", "as long as the runtime says: true", "last row: 200000,40000000000"],
+    );
+}
+
+#[test]
+fn provisioned_credentials_end_with_their_job_and_are_not_shown() {
+    shows(env!("CARGO_BIN_EXE_provisioned_credentials"), &["length: 14", "keys in force: 0"]);
 }
 
 #[test]
 fn custom_auth_looks_api_keys_up_and_gives_each_its_scopes() {
-    prints(
+    shows(
         env!("CARGO_BIN_EXE_custom_auth"),
         &[
             "app: hello world",
@@ -57,7 +190,7 @@ fn custom_auth_looks_api_keys_up_and_gives_each_its_scopes() {
 
 #[test]
 fn host_session_takes_whom_the_apps_middleware_found_and_only_for_the_apps_own_page() {
-    prints(
+    shows(
         env!("CARGO_BIN_EXE_host_session"),
         &[
             "the app's page: ann@example.com",
@@ -69,7 +202,7 @@ fn host_session_takes_whom_the_apps_middleware_found_and_only_for_the_apps_own_p
 
 #[test]
 fn jwt_jwks_fetches_the_issuers_keys_and_takes_scopes_from_the_token() {
-    prints(
+    shows(
         env!("CARGO_BIN_EXE_jwt_jwks"),
         &[
             "arcp:submit: ann@example.com",

@@ -2,9 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::alloc::System;
+use std::io;
+use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use arcp_core::event::EventIds;
+use arcp_core::transport::{Transport as _, WebSocket};
 use arcp_core::{Event, JobId, Json, SessionId, TraceId};
 use arcp_tests::peer::is_terminal;
 use arcp_tests::{ALICE, Memories, Peer, tokens};
@@ -12,6 +16,7 @@ use arcp_tower::operation::{Operation, Output};
 use arcp_tower::{AuthLayer, BoxError, Config, Job, Level, Runtime, agent_fn};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use tokio::io::ReadBuf;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -45,6 +50,55 @@ fn a_frame_of_an_event_is_one_allocation() {
             }
         }
     }
+}
+
+/// A socket that takes everything, and from which nothing comes.
+struct Open(usize);
+
+impl tokio::io::AsyncWrite for Open {
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.0 += buf.len();
+        Poll::Ready(Ok(buf.len()))
+    }
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncRead for Open {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+}
+
+/// A copy needs a place: nothing is allocated beside the frame itself and the one buffer that it is
+/// gathered in, so there is one copy between a frame and its socket.
+#[test]
+fn a_frame_is_copied_once_on_its_way_to_the_socket() {
+    const FRAME: usize = 50_000;
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let limits = Config::default().ws_limits();
+    let cx = &mut Context::from_waker(Waker::noop());
+    let mut fewest = usize::MAX;
+    for _ in 0..7 {
+        let mut ws = runtime.block_on(WebSocket::server(Open(0), limits));
+        let region = Region::new(ALLOCATOR);
+        for _ in 0..2 {
+            assert!(ws.poll_ready(cx).is_ready());
+            ws.send("x".repeat(FRAME)).unwrap();
+            assert!(ws.poll_flush(cx).is_ready());
+        }
+        let change = region.change();
+        fewest = fewest.min(change.bytes_allocated);
+        drop(ws);
+    }
+    let gathered = limits.write_buffer + 4096;
+    println!("{fewest} bytes for two frames of {FRAME}, and one buffer of at most {gathered}");
+    assert!((2 * FRAME..=2 * FRAME + gathered).contains(&fewest), "{fewest} bytes for two frames");
 }
 
 #[test]

@@ -137,7 +137,7 @@ async fn a_client_is_told_why_there_is_no_session() {
     let refused = Client::builder(server.url()).token("wrong").connect().await.unwrap_err();
     assert!(matches!(&refused, ConnectError::Refused(e) if e.code() == Code::Unauthenticated), "{refused:?}");
     let elsewhere = Client::builder(format!("{}/nowhere", server.url())).token(ALICE).connect().await;
-    assert!(matches!(elsewhere, Err(ConnectError::Upgrade(_))), "{elsewhere:?}");
+    assert!(matches!(elsewhere, Err(ConnectError::Status(_))), "{elsewhere:?}");
     server.stop().await;
 }
 

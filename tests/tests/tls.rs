@@ -43,7 +43,7 @@ fn a_job_is_submitted_over_tls_to_a_server_of_a_private_ca() {
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
     assert!(text(&done.stdout).contains("\"result\":7"), "{}", text(&done.stdout));
     // The variable does as well, for every command that reaches a runtime.
-    for command in [&["jobs", "--all"][..], &["submit", "--agent", "echo"]] {
+    for command in [&["jobs", "--all"][..], &["submit", "--agent", "echo"], &["doctor"]] {
         let mut command = arcp(&[command, &["--url", &server.url, "--token", "secret"]].concat());
         let done = command.env("ARCP_TLS_CA", &ca).stdin(Stdio::null()).output().unwrap();
         assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));

@@ -165,14 +165,14 @@ impl Job {
         self.emit_body("delegate", &delegate).await
     }
 
-    /// Begins a progress event.
+    /// Begins a progress event. `current` is any number that is not negative: `47`, or `0.5`.
     ///
     /// ```
     /// # async fn f(job: arcp_tower::Job) -> Result<(), arcp_tower::core::Error> {
     /// job.progress(47).total(120).units("files").message("src/auth.rs").send().await
     /// # }
     /// ```
-    pub fn progress(&self, current: u64) -> ProgressReport<'_> {
+    pub fn progress(&self, current: impl Serialize) -> ProgressReport<'_> {
         ProgressReport::new(self, current)
     }
 

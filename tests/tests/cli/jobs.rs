@@ -1,6 +1,4 @@
 //! The `arcp` command watches, lists, cancels and replays jobs of other sessions.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
-#![cfg(unix)]
 
 use std::io::{BufRead as _, BufReader, Lines};
 use std::net::{Shutdown, TcpListener, TcpStream};

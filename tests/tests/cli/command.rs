@@ -1,5 +1,4 @@
 //! The `arcp` command, as a shell sees it.
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};

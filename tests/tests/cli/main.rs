@@ -1,0 +1,10 @@
+//! The `arcp` command, as a shell sees it.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![cfg(unix)]
+
+mod command;
+mod exit_codes;
+mod jobs;
+mod pty;
+mod terminal;
+mod tools;
