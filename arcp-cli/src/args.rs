@@ -17,7 +17,7 @@ use arcp_tower::core::store::CredentialState;
 
 use crate::exit::{self, Failure};
 
-pub(crate) use auth::{Jwt, Scopes};
+pub(crate) use auth::{Issuers, Scopes};
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use send::Send;
 pub(crate) use serve::{Serve, StoreArg};

@@ -32,7 +32,7 @@ use crate::token::{EmptyToken, TokenArg, variable};
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let Serve { bind, host, port, mut tokens, principal, store, heartbeat, demo_agents, .. } = args;
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
-    let verifier = args.jwt.is_wanted().then(|| auth::verifier(&args.jwt)).transpose()?;
+    let verifier = args.issuers.is_wanted().then(|| auth::verifier(&args.issuers)).transpose()?;
     let certificate = Certificate::of(&args.tls)?;
     if tokens.is_empty()
         && verifier.is_none()

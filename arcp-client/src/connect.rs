@@ -29,7 +29,7 @@ use crate::status::Status;
 /// Where a [`Builder`] connects to: an address.
 #[derive(Debug)]
 pub struct Url {
-    url: String,
+    text: String,
     /// Beside those of an upgrade.
     headers: HeaderMap,
     /// Root certificates as PEM.
@@ -38,7 +38,7 @@ pub struct Url {
 
 impl Url {
     fn connector(&self) -> Result<Connector, ConnectError> {
-        let uri: Uri = self.url.parse().map_err(|_| ConnectError::Url)?;
+        let uri: Uri = self.text.parse().map_err(|_| ConnectError::Url)?;
         Connector::to(uri, self.headers.clone(), &self.roots)
     }
 }
@@ -163,7 +163,7 @@ impl Builder<()> {
 
 impl Builder<Url> {
     pub(crate) fn to(url: impl Into<String>) -> Self {
-        Self::new(Url { url: url.into(), headers: HeaderMap::new(), roots: Vec::new() })
+        Self::new(Url { text: url.into(), headers: HeaderMap::new(), roots: Vec::new() })
     }
 
     /// Says this, too, in the request for the WebSocket: a cookie, or what a gateway on the way asks
@@ -192,7 +192,7 @@ impl Builder<Url> {
         let (url, builder) = self.split();
         let mut connector = url.connector()?;
         let ws = connector.open(&builder.config).await?;
-        builder.begin(ws, Some(connector), Some(url.url)).await
+        builder.begin(ws, Some(connector), Some(url.text)).await
     }
 
     /// Connects over WebSocket, opens a session, and hands over its transport: for tools that write frames
@@ -235,9 +235,9 @@ impl Builder<Url> {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.aimed(|Url { url, headers, .. }| {
-            let connector = Connector::over(url.clone(), headers, open);
-            Dial { connector, url: Some(url) }
+        self.aimed(|Url { text, headers, .. }| {
+            let connector = Connector::over(text.clone(), headers, open);
+            Dial { connector, url: Some(text) }
         })
     }
 
@@ -250,8 +250,8 @@ impl Builder<Url> {
     where
         T: Transport + Send + 'static,
     {
-        let (Url { url, .. }, builder) = self.split();
-        builder.begin(Box::new(transport), None, Some(url)).await
+        let (Url { text, .. }, builder) = self.split();
+        builder.begin(Box::new(transport), None, Some(text)).await
     }
 }
 

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 /// JSON Web Tokens, instead of a list of tokens.
 #[derive(Debug, clap::Args)]
 #[group(skip)]
-pub(crate) struct Jwt {
+pub(crate) struct Issuers {
     /// Accept JSON Web Tokens that this key verifies: a public key as PEM, a JWK or a set of them, or
     /// a secret if `--jwt-algorithm` is one of secrets; may be given several times.
     #[arg(long, value_name = "FILE", group = "jwt", conflicts_with = "tokens",
@@ -26,7 +26,7 @@ pub(crate) struct Jwt {
     #[arg(long, value_name = "AUD", requires = "jwt")]
     pub(crate) jwt_audience: Vec<String>,
     /// What they are signed with; may be given several times. Without it a key is for RS256, ES256 or
-    /// EdDSA, by its kind, and a key that is fetched or a JWK for what it says itself.
+    /// `EdDSA`, by its kind, and a key that is fetched or a JWK for what it says itself.
     #[arg(long, value_name = "ALG", requires = "jwt", value_parser = algorithm)]
     pub(crate) jwt_algorithm: Vec<Algorithm>,
     /// The claim that names the principal.
@@ -41,7 +41,7 @@ pub(crate) struct Jwt {
     pub(crate) jwks_ca: Option<PathBuf>,
 }
 
-impl Jwt {
+impl Issuers {
     /// Whether there is any.
     pub(crate) fn is_wanted(&self) -> bool {
         !self.jwt_key.is_empty() || self.jwks.is_some()

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{Jwt, Tls};
+use super::{Issuers, Tls};
 use crate::token::TokenArg;
 
 #[derive(Debug, clap::Args)]
@@ -27,7 +27,7 @@ pub(crate) struct Serve {
     #[arg(long)]
     pub(crate) principal: Option<String>,
     #[command(flatten)]
-    pub(crate) jwt: Jwt,
+    pub(crate) issuers: Issuers,
     #[command(flatten)]
     pub(crate) tls: Tls,
     /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`.

@@ -9,14 +9,14 @@ use arcp_tower::auth::jwt::{Algorithm, InvalidKey, JwtKey, JwtVerifier, ScopeCla
 use serde_json::value::RawValue;
 use tower::util::Either;
 
-use crate::args::{Jwt, Scopes};
+use crate::args::{Issuers, Scopes};
 use crate::exit::{Exit, Failure};
 
 /// What `arcp serve` authenticates with: a list of tokens, or an issuer's keys.
 pub(crate) type Authenticator = Either<BearerTokens, JwtVerifier>;
 
 /// The verifier that the command line asks for.
-pub(crate) fn verifier(args: &Jwt) -> anyhow::Result<JwtVerifier> {
+pub(crate) fn verifier(args: &Issuers) -> anyhow::Result<JwtVerifier> {
     let usage = |e: &dyn std::fmt::Display| Failure::new(Exit::Usage, e.to_string());
     let scopes = match args.jwt_scopes {
         Scopes::IfPresent => ScopeClaims::IfPresent,

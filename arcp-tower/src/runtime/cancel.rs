@@ -80,7 +80,8 @@ fn check<'a>(
 ) -> Result<Option<ByAdmin<'a>>, Error> {
     let session = &commands.session;
     let own = record.is_controlled_by(session.id());
-    if !own && !(access == Access::Watch && session.scopes().allow(Scope::Admin)) {
+    let as_admin = access == Access::Watch && session.scopes().allow(Scope::Admin);
+    if !own && !as_admin {
         // Watching a job gives no right over it (§7.6).
         return Err(Error::new(
             Code::PermissionDenied,
