@@ -13,7 +13,7 @@ use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
 /// The default bounds. The machine may be busy, so that an answer may take its time.
-fn config() -> JwksConfig {
+fn bounds() -> JwksConfig {
     JwksConfig::default().with(|c| c.timeout = Duration::from_secs(60))
 }
 
@@ -47,7 +47,7 @@ async fn pass(seconds: u64) {
 async fn s24_keys_are_fetched_once_for_all_tokens_that_wait_for_them() {
     let key = Key::new("1");
     let server = JwksServer::start(set(&[&key])).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     assert_eq!(server.requests(), 0, "nothing is fetched before a token comes");
     let token = key.sign(&claims("alice"));
     let all = (0..50).map(|_| name(&verifier, &token));
@@ -62,12 +62,12 @@ async fn s24_keys_come_over_tls_from_a_server_that_is_trusted() {
     let (key, authority) = (Key::new("1"), Authority::default());
     let server = JwksServer::secure(set(&[&key]), &authority).await;
     assert!(server.url().starts_with("https://"));
-    let trusting = config().with(|c| c.root_certificates = authority.pem().into());
+    let trusting = bounds().with(|c| c.root_certificates = authority.pem().into());
     assert!(accepted(&of(&server.url(), trusting), &key).await);
     // By another authority, nobody is let in, and it is no fault of the token.
     let other = Authority::default();
     for roots in [Vec::new(), other.pem().into()] {
-        let config = config().with(|c| c.root_certificates = roots);
+        let config = bounds().with(|c| c.root_certificates = roots);
         let refused = name(&of(&server.url(), config), &key.sign(&claims("alice"))).await;
         assert_eq!(refused, Err(Code::InternalError));
     }
@@ -78,7 +78,7 @@ async fn s24_keys_come_over_tls_from_a_server_that_is_trusted() {
 async fn s24_a_new_key_is_accepted_within_a_minute_and_one_rotated_away_refused_after_the_refresh() {
     let (old, new) = (Key::new("old"), Key::new("new"));
     let server = JwksServer::start(set(&[&old])).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     assert!(accepted(&verifier, &old).await);
     server.answer(Answer::Keys(set(&[&old, &new])));
     pass(59).await;
@@ -99,7 +99,7 @@ async fn s24_a_new_key_is_accepted_within_a_minute_and_one_rotated_away_refused_
 async fn s23_unknown_kids_have_keys_fetched_once_a_minute_in_all_and_bad_ones_never() {
     let key = Key::new("1");
     let server = JwksServer::start(set(&[&key])).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     let signed_as = |kid: &str| {
         let mut header = Header::new(Algorithm::ES256);
         header.kid = Some(kid.to_owned());
@@ -128,7 +128,7 @@ async fn s23_unknown_kids_have_keys_fetched_once_a_minute_in_all_and_bad_ones_ne
 async fn s24_while_the_jwks_is_down_the_keys_of_before_count_for_a_day() {
     let (key, new) = (Key::new("1"), Key::new("2"));
     let server = JwksServer::start(set(&[&key])).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     assert!(accepted(&verifier, &key).await);
     server.answer(Answer::Status(503));
     pass(300).await;
@@ -153,7 +153,7 @@ async fn s24_while_the_jwks_is_down_the_keys_of_before_count_for_a_day() {
 async fn s24_a_jwks_that_is_down_from_the_beginning_is_told_as_what_may_pass() {
     let key = Key::new("1");
     let server = JwksServer::start(set(&[&key])).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     server.answer(Answer::Silence);
     let (asks, token) = (verifier.clone(), key.sign(&claims("alice")));
     let asked = tokio::spawn(async move { asks.verify(&token).await });
@@ -173,7 +173,7 @@ async fn s24_a_jwks_that_is_down_from_the_beginning_is_told_as_what_may_pass() {
 async fn s24_a_jwks_of_ten_megabytes_is_refused_whether_or_not_it_says_its_length() {
     let key = Key::new("1");
     let server = JwksServer::start(set(&[&key])).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     assert!(accepted(&verifier, &key).await);
     for told in [true, false] {
         server.answer(Answer::Long(10 << 20, told));
@@ -192,7 +192,7 @@ async fn s24_a_redirect_is_no_key_set() {
     let (key, evil) = (Key::new("1"), Key::new("1"));
     let (server, elsewhere) = (JwksServer::start(set(&[&key])).await, JwksServer::start(set(&[&evil])).await);
     server.answer(Answer::Redirect(elsewhere.url()));
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     assert_eq!(name(&verifier, &evil.sign(&claims("alice"))).await, Err(Code::InternalError));
     assert_eq!((server.requests(), elsewhere.requests()), (1, 0));
 }
@@ -217,7 +217,7 @@ async fn s24_what_is_no_key_for_signatures_is_left_out_of_a_key_set() {
         key.jwk(),
     ] });
     let server = JwksServer::start(keys.to_string()).await;
-    let verifier = of(&server.url(), config());
+    let verifier = of(&server.url(), bounds());
     assert!(accepted(&verifier, &key).await);
     // A secret that anybody can fetch is none.
     let mut header = Header::new(Algorithm::HS256);
@@ -225,10 +225,10 @@ async fn s24_what_is_no_key_for_signatures_is_left_out_of_a_key_set() {
     let token = jsonwebtoken::encode(&header, &claims("alice"), &EncodingKey::from_secret(&secret)).unwrap();
     assert_eq!(name(&verifier, &token).await, Err(Code::Unauthenticated));
     // Nor are other algorithms than the operator wants.
-    let config = config().with(|c| c.algorithms = vec![Algorithm::RS256]);
+    let config = bounds().with(|c| c.algorithms = vec![Algorithm::RS256]);
     assert!(!accepted(&of(&server.url(), config), &key).await);
     // And too many keys are none at all.
-    let config = config().with(|c| c.keys = 7);
+    let config = bounds().with(|c| c.keys = 7);
     let refused = name(&of(&server.url(), config), &key.sign(&claims("alice"))).await;
     assert_eq!(refused, Err(Code::InternalError));
 }
