@@ -1,10 +1,12 @@
 //! What can be said on the command line.
 
+mod auth;
 mod command;
 mod lease;
 mod send;
 mod serve;
 mod submit;
+mod tls;
 mod tools;
 
 use std::path::PathBuf;
@@ -16,11 +18,13 @@ use arcp_tower::core::store::CredentialState;
 
 use crate::exit::{self, Failure};
 
+pub(crate) use auth::{Issuers, Scopes};
 pub(crate) use command::CommandArg;
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use send::Send;
 pub(crate) use serve::{HostedArg, Serve, StoreArg};
 pub(crate) use submit::Submit;
+pub(crate) use tls::Tls;
 pub(crate) use tools::{Completions, Doctor, Man};
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
@@ -63,7 +67,10 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   arcp serve --demo-agents
   arcp serve --agent research='python3 research.py' --agent echo@2.0.0='arcp serve --stdio'
-  arcp serve --bind 0.0.0.0:7777 --token s3cret=ops@example.com")]
+  arcp serve --bind 0.0.0.0:7777 --token s3cret=ops@example.com
+  arcp serve --bind 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \
+    --jwks https://login.example.com/.well-known/jwks.json \
+    --jwt-issuer https://login.example.com --jwt-audience arcp")]
     Serve(Serve),
     /// Submit a job, follow its events, and print its result.
     #[command(after_help = "Examples:
@@ -207,7 +214,7 @@ pub(crate) struct Cancel {
     #[command(flatten)]
     pub(crate) which: Which,
     /// The session that submitted the job, as `arcp submit --session FILE` kept it. Only that session
-    /// may cancel a job; it is taken over from whoever has it.
+    /// may cancel a job, and a token with the scope admin; it is taken over from whoever has it.
     #[arg(long, value_name = "FILE")]
     pub(crate) session: Option<PathBuf>,
     /// Why.
@@ -258,6 +265,9 @@ pub(crate) struct Remote {
     /// A file with the bearer token; `ARCP_TOKEN_FILE` in the environment.
     #[arg(long, value_name = "FILE", conflicts_with = "token")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Certificates, as PEM, that a runtime at `wss://` is trusted by, beside the roots of the Web.
+    #[arg(long, value_name = "FILE", env = "ARCP_TLS_CA")]
+    pub(crate) tls_ca: Option<PathBuf>,
 }
 
 impl Remote {

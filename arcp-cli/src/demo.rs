@@ -14,9 +14,9 @@ use tokio::time::sleep;
 
 use crate::args::{Demo, Format};
 use crate::proxy::Proxy;
-use crate::remote::open;
+use crate::remote::open_at;
 use crate::screen::Screen;
-use crate::serve::app;
+use crate::serve::{Authenticator, app};
 use crate::submit::code_of;
 use crate::token::TokenArg;
 
@@ -51,15 +51,17 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let config = Config::default();
     let token = TokenArg::made_up()?;
     let tokens = BearerTokens::new([(token.token(), token.principal(None))]);
-    let app = app(&config, tokens, None, |builder| builder.agent("code-refactor@2.0.0", agent_fn(refactor)))
-        .await?;
+    let app = app(&config, Authenticator::Left(tokens), None, |builder| {
+        builder.agent("code-refactor@2.0.0", agent_fn(refactor))
+    })
+    .await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = Proxy::start(listener.local_addr()?).await?;
     let served = tokio::spawn(async move { axum::serve(listener, app).await });
     let url = format!("ws://{}/arcp", proxy.address);
     screen.note(&format!("a runtime listens on {url}"));
 
-    let client = open(&url, token.token(), None).await?;
+    let client = open_at(&url, token.token()).await?;
     screen.note(&format!("session {} is open", client.session().id));
     let mut job = client.submit("code-refactor").input(&Refactor { files: args.steps }).send().await?;
     screen.note(&format!("{} runs {}", job.id(), job.accepted().agent.as_deref().unwrap_or_default()));

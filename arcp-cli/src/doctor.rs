@@ -29,8 +29,8 @@ pub(crate) async fn run(args: &Doctor) -> anyhow::Result<ExitCode> {
     match runtime::reach(&args.remote.url).await {
         Ok(found) => {
             findings.extend(found);
-            if let Ok(token) = &token {
-                findings.extend(runtime::session(&args.remote.url, token).await);
+            if token.is_ok() {
+                findings.extend(runtime::session(&args.remote).await);
             }
         }
         Err(found) => findings.extend(found),

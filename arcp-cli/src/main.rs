@@ -30,10 +30,12 @@ mod tail;
 mod token;
 
 use std::process::ExitCode;
+use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Directive;
 
 use args::{Args, Command};
 
@@ -56,6 +58,8 @@ async fn run() -> ExitCode {
     anstream::ColorChoice::from(args.color).write_global();
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,arcp::program=info"));
+    // At `trace` it writes whole frames, tokens among them (§14); whoever wants that has to name it.
+    let filter = filter.add_directive(Directive::from_str("tungstenite=debug").unwrap_or_default());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -50,7 +50,7 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
 }
 
 async fn reach(remote: &Remote, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let Some(command) = &remote.command else { return open(&remote.url, &token(remote)?, from).await };
+    let Some(command) = &remote.command else { return open(builder(remote)?, &remote.url, from).await };
     let (program, builder) = program(command, given_token(remote)?);
     let builder = from.into_iter().fold(builder, Builder::resume_from);
     builder.connect().await.map_err(|error| unreached(&program.to_string(), &error).into())
@@ -69,8 +69,12 @@ fn program(command: &CommandArg, token: Option<String>) -> (Program, Builder<Dia
     (program, token.into_iter().fold(builder, Builder::token))
 }
 
-pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let builder = builder(url, token);
+/// Opens a session at an address that is no user's.
+pub(crate) async fn open_at(url: &str, token: &str) -> anyhow::Result<Client> {
+    open(builder_at(url, token), url, None).await
+}
+
+async fn open(builder: Builder<Url>, url: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
     let builder = match from {
         Some(point) => builder.resume_from(point),
         None => builder,
@@ -85,12 +89,20 @@ pub(crate) async fn open_raw(remote: &Remote) -> anyhow::Result<(BoxTransport, S
             let (program, builder) = program(command, given_token(remote)?);
             (program.to_string(), builder.open().await)
         }
-        None => (remote.url.clone(), builder(&remote.url, &token(remote)?).open().await),
+        None => (remote.url.clone(), builder(remote)?.open().await),
     };
     opened.map_err(|error| unreached(&what, &error).into())
 }
 
-pub(crate) fn builder(url: &str, token: &str) -> Builder<Url> {
+/// A client that is what the command line says.
+pub(crate) fn builder(remote: &Remote) -> anyhow::Result<Builder<Url>> {
+    let builder = builder_at(&remote.url, &token(remote)?);
+    let Some(file) = &remote.tls_ca else { return Ok(builder) };
+    let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(builder.root_certificate(pem))
+}
+
+fn builder_at(url: &str, token: &str) -> Builder<Url> {
     Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"))
 }
 
@@ -104,6 +116,7 @@ pub(crate) fn unreached(what: &str, error: &ConnectError) -> Failure {
         ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
             Failure::new(Exit::Unauthenticated, error.to_string())
         }
+        ConnectError::RootCertificate => Failure::new(Exit::Usage, error.to_string()),
         // It was reached, and does not want this.
         ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
         other => Failure::new(Exit::Unreachable, format!("cannot reach {what}: {other}")),

@@ -1,7 +1,9 @@
 //! `arcp serve`.
 
 mod agents;
+mod auth;
 mod stdio;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
 
+pub(crate) use auth::Authenticator;
+use tls::{Certificate, TlsListener};
+
 use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
@@ -34,45 +39,57 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     }
     let Serve { bind, host, port, .. } = args;
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
-    let mut tokens = tokens(&args)?;
-    let made_up = tokens.is_empty();
+    let verifier = args.issuers.is_wanted().then(|| auth::verifier(&args.issuers)).transpose()?;
+    let certificate = Certificate::of(&args.tls)?;
+    let mut tokens = if verifier.is_none() { tokens(&args)? } else { args.tokens.clone() };
+    let made_up = tokens.is_empty() && verifier.is_none();
     if made_up {
         if !address.ip().is_loopback() {
-            let message = format!("{address} is not loopback: give at least one --token");
+            let message = format!("{address} is not loopback: give at least one --token, or --jwks");
             return Err(Failure::new(Exit::Usage, message).into());
         }
         tokens.push(TokenArg::made_up()?);
     }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let config = config(&args, bound.ip().is_loopback() || args.private_transport);
+    let private = bound.ip().is_loopback() || args.private_transport || certificate.is_some();
+    let config = config(&args, private);
     let hosted = Hosted::of(&args.agents)?;
     let agents = agents(&args, &hosted)?;
     let kept_in = args.store.clone().unwrap_or_else(|| StoreArg::Sqlite("arcp.db".into()));
     let store = open(&kept_in)?;
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
-    let tokens_of = bearers(&tokens, args.principal.as_deref());
-    let app = app(&config, tokens_of, store, agents).await?;
+    let authenticator = match verifier {
+        Some(verifier) => Authenticator::Right(verifier),
+        None => Authenticator::Left(bearers(&tokens, args.principal.as_deref())),
+    };
+    let app = app(&config, authenticator, store, agents).await?;
 
     // Who reads the address may already ask for the end.
     let interrupted = interrupted()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
-    output::line(&format!("listening on ws://{bound}/arcp"))?;
+    let scheme = if certificate.is_some() { "wss" } else { "ws" };
+    output::line(&format!("listening on {scheme}://{bound}/arcp"))?;
     if made_up {
         output::line(&format!("token: {}", tokens[0].token()))?;
     }
     let stop = config.shutdown.clone();
-    let listener = listener.tap_io(|io| {
-        // Frames are gathered before they are written; waiting for more would only delay them.
-        let _ = io.set_nodelay(true);
-    });
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move {
-            interrupted.await;
-            stop.cancel();
-        })
-        .await?;
+    let interrupted = async move {
+        interrupted.await;
+        stop.cancel();
+    };
+    if let Some(certificate) = certificate {
+        certificate.follow()?;
+        let listener = TlsListener::new(listener, certificate);
+        axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+    } else {
+        let listener = listener.tap_io(|io| {
+            // Frames are gathered before they are written; waiting for more would only delay them.
+            let _ = io.set_nodelay(true);
+        });
+        axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+    }
     config.tracker.close();
     let _ = tokio::time::timeout(Duration::from_secs(3), config.tracker.wait()).await;
     hosted.stop().await;
@@ -115,12 +132,12 @@ fn agents(args: &Serve, hosted: &Hosted) -> anyhow::Result<impl FnOnce(Builder) 
 /// The routes: one.
 pub(crate) async fn app(
     config: &Config,
-    tokens: BearerTokens,
+    authenticator: Authenticator,
     store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
 ) -> anyhow::Result<Router> {
     let runtime = ServiceBuilder::new()
-        .layer(AuthLayer::new(tokens))
+        .layer(AuthLayer::new(authenticator))
         .layer(each_session(TraceLayer::new()))
         .service(runtime(config, store, agents).await?);
     Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))

@@ -36,7 +36,7 @@ impl Client {
         Self { session }
     }
 
-    /// A client of the runtime at `url`, of the form `ws://host[:port]/path`.
+    /// A client of the runtime at `url`, of the form `ws://host[:port]/path`, or `wss:` for TLS.
     pub fn builder(url: impl Into<String>) -> Builder<Url> {
         Builder::to(url)
     }

@@ -9,7 +9,7 @@ use arcp_core::Features;
 use arcp_core::session::{Peer, PeerConfig};
 use arcp_core::transport::{BoxTransport, Transport};
 use arcp_core::wire::session::{Auth, Party};
-use http::Uri;
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -28,7 +28,20 @@ use crate::status::Status;
 
 /// Where a [`Builder`] connects to: an address.
 #[derive(Debug)]
-pub struct Url(String);
+pub struct Url {
+    text: String,
+    /// Beside those of an upgrade.
+    headers: HeaderMap,
+    /// Root certificates as PEM.
+    roots: Vec<Vec<u8>>,
+}
+
+impl Url {
+    fn connector(&self) -> Result<Connector, ConnectError> {
+        let uri: Uri = self.text.parse().map_err(|_| ConnectError::Url)?;
+        Connector::to(uri, self.headers.clone(), &self.roots)
+    }
+}
 
 /// Where a [`Builder`] connects to: a transport that is open already. There is no other after it,
 /// so a session over it is not resumed when it is lost.
@@ -150,20 +163,36 @@ impl Builder<()> {
 
 impl Builder<Url> {
     pub(crate) fn to(url: impl Into<String>) -> Self {
-        Self::new(Url(url.into()))
+        Self::new(Url { text: url.into(), headers: HeaderMap::new(), roots: Vec::new() })
     }
 
-    /// Connects over WebSocket and opens a session.
+    /// Says this, too, in the request for the WebSocket: a cookie, or what a gateway on the way asks
+    /// for. The token of [`Builder::token`] is said later, and to the runtime alone.
+    pub fn header(mut self, name: HeaderName, mut value: HeaderValue) -> Self {
+        // Whatever it is, no log needs it.
+        value.set_sensitive(true);
+        self.target.headers.append(name, value);
+        self
+    }
+
+    /// Trusts the certificates of a PEM text beside the roots of the Web, where the address begins
+    /// with `wss:`: those of a private CA, or a certificate that signed itself.
+    #[cfg(feature = "tls")]
+    pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.target.roots.push(pem.into());
+        self
+    }
+
+    /// Connects over WebSocket, with TLS if the address begins with `wss:`, and opens a session.
     ///
     /// # Errors
     /// [`ConnectError`], `Refused` with `UNAUTHENTICATED` if the token is not accepted, with
     /// `RESUME_WINDOW_EXPIRED` if the session of [`Builder::resume_from`] cannot be continued.
     pub async fn connect(self) -> Result<Client, ConnectError> {
-        let (Url(url), builder) = self.split();
-        let uri: Uri = url.parse().map_err(|_| ConnectError::Url)?;
-        let mut connector = Connector::to(uri);
+        let (url, builder) = self.split();
+        let mut connector = url.connector()?;
         let ws = connector.open(&builder.config).await?;
-        builder.begin(ws, Some(connector), Some(url)).await
+        builder.begin(ws, Some(connector), Some(url.text)).await
     }
 
     /// Connects over WebSocket, opens a session, and hands over its transport: for tools that write frames
@@ -172,16 +201,16 @@ impl Builder<Url> {
     /// # Errors
     /// As [`Builder::connect`].
     pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
-        let (Url(url), builder) = self.split();
-        let mut connector = Connector::to(url.parse().map_err(|_| ConnectError::Url)?);
+        let (url, builder) = self.split();
+        let mut connector = url.connector()?;
         let ws = connector.open(&builder.config).await?;
         builder.greeting.say(ws, None, &builder.config).await
     }
 
     /// Connects over WebSocket, on byte streams of the application's own: one that `open` opens now,
-    /// and another whenever the connection is lost. So it goes through a Unix socket, a proxy, TLS
-    /// (with an address that begins with `wss:`), or a network that a test makes up. The address is
-    /// what the runtime is asked for; nothing looks its host up.
+    /// and another whenever the connection is lost. So it goes through a Unix socket, a proxy, TLS of
+    /// the application's own, or a network that a test makes up. The address is what the runtime is
+    /// asked for; nothing looks its host up.
     ///
     /// ```
     /// # #[cfg(unix)]
@@ -206,7 +235,10 @@ impl Builder<Url> {
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.aimed(|Url(url)| Dial { connector: Connector::over(url.clone(), open), url: Some(url) })
+        self.aimed(|Url { text, headers, .. }| {
+            let connector = Connector::over(text.clone(), headers, open);
+            Dial { connector, url: Some(text) }
+        })
     }
 
     /// Opens a session over `transport` instead, whatever the address is. It is not resumed when
@@ -218,8 +250,8 @@ impl Builder<Url> {
     where
         T: Transport + Send + 'static,
     {
-        let (Url(url), builder) = self.split();
-        builder.begin(Box::new(transport), None, Some(url)).await
+        let (Url { text, .. }, builder) = self.split();
+        builder.begin(Box::new(transport), None, Some(text)).await
     }
 }
 

@@ -6,13 +6,17 @@ use std::io;
 
 use arcp_core::transport::{BoxTransport, Transport, WsLimits};
 use futures_util::future::{BoxFuture, FutureExt as _};
-use http::Uri;
+use http::{HeaderMap, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
 use crate::config::ClientConfig;
 use crate::error::ConnectError;
-use crate::upgrade::{dial, upgrade};
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
+#[cfg(feature = "tls")]
+use crate::upgrade::host;
+use crate::upgrade::{dial, is_encrypted, upgrade};
 
 type Open = dyn FnMut(&ClientConfig) -> BoxFuture<'static, Result<BoxTransport, ConnectError>> + Send;
 
@@ -20,31 +24,56 @@ type Open = dyn FnMut(&ClientConfig) -> BoxFuture<'static, Result<BoxTransport, 
 pub(crate) struct Connector(Box<Open>);
 
 impl Connector {
-    /// Opens a WebSocket to `uri` each time.
-    pub(crate) fn to(uri: Uri) -> Self {
-        Self(Box::new(move |config| {
-            let (uri, limits) = (uri.clone(), limits(config));
+    /// Opens a WebSocket to `uri` each time; with TLS it trusts `roots` beside those of the Web.
+    ///
+    /// # Errors
+    /// If one of the roots is none, or TLS was left out.
+    pub(crate) fn to(uri: Uri, headers: HeaderMap, roots: &[Vec<u8>]) -> Result<Self, ConnectError> {
+        if is_encrypted(&uri)? {
+            return Self::encrypted(uri, headers, roots);
+        }
+        Ok(Self(Box::new(move |config| {
+            let (uri, headers, limits) = (uri.clone(), headers.clone(), limits(config));
             async move {
                 let io = dial(&uri).await?;
-                Ok(Box::new(upgrade(uri, io, limits).await?) as BoxTransport)
+                Ok(Box::new(upgrade(uri, headers, io, limits).await?) as BoxTransport)
             }
             .boxed()
-        }))
+        })))
+    }
+
+    #[cfg(feature = "tls")]
+    fn encrypted(uri: Uri, headers: HeaderMap, roots: &[Vec<u8>]) -> Result<Self, ConnectError> {
+        let tls = Tls::trusting(roots)?;
+        Ok(Self(Box::new(move |config| {
+            let (uri, headers) = (uri.clone(), headers.clone());
+            let (tls, limits) = (tls.clone(), limits(config));
+            async move {
+                let io = tls.connect(host(&uri)?, dial(&uri).await?).await?;
+                Ok(Box::new(upgrade(uri, headers, io, limits).await?) as BoxTransport)
+            }
+            .boxed()
+        })))
+    }
+
+    #[cfg(not(feature = "tls"))]
+    fn encrypted(_: Uri, _: HeaderMap, _: &[Vec<u8>]) -> Result<Self, ConnectError> {
+        Err(ConnectError::Tls)
     }
 
     /// Makes a WebSocket to `url` of what `open` opens.
-    pub(crate) fn over<F, Fut, S>(url: String, mut open: F) -> Self
+    pub(crate) fn over<F, Fut, S>(url: String, headers: HeaderMap, mut open: F) -> Self
     where
         F: FnMut() -> Fut + Send + 'static,
         Fut: Future<Output = io::Result<S>> + Send + 'static,
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         Self(Box::new(move |config| {
-            let (uri, limits) = (url.parse(), limits(config));
+            let (uri, headers, limits) = (url.parse(), headers.clone(), limits(config));
             let open = open();
             async move {
                 let uri = uri.map_err(|_| ConnectError::Url)?;
-                Ok(Box::new(upgrade(uri, open.await?, limits).await?) as BoxTransport)
+                Ok(Box::new(upgrade(uri, headers, open.await?, limits).await?) as BoxTransport)
             }
             .boxed()
         }))

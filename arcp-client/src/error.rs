@@ -11,13 +11,16 @@ use arcp_core::{Error, Feature, JobId};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The address is none of the form `ws://host[:port]/path`.
-    #[error("the address must be ws://host[:port]/path")]
+    /// The address is none of the form `ws://host[:port]/path`, or `wss:` for TLS.
+    #[error("the address must be ws://host[:port]/path, or wss:")]
     Url,
-    /// The address asks for TLS, which this build has not; an encrypted stream can be handed to
-    /// [`Builder::connect_over`](crate::Builder::connect_over).
-    #[error("this client has no TLS of its own")]
+    /// The address asks for TLS, which is the feature `tls` of this crate, and was left out; an
+    /// encrypted stream can be handed to [`Builder::over_streams`](crate::Builder::over_streams).
+    #[error("this client was built without TLS")]
     Tls,
+    /// A root certificate of [`Builder::root_certificate`](crate::Builder::root_certificate) is none.
+    #[error("a root certificate must be one or more certificates as PEM")]
+    RootCertificate,
     /// The connection could not be opened, or broke.
     #[error("the connection failed: {0}")]
     Io(#[from] std::io::Error),

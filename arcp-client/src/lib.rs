@@ -70,6 +70,8 @@ mod session;
 mod status;
 mod submit;
 mod subscribe;
+#[cfg(feature = "tls")]
+mod tls;
 mod upgrade;
 
 pub use arcp_core;

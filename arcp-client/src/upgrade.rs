@@ -1,45 +1,62 @@
-//! The WebSocket at the client's end, over any byte stream. TLS goes between the two calls.
+//! The WebSocket at the client's end, over any byte stream.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use arcp_core::transport::{WebSocket, WsLimits};
-use http::Uri;
+use http::{HeaderMap, Uri};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::error::ConnectError;
 
+/// Whether `uri` asks for TLS.
+pub(crate) fn is_encrypted(uri: &Uri) -> Result<bool, ConnectError> {
+    match uri.scheme_str() {
+        Some("ws") => Ok(false),
+        Some("wss") => Ok(true),
+        _ => Err(ConnectError::Url),
+    }
+}
+
+/// The host of `uri`. An IPv6 address is written in brackets, which are no part of it.
+pub(crate) fn host(uri: &Uri) -> Result<&str, ConnectError> {
+    let host = uri.host().ok_or(ConnectError::Url)?;
+    Ok(host.trim_start_matches('[').trim_end_matches(']'))
+}
+
 /// Opens a TCP connection to the host of `uri`.
 pub(crate) async fn dial(uri: &Uri) -> Result<TcpStream, ConnectError> {
-    match uri.scheme_str() {
-        Some("ws") => {}
-        Some("wss") => return Err(ConnectError::Tls),
-        _ => return Err(ConnectError::Url),
-    }
-    let host = uri.host().ok_or(ConnectError::Url)?;
-    // An IPv6 address is written in brackets, which are no part of it.
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let io = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await?;
+    let usual = if is_encrypted(uri)? { 443 } else { 80 };
+    let io = TcpStream::connect((host(uri)?, uri.port_u16().unwrap_or(usual))).await?;
     // Frames are small, and pongs are timed.
     io.set_nodelay(true)?;
     Ok(io)
 }
 
-/// Upgrades a byte stream to a WebSocket for `uri`.
-pub(crate) async fn upgrade<T>(uri: Uri, io: T, limits: WsLimits) -> Result<WebSocket<T>, ConnectError>
+/// Upgrades a byte stream to a WebSocket for `uri`, with `headers` beside those of an upgrade.
+pub(crate) async fn upgrade<T>(
+    uri: Uri,
+    headers: HeaderMap,
+    io: T,
+    limits: WsLimits,
+) -> Result<WebSocket<T>, ConnectError>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
     let io = HeadFirst { io, head: Vec::new(), given: 0 };
-    let (ws, _) = tokio_tungstenite::client_async(uri, io).await.map_err(|e| match e {
+    let failed = |e| match e {
         Error::Io(e) => ConnectError::Io(e),
         Error::Http(response) => ConnectError::Status(response.status()),
         Error::Url(_) => ConnectError::Url,
         other => ConnectError::Upgrade(other.to_string()),
-    })?;
+    };
+    let mut request = uri.into_client_request().map_err(failed)?;
+    request.headers_mut().extend(headers);
+    let (ws, _) = tokio_tungstenite::client_async(request, io).await.map_err(failed)?;
     Ok(WebSocket::client(ws.into_inner().io, limits).await)
 }
 

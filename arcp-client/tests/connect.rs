@@ -244,7 +244,9 @@ async fn addresses_and_servers_that_will_not_do_are_told_apart() {
     let connect = |url: &str| Client::builder(url).connect();
     assert!(matches!(connect("no address at all").await, Err(ConnectError::Url)));
     assert!(matches!(connect("http://127.0.0.1:1/").await, Err(ConnectError::Url)));
-    assert!(matches!(connect("wss://127.0.0.1:1/").await, Err(ConnectError::Tls)));
+    assert!(matches!(connect("wss://127.0.0.1:1/").await, Err(ConnectError::Io(_))));
+    let trusting = Client::builder("wss://127.0.0.1:1/").root_certificate("no certificate");
+    assert!(matches!(trusting.connect().await, Err(ConnectError::RootCertificate)));
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("ws://{}/", listener.local_addr().unwrap());
     let serve = async {

@@ -49,10 +49,12 @@ mod random;
 mod replay;
 pub mod runtime;
 pub mod service;
+#[cfg(any(feature = "fetch", feature = "jwks", feature = "litellm"))]
+mod tls;
 pub mod upgrade;
 
 pub use agent::{Agent, AgentError, Job, Level, Reservation, ResultStream, Verdict, agent_fn, agent_service};
-pub use auth::{BearerTokens, Credentials, Principal};
+pub use auth::{BearerTokens, Credentials, HostSession, Principal, Scope, Scopes, auth_fn};
 pub use clock::Clock;
 pub use config::Config;
 pub use credential::CredentialProvisioner;

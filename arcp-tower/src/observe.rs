@@ -9,7 +9,8 @@ use crate::auth::Principal;
 pub enum Access {
     /// See them in listings. Watching them is `PERMISSION_DENIED`.
     List,
-    /// And watch them. Cancelling them stays with who submitted them.
+    /// And watch them. Cancelling them stays with who submitted them, and with a session that has
+    /// [`Scope::Admin`](crate::Scope::Admin).
     Watch,
 }
 

@@ -8,7 +8,7 @@ mod request;
 mod session;
 mod window;
 
-pub(crate) use attach::{AttachError, Remembered};
+pub(crate) use attach::{AttachError, Caller, Remembered};
 pub(crate) use attachment::{Attachment, Early, Next, Numbered, Staged};
 pub use connect::{Connect, HttpInfo};
 pub use emit::Emit;

@@ -183,3 +183,40 @@ fn result_chunk_arrives_whole() {
 fn provisioned_credentials_end_with_their_job_and_are_not_shown() {
     shows(env!("CARGO_BIN_EXE_provisioned_credentials"), &["length: 14", "keys in force: 0"]);
 }
+
+#[test]
+fn custom_auth_looks_api_keys_up_and_gives_each_its_scopes() {
+    shows(
+        env!("CARGO_BIN_EXE_custom_auth"),
+        &[
+            "app: hello world",
+            "dashboard: sees 1 job",
+            "dashboard: a submit is PERMISSION_DENIED",
+            "a guess: UNAUTHENTICATED",
+        ],
+    );
+}
+
+#[test]
+fn host_session_takes_whom_the_apps_middleware_found_and_only_for_the_apps_own_page() {
+    shows(
+        env!("CARGO_BIN_EXE_host_session"),
+        &[
+            "the app's page: ann@example.com",
+            "another page: PERMISSION_DENIED",
+            "a stranger: UNAUTHENTICATED",
+        ],
+    );
+}
+
+#[test]
+fn jwt_jwks_fetches_the_issuers_keys_and_takes_scopes_from_the_token() {
+    shows(
+        env!("CARGO_BIN_EXE_jwt_jwks"),
+        &[
+            "arcp:submit: ann@example.com",
+            "arcp:observe: a submit is PERMISSION_DENIED",
+            "for another service: UNAUTHENTICATED",
+        ],
+    );
+}

@@ -63,8 +63,16 @@ pub fn binary() -> &'static Path {
 pub fn arcp(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(args);
-    for name in ["ARCP_URL", "ARCP_TOKEN", "ARCP_TOKEN_FILE", "ARCP_STORE", "LITELLM_MASTER_KEY", "RUST_LOG"]
-    {
+    let around = [
+        "ARCP_URL",
+        "ARCP_TOKEN",
+        "ARCP_TOKEN_FILE",
+        "ARCP_STORE",
+        "ARCP_TLS_CA",
+        "LITELLM_MASTER_KEY",
+        "RUST_LOG",
+    ];
+    for name in around {
         command.env_remove(name);
     }
     command

@@ -3,9 +3,12 @@
 
 pub mod actor;
 pub mod agents;
+pub mod authority;
 pub mod clock;
 pub mod command;
 pub mod gateway;
+pub mod issuer;
+pub mod jwks;
 pub mod peer;
 pub mod process;
 pub mod server;

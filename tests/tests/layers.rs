@@ -116,7 +116,7 @@ async fn what_the_hosts_middleware_knows_reaches_the_authenticator_the_layers_an
         assert_eq!(http.uri.query(), Some("q=1"));
         let user = http.headers["x-user"].to_str().unwrap();
         let Tenant(tenant) = credentials.extensions.get().unwrap();
-        Ok::<_, arcp_core::Error>(Principal::new(format!("{user}@{tenant}/{}", credentials.token)))
+        Ok::<_, arcp_core::Error>(Principal::new(format!("{user}@{tenant}/{}", credentials.bearer()?)))
     });
     let seen = Arc::new(AtomicUsize::new(0));
     let looks = seen.clone();

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use arcp_tower::core::agent::AgentRef;
 use clap::ValueEnum;
 
-use super::CommandArg;
+use super::{CommandArg, Issuers, Tls};
 use crate::token::TokenArg;
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +36,10 @@ pub(crate) struct Serve {
     /// Whom the tokens stand for that do not say so themselves.
     #[arg(long)]
     pub(crate) principal: Option<String>,
+    #[command(flatten)]
+    pub(crate) issuers: Issuers,
+    #[command(flatten)]
+    pub(crate) tls: Tls,
     /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`. If not set, in `arcp.db` here, and
     /// over stdio in memory: whoever is started by others may not be alone in a directory.
     #[arg(long, env = "ARCP_STORE")]
@@ -53,7 +57,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
     /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
-    /// given credentials. On loopback they are.
+    /// given credentials. On loopback they are, and over TLS.
     #[arg(long)]
     pub(crate) private_transport: bool,
     /// The address of a `LiteLLM` gateway: every job is given a virtual key of it, which its lease's

@@ -75,8 +75,12 @@ pub(super) async fn reach(url: &str) -> Result<Vec<Finding>, Vec<Finding>> {
 }
 
 /// A session, and what can be learnt in one.
-pub(super) async fn session(url: &str, token: &str) -> Vec<Finding> {
-    let mut raw = match builder(url, token).open().await {
+pub(super) async fn session(remote: &Remote) -> Vec<Finding> {
+    let builder = match builder(remote) {
+        Ok(builder) => builder,
+        Err(error) => return vec![Finding::bad("session", format!("{error:#}"))],
+    };
+    let mut raw = match builder.open().await {
         Ok(opened) => Raw::new(opened),
         Err(error) => return vec![refused(&error)],
     };
@@ -151,6 +155,9 @@ fn refused(error: &ConnectError) -> Finding {
         ConnectError::Status(_) => bad.hint("what is in front of the runtime refuses the upgrade"),
         ConnectError::Upgrade(_) => {
             bad.hint("is it a WebSocket server, and does what is between let upgrades through?")
+        }
+        ConnectError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
+            bad.hint("a certificate of a private CA needs --tls-ca")
         }
         ConnectError::TimedOut => bad.hint("the port is open, and nobody says anything there"),
         _ => bad,

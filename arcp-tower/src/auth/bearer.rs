@@ -60,7 +60,10 @@ impl Service<Credentials> for BearerTokens {
     }
 
     fn call(&mut self, credentials: Credentials) -> Self::Future {
-        let principal = self.principal(&credentials.token);
-        ready(principal.ok_or_else(|| Error::new(Code::Unauthenticated, "the token is not known")))
+        let known = credentials.bearer().and_then(|token| {
+            let principal = self.principal(token);
+            principal.ok_or_else(|| Error::new(Code::Unauthenticated, "the token is not known"))
+        });
+        ready(known)
     }
 }

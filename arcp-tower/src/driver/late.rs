@@ -41,7 +41,9 @@ where
         if let Some(bearer) = bearer {
             authenticate(&mut request, bearer);
         }
-        let extensions = (*connection.session().extensions()).clone();
+        let mut extensions = (*connection.session().extensions()).clone();
+        // Whom the host found out at the upgrade; an authenticator decides anew.
+        extensions.insert(connection.session().caller());
         // Boxed: hardly any connection comes here.
         match Box::pin(open(make, *request, extensions, config)).await {
             Ok(session) => return Ok(session),

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use arcp_core::session::MAX_TEXT;
 use arcp_core::store::{Batch, Op, StoreError};
 use arcp_core::wire::job::{Cancel, Cancelled};
-use arcp_core::{Code, Envelope, Error, JobId, MessageType};
+use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
+use serde::Serialize;
 
 use super::registry::{JobRecord, not_found};
 use super::{Commands, Journal, commit_patiently, refused};
+use crate::auth::Scope;
+use crate::observe::Access;
 use crate::random;
 use crate::service::Response;
 
@@ -20,9 +23,9 @@ struct Wanted {
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let wanted = read(message)?;
-    let found = commands.runtime.here(commands.session.principal(), &wanted.job_id);
-    let (record, _) = found.ok_or_else(|| not_found(&wanted.job_id))?;
-    check(commands, &record)?;
+    let found = commands.runtime.here(&commands.session.caller(), &wanted.job_id);
+    let (record, access) = found.ok_or_else(|| not_found(&wanted.job_id))?;
+    check(commands, &record, access)?;
     answer(message, wanted, record)
 }
 
@@ -34,12 +37,15 @@ pub(super) async fn stored(
     message: &Envelope,
 ) -> Result<Response, Error> {
     let wanted = read(message)?;
-    let found = commands.runtime.anywhere(commands.session.principal(), &wanted.job_id).await;
-    let (record, _) = found.map_err(|e| refused(&e))?.ok_or_else(|| not_found(&wanted.job_id))?;
-    check(commands, &record)?;
-    let op = Op::CancelJob { job: record.id.clone(), owner: journal.owner };
+    let found = commands.runtime.anywhere(&commands.session.caller(), &wanted.job_id).await;
+    let (record, access) = found.map_err(|e| refused(&e))?.ok_or_else(|| not_found(&wanted.job_id))?;
+    let by_admin = check(commands, &record, access)?;
+    let mut ops = vec![Op::CancelJob { job: record.id.clone(), owner: journal.owner }];
+    if let Some(by) = by_admin {
+        ops.push(Op::Audit { at: commands.runtime.wall(), record: Json::of(&by)? });
+    }
     let principal = record.principal.name().to_owned();
-    let batch = Batch { id: random::bits(), principal, ops: vec![op] };
+    let batch = Batch { id: random::bits(), principal, ops };
     match commit_patiently(journal.store.clone(), batch).await {
         Ok(_) => answer(message, wanted, record),
         // It ended meanwhile.
@@ -57,15 +63,40 @@ fn read(message: &Envelope) -> Result<Wanted, Error> {
     Ok(Wanted { job_id, reason })
 }
 
-fn check(commands: &Commands, record: &JobRecord) -> Result<(), Error> {
-    if !record.is_controlled_by(commands.session.id()) {
+/// A job that was cancelled by a session which did not submit it, as auditors read it (§14).
+#[derive(Serialize)]
+struct ByAdmin<'a> {
+    what: &'static str,
+    principal: &'a str,
+    job_id: &'a JobId,
+    owner: &'a str,
+}
+
+/// Whether the session may cancel a job, and by which right if that is not its own.
+fn check<'a>(
+    commands: &'a Commands,
+    record: &'a JobRecord,
+    access: Access,
+) -> Result<Option<ByAdmin<'a>>, Error> {
+    let session = &commands.session;
+    let own = record.is_controlled_by(session.id());
+    let as_admin = access == Access::Watch && session.scopes().allow(Scope::Admin);
+    if !own && !as_admin {
         // Watching a job gives no right over it (§7.6).
         return Err(Error::new(
             Code::PermissionDenied,
             "only the session that submitted a job may cancel it",
         ));
     }
-    if record.status().is_terminal() { Err(already_ended()) } else { Ok(()) }
+    if record.status().is_terminal() {
+        return Err(already_ended());
+    }
+    if own {
+        return Ok(None);
+    }
+    let (principal, owner) = (session.principal().name(), record.principal.name());
+    tracing::info!(target: "arcp::audit", principal, job_id = %record.id, owner, "job.cancel");
+    Ok(Some(ByAdmin { what: "job.cancel", principal, job_id: &record.id, owner }))
 }
 
 fn already_ended() -> Error {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tower_service::Service;
 
 use super::{Runtime, cancel, list, stillborn, submit, subscribe};
+use crate::auth::Scope;
 use crate::profile::Refusable;
 use crate::service::{Request, Response, SessionCtx};
 
@@ -23,6 +24,17 @@ pub struct Commands {
 impl Commands {
     pub(super) fn new(runtime: Runtime, session: SessionCtx) -> Self {
         Self { runtime, session }
+    }
+
+    /// Refuses what the scopes of the session do not allow: the same for a job that is there and for
+    /// one that is not.
+    fn permitted(&self, message: &Envelope) -> Result<(), Error> {
+        let needed = match message.kind {
+            MessageType::Submit | MessageType::Cancel => Scope::Submit,
+            MessageType::Subscribe | MessageType::ListJobs => Scope::Observe,
+            _ => return Ok(()),
+        };
+        self.session.scopes().require(needed)
     }
 
     /// What can be answered from memory is answered at once.
@@ -60,6 +72,9 @@ impl Commands {
 
     /// What no layer may delay.
     pub(crate) fn urgent(&self, message: Envelope) -> CommandFuture {
+        if let Err(refused) = self.permitted(&message) {
+            return CommandFuture(Inner::Ready(Some(Err(refused))));
+        }
         let Some(journal) = self.runtime.0.journal.clone() else {
             return CommandFuture(Inner::Ready(Some(cancel::in_memory(self, &message))));
         };
@@ -90,6 +105,9 @@ impl Service<Request> for Commands {
     }
 
     fn call(&mut self, request: Request) -> CommandFuture {
+        if let Err(refused) = self.permitted(&request.message) {
+            return CommandFuture(Inner::Ready(Some(Err(refused))));
+        }
         if let Some(answer) = self.at_once(&request.message) {
             return CommandFuture(Inner::Ready(Some(answer)));
         }

@@ -19,7 +19,7 @@ const USUAL: u32 = 100;
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let (query, cursors) = read(commands, message)?;
     let Commands { runtime, session } = commands;
-    let observed = runtime.observed(session.principal()).into_iter();
+    let observed = runtime.observed(&session.caller()).into_iter();
     let mut jobs: Vec<_> = observed.flat_map(|whose| runtime.0.registry.of(&whose.principal)).collect();
     jobs.retain(|job| matches(&query, job));
     jobs.sort_by(|a, b| (b.created_at, &b.id).cmp(&(a.created_at, &a.id)));
@@ -36,7 +36,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
     let (query, cursors) = read(commands, message)?;
     let (limit, mut more, mut items) = (query.limit, false, Vec::new());
-    for whose in runtime.observed(session.principal()) {
+    for whose in runtime.observed(&session.caller()) {
         let page = journal.store.list_jobs(whose.principal.name(), query.clone()).await;
         let page = page.map_err(|e| refused(&e))?;
         more |= page.more;

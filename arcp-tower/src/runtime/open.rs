@@ -21,6 +21,9 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
         // All who have no name would be one, and share what they have.
         .filter(|principal: &Principal| !principal.name().is_empty())
         .ok_or_else(|| Error::new(Code::Unauthenticated, "no principal was established"))?;
+    if principal.scopes().is_empty() {
+        return Err(Error::new(Code::PermissionDenied, "the credentials grant no scope of this runtime"));
+    }
     let (mut attachment, token) = match ResumeRequest::read(&handshake)? {
         None => fresh(&runtime, &handshake, principal, extensions, profile).await?,
         Some(request) => resume::resume(&runtime, request, principal, extensions).await?,

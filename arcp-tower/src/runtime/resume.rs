@@ -13,7 +13,7 @@ use super::tokens::digest;
 use super::{Journal, Runtime, Tokens, recall, refused};
 use crate::auth::Principal;
 use crate::profile::by_name;
-use crate::service::{AttachError, Attachment, Opening, SessionCtx};
+use crate::service::{AttachError, Attachment, Caller, Opening, SessionCtx};
 
 /// Who wants to go on, and from where.
 struct Claim {
@@ -23,6 +23,12 @@ struct Claim {
     principal: Principal,
     last_event_seq: u64,
     extensions: Extensions,
+}
+
+impl Claim {
+    fn caller(&mut self) -> Caller {
+        Caller { scopes: self.principal.scopes(), extensions: std::mem::take(&mut self.extensions) }
+    }
 }
 
 /// Continues a session; the new token comes with it.
@@ -50,7 +56,11 @@ pub(super) async fn resume(
     }
 }
 
-async fn in_memory(runtime: &Runtime, id: Option<SessionId>, claim: Claim) -> Result<Attachment, Refusal> {
+async fn in_memory(
+    runtime: &Runtime,
+    id: Option<SessionId>,
+    mut claim: Claim,
+) -> Result<Attachment, Refusal> {
     let cx = runtime.0.sessions.find(id.as_ref(), &claim.presented).ok_or_else(|| expired("unknown"))?;
     let _alone = runtime.0.sessions.resuming(cx.id()).await;
     if *cx.principal() != claim.principal {
@@ -59,8 +69,9 @@ async fn in_memory(runtime: &Runtime, id: Option<SessionId>, claim: Claim) -> Re
     if !cx.tokens().accept(&claim.presented) {
         return Err(expired("token"));
     }
-    let Claim { tokens, principal, last_event_seq, extensions, .. } = claim;
-    let attachment = cx.attach(last_event_seq, tokens, Some(extensions), None).map_err(refusal)?;
+    let caller = claim.caller();
+    let Claim { tokens, principal, last_event_seq, .. } = claim;
+    let attachment = cx.attach(last_event_seq, tokens, Some(caller), None).map_err(refusal)?;
     let attempt = Attempt { principal: &principal, session_id: Some(cx.id()), last_event_seq };
     runtime.0.resumes.record(attempt, runtime.wall(), None);
     Ok(attachment)
@@ -72,7 +83,7 @@ async fn stored(
     runtime: &Runtime,
     journal: &Journal,
     id: Option<SessionId>,
-    claim: Claim,
+    mut claim: Claim,
 ) -> Result<Attachment, Refusal> {
     let (store, sessions) = (&*journal.store, &runtime.0.sessions);
     let id = if let Some(id) = id {
@@ -129,8 +140,9 @@ async fn stored(
         sessions.insert(&cx)?;
         cx
     };
-    let Claim { tokens, last_event_seq, extensions, .. } = claim;
-    let attached = cx.attach(last_event_seq, tokens, Some(extensions), Some(remembered)).map_err(refusal)?;
+    let caller = claim.caller();
+    let Claim { tokens, last_event_seq, .. } = claim;
+    let attached = cx.attach(last_event_seq, tokens, Some(caller), Some(remembered)).map_err(refusal)?;
     taken.attached();
     Ok(attached)
 }

@@ -24,7 +24,7 @@ struct Wanted {
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let wanted = read(commands, message)?;
-    let found = commands.runtime.here(commands.session.principal(), &wanted.job_id);
+    let found = commands.runtime.here(&commands.session.caller(), &wanted.job_id);
     let record = decide(found, &wanted.job_id);
     audit(commands, &wanted.job_id, record.as_ref().ok());
     let record = record?;
@@ -38,7 +38,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let Commands { runtime, session } = commands;
     let Some(journal) = &runtime.0.journal else { return in_memory(commands, message) };
     let wanted = read(commands, message)?;
-    let found = runtime.anywhere(session.principal(), &wanted.job_id).await.map_err(|e| refused(&e))?;
+    let found = runtime.anywhere(&session.caller(), &wanted.job_id).await.map_err(|e| refused(&e))?;
     let record = decide(found, &wanted.job_id);
     let decision = audit(commands, &wanted.job_id, record.as_ref().ok());
     let decision = Op::Audit { at: runtime.wall(), record: Json::of(&decision)? };

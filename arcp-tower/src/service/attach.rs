@@ -8,6 +8,7 @@ use http::Extensions;
 use super::SessionCtx;
 use super::attachment::Attachment;
 use super::session::State;
+use crate::auth::Scopes;
 use crate::lock::lock;
 use crate::runtime::{JobStream, Slot, Tokens};
 
@@ -19,6 +20,12 @@ pub(crate) struct Remembered {
     /// The logs that its runs are of.
     pub(crate) logs: Vec<Arc<JobStream>>,
     pub(crate) epoch: u64,
+}
+
+/// Who continues a session: the same principal, with what it may do and what its connection knows.
+pub(crate) struct Caller {
+    pub(crate) scopes: Scopes,
+    pub(crate) extensions: Extensions,
 }
 
 /// Why a session cannot be continued from a number.
@@ -63,7 +70,8 @@ impl SessionCtx {
     }
 
     /// Begins a connection that has everything up to `last_event_seq`, whatever connection has the
-    /// session now. `remembered` replaces what is in memory by what a store says.
+    /// session now. `caller` is who resumes it; `remembered` replaces what is in memory by what a
+    /// store says.
     ///
     /// # Errors
     /// What is wrong with the number; the session is untouched.
@@ -71,7 +79,7 @@ impl SessionCtx {
         &self,
         last_event_seq: u64,
         tokens: Tokens,
-        extensions: Option<Extensions>,
+        caller: Option<Caller>,
         remembered: Option<Remembered>,
     ) -> Result<Attachment, AttachError> {
         let mut state = lock(&self.0.state);
@@ -107,6 +115,10 @@ impl SessionCtx {
         state.epoch += 1;
         state.attached = true;
         let before = std::mem::replace(&mut state.tokens, tokens);
+        let extensions = caller.map(|caller| {
+            state.scopes = caller.scopes;
+            caller.extensions
+        });
         let epochs = (state.epoch, state.stored_epoch);
         self.0.window.attach();
         let feeds: Vec<FeedId> = state.streams.keys().copied().collect();

@@ -47,13 +47,19 @@ const UPGRADE: [HeaderName; 5] = [
     header::SEC_WEBSOCKET_EXTENSIONS,
 ];
 
+/// Headers that let whoever has them in.
+const SECRET: [HeaderName; 3] = [header::AUTHORIZATION, header::PROXY_AUTHORIZATION, header::COOKIE];
+
 impl HttpInfo {
     /// The target and headers of a request, copied: they are slices of the buffer that the host
     /// read the request into, and a session would hold all of it for as long as it lives.
     pub fn copied(uri: &Uri, headers: &HeaderMap) -> Self {
         let value = |(name, value): (&HeaderName, &HeaderValue)| {
             let name = HeaderName::from_bytes(name.as_str().as_bytes()).ok()?;
-            Some((name, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+            let mut value = HeaderValue::from_bytes(value.as_bytes()).ok()?;
+            // Who logs headers does not log these.
+            value.set_sensitive(SECRET.contains(&name));
+            Some((name, value))
         };
         let uri = uri.to_string().parse().unwrap_or_default();
         let kept = || headers.iter().filter(|(name, _)| !UPGRADE.contains(name));

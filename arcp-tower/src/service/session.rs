@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use super::attachment::Attachment;
 use super::window::Window;
-use crate::auth::Principal;
+use crate::auth::{Principal, Scopes};
 use crate::config::Config;
 use crate::lock::lock;
 use crate::profile::Profile;
@@ -76,6 +76,8 @@ pub(super) struct State {
     /// The logs that remembered runs are of, for a replay; in the order they were first followed.
     pub(super) logs: Vec<Arc<JobStream>>,
     pub(super) tokens: Tokens,
+    /// What the connection of now may do.
+    pub(super) scopes: Scopes,
     /// Counted up by each connection that begins, and that ends.
     pub(super) epoch: u64,
     pub(super) attached: bool,
@@ -98,6 +100,7 @@ pub(crate) struct Opening {
 impl SessionCtx {
     pub(crate) fn new(opening: Opening, config: &Arc<Config>, home: Weak<Sessions>) -> Self {
         let Opening { id, principal, features, profile, extensions, secret, tokens, created_at } = opening;
+        let scopes = principal.scopes();
         Self(Arc::new(Shared {
             id,
             principal,
@@ -113,6 +116,7 @@ impl SessionCtx {
                 streams: HashMap::new(),
                 logs: Vec::new(),
                 tokens,
+                scopes,
                 epoch: 0,
                 attached: false,
                 stored_epoch: 0,
@@ -131,6 +135,17 @@ impl SessionCtx {
     /// Whom it acts for.
     pub fn principal(&self) -> &Principal {
         &self.0.principal
+    }
+
+    /// What the connection of now may do. A resume brings the scopes of its own token with it, which
+    /// may be others than those that the session was opened with.
+    pub fn scopes(&self) -> Scopes {
+        lock(&self.0.state).scopes
+    }
+
+    /// Whom it acts for, with the scopes of now.
+    pub(crate) fn caller(&self) -> Principal {
+        self.0.principal.clone().with_scopes(self.scopes())
     }
 
     /// What both sides may use (§6.2).

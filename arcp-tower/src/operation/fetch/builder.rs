@@ -4,15 +4,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::RootCertStore;
 
 use super::Fetcher;
 use super::address::Addresses;
 use super::limits::FetchLimits;
 use super::pool::Pool;
 use super::resolve::{Resolve, SystemResolver};
+use crate::tls;
 
 /// Makes a [`Fetcher`].
 #[must_use]
@@ -37,7 +36,7 @@ impl Default for FetcherBuilder {
     fn default() -> Self {
         Self {
             addresses: Addresses::default(),
-            roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
+            roots: tls::web_roots(),
             resolver: Arc::new(SystemResolver),
             limits: None,
         }
@@ -77,14 +76,7 @@ impl FetcherBuilder {
     /// # Errors
     /// If there is none, or one that cannot be a root.
     pub fn trust_pem(mut self, pem: &[u8]) -> Result<Self, InvalidRoots> {
-        let before = self.roots.len();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            self.roots.add(certificate.map_err(|_| InvalidRoots)?).map_err(|_| InvalidRoots)?;
-        }
-        if self.roots.len() == before {
-            return Err(InvalidRoots);
-        }
-        Ok(self)
+        if tls::trust(&mut self.roots, pem) { Ok(self) } else { Err(InvalidRoots) }
     }
 
     /// Asks `resolver` for the addresses of names.
@@ -101,14 +93,7 @@ impl FetcherBuilder {
 
     /// The fetcher.
     pub fn build(self) -> Fetcher {
-        // The provider is named here: one that a process has installed, or not, changes nothing.
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        #[allow(clippy::expect_used)]
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has the cipher suites of TLS 1.2 and 1.3")
-            .with_root_certificates(self.roots)
-            .with_no_client_auth();
+        let tls = tls::client(self.roots);
         let limits = self.limits.unwrap_or_default();
         let pool = Pool::new(self.resolver, self.addresses, tls, limits);
         Fetcher::build(pool, limits, self.limits.is_some())

@@ -15,6 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::credential::{ProvisionError, Secret, budget_exhausted};
+use crate::tls;
 
 /// Bytes of an answer.
 const MOST: usize = 4 << 20;
@@ -39,12 +40,7 @@ impl Gateway {
         }
         let mut bearer = HeaderValue::try_from(format!("Bearer {}", admin.expose())).ok()?;
         bearer.set_sensitive(true);
-        let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .ok()?;
-        let tls = tls.with_root_certificates(roots).with_no_client_auth();
+        let tls = tls::client(tls::web_roots());
         let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build();
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())

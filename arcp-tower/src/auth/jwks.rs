@@ -1,0 +1,118 @@
+//! Key sets that are fetched (RFC 7517): the keys of an issuer, as it rotates them.
+
+mod cache;
+mod config;
+mod fetch;
+mod set;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use arcp_core::{Code, Error};
+use tokio::time::{Instant, timeout};
+
+pub use config::{InvalidJwks, JwksConfig};
+
+use super::jwt::JwtKey;
+use crate::lock::lock;
+use cache::{Cache, Look};
+use fetch::Source;
+
+/// The keys of an issuer, by the address that it publishes them at.
+///
+/// They are fetched when the first token comes, and again when they are as old as
+/// [`JwksConfig::refresh`] says; by one request at a time, whatever number of tokens waits for it. A
+/// token with the name of a key that is not known has them fetched early, once in
+/// [`JwksConfig::unknown_kid`] for all such tokens together. While they cannot be fetched, those of
+/// before count, up to [`JwksConfig::stale`].
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use arcp_tower::auth::jwks::{Jwks, JwksConfig};
+/// use arcp_tower::auth::jwt::JwtVerifier;
+///
+/// let keys = Jwks::new("https://login.example.com/.well-known/jwks.json", JwksConfig::default())?;
+/// let verifier = JwtVerifier::builder()
+///     .jwks(keys)
+///     .issuer("https://login.example.com")
+///     .audience("arcp")
+///     .build()?;
+/// # let _ = verifier;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Jwks(Arc<Shared>);
+
+struct Shared {
+    source: Source,
+    config: JwksConfig,
+    cache: Mutex<Cache>,
+    /// Held by who fetches.
+    flight: tokio::sync::Mutex<()>,
+}
+
+impl Jwks {
+    /// The key set at `url`, which is of the form `https://`, or `http://` on loopback. Nothing is
+    /// fetched yet.
+    ///
+    /// # Errors
+    /// If the address is another one, or a root certificate cannot be read.
+    pub fn new(url: &str, config: JwksConfig) -> Result<Self, InvalidJwks> {
+        let source = Source::new(url, &config)?;
+        let (cache, flight) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self(Arc::new(Shared { source, config, cache, flight })))
+    }
+
+    /// The key with a name; `None` if there is none.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR`, which may pass, if that cannot be said now.
+    pub(super) async fn key(&self, kid: &str) -> Result<Option<JwtKey>, Error> {
+        let shared = &*self.0;
+        match shared.look(kid) {
+            Some(Ok(Some(key))) => return Ok(Some(key)),
+            // Less than a key is final only while nobody fetches any.
+            Some(known) if shared.flight.try_lock().is_ok() => return known,
+            _ => {}
+        }
+        let _alone = shared.flight.lock().await;
+        // Who was before us may have fetched it.
+        if let Some(known) = shared.look(kid) {
+            return known;
+        }
+        // It counts from its beginning, and as failed until it is not: whoever waits may give up.
+        lock(&shared.cache).begin(Instant::now());
+        let fetched = timeout(shared.config.timeout, shared.source.fetch(&shared.config)).await;
+        match fetched.unwrap_or(Err("there was no answer in time")) {
+            Ok(keys) => {
+                tracing::debug!(keys = keys.len(), url = %shared.source, "the key set was fetched");
+                lock(&shared.cache).succeed(keys, Instant::now());
+            }
+            Err(why) => tracing::warn!(why, url = %shared.source, "the key set could not be fetched"),
+        }
+        shared.look(kid).unwrap_or_else(|| Err(down()))
+    }
+}
+
+impl Shared {
+    /// What is known of a key now; `None` if it has to be fetched.
+    fn look(&self, kid: &str) -> Option<Result<Option<JwtKey>, Error>> {
+        match lock(&self.cache).look(kid, Instant::now(), &self.config) {
+            Look::Key(key) => Some(Ok(Some(key))),
+            Look::Unknown => Some(Ok(None)),
+            Look::Down => Some(Err(down())),
+            Look::Fetch => None,
+        }
+    }
+}
+
+fn down() -> Error {
+    Error::new(Code::InternalError, "tokens cannot be verified at the moment; try again")
+}
+
+impl fmt::Debug for Jwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwks").field("url", &self.0.source.to_string()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+//! Whom a session acts for.
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use super::Scopes;
+
+/// Whom a session acts for, and what for. Sessions and jobs of the same principal know of each other;
+/// its name alone says who it is.
+///
+/// ```
+/// use arcp_tower::auth::{Scope, Scopes};
+/// use arcp_tower::Principal;
+/// let dashboard = Principal::new("me@example.com").with_scopes([Scope::Observe]);
+/// assert_eq!(dashboard, Principal::new("me@example.com"));
+/// assert!(!dashboard.scopes().allow(Scope::Submit));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Principal {
+    name: Arc<str>,
+    scopes: Scopes,
+}
+
+impl Principal {
+    /// A principal by its name, that may submit jobs and observe them.
+    pub fn new(name: impl Into<Arc<str>>) -> Self {
+        Self { name: name.into(), scopes: Scopes::default() }
+    }
+
+    /// The same with these scopes instead.
+    pub fn with_scopes(self, scopes: impl Into<Scopes>) -> Self {
+        Self { scopes: scopes.into(), ..self }
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its authenticator lets it do. A session may be continued with another token, of other
+    /// scopes: those of now are [`SessionCtx::scopes`](crate::SessionCtx::scopes).
+    pub fn scopes(&self) -> Scopes {
+        self.scopes
+    }
+}
+
+impl PartialEq for Principal {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Principal {}
+
+impl PartialOrd for Principal {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Principal {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.name.cmp(&other.name)
+    }
+}
+
+impl Hash for Principal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl fmt::Display for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)
+    }
+}

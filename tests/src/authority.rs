@@ -1,0 +1,71 @@
+//! A certificate authority of the tests' own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+
+const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
+
+/// It signs certificates for `localhost` and `127.0.0.1`.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    pem: String,
+}
+
+impl Default for Authority {
+    fn default() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+}
+
+impl Authority {
+    /// Its own certificate.
+    pub fn pem(&self) -> &str {
+        &self.pem
+    }
+
+    fn certificate(&self, names: &[&str]) -> (rcgen::Certificate, KeyPair) {
+        let params = CertificateParams::new(names.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let params = params.unwrap();
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    /// What a server presents.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        let (certificate, key) = self.certificate(&HERE);
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        Arc::new(config.with_single_cert(vec![certificate.der().clone()], key).unwrap())
+    }
+
+    /// A certificate and its key as files in `dir`; those of before are replaced.
+    pub fn files(&self, dir: &Path) -> (PathBuf, PathBuf) {
+        self.files_for(&HERE, dir)
+    }
+
+    /// The same for other names than those of this machine.
+    pub fn files_for(&self, names: &[&str], dir: &Path) -> (PathBuf, PathBuf) {
+        let (certificate, key) = self.certificate(names);
+        let (cert_file, key_file) = (dir.join("cert.pem"), dir.join("key.pem"));
+        std::fs::write(&cert_file, certificate.pem()).unwrap();
+        std::fs::write(&key_file, key.serialize_pem()).unwrap();
+        (cert_file, key_file)
+    }
+
+    /// Its own certificate as a file in `dir`.
+    pub fn file(&self, dir: &Path) -> PathBuf {
+        let file = dir.join("ca.pem");
+        std::fs::write(&file, &self.pem).unwrap();
+        file
+    }
+}
