@@ -49,6 +49,7 @@ mod random;
 mod replay;
 pub mod runtime;
 pub mod service;
+pub mod telemetry;
 pub mod upgrade;
 
 pub use agent::{Agent, AgentError, Job, Level, Reservation, ResultStream, Verdict, agent_fn, agent_service};

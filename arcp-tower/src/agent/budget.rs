@@ -141,7 +141,7 @@ impl Reservation {
             return Err(Error::fault("metric", "must begin with cost. and not with cost.budget."));
         }
         self.open = false;
-        self.job.authority().settle(&self.currency, self.amount, spent);
+        self.job.authority().spend(&self.currency, self.amount, spent);
         self.job.report(metric, "reservation", &self.currency, spent).await
     }
 }

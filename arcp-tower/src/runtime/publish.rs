@@ -19,6 +19,7 @@ use super::authority::JobAuthority;
 use super::journal::{Journal, Portion};
 use crate::auth::Principal;
 use crate::service::{Emit, SessionCtx};
+use crate::telemetry;
 
 /// A job's log and those who follow it. Each event is in it once, however many do.
 pub(crate) struct JobStream {
@@ -37,6 +38,8 @@ struct State {
     log: JobLog,
     /// Events up to this number may be seen: all of them, or those that were written.
     visible: u64,
+    /// Events up to this number were counted.
+    counted: u64,
     /// How new the note is that was written.
     note: u64,
     /// Whether the journal knows that there is something to write.
@@ -64,7 +67,19 @@ pub(crate) struct Slot(usize);
 
 type Untold = SmallVec<[(SessionCtx, FeedId); 2]>;
 
+/// Events that are counted at once, where nothing else gathers them.
+const COUNTED: u64 = 64;
+
 impl State {
+    /// Counts what was not: all of it, or only if it is much.
+    fn count(&mut self, most: u64) {
+        let new = self.log.head().saturating_sub(self.counted);
+        if new > most {
+            telemetry::emitted(new);
+            self.counted = self.log.head();
+        }
+    }
+
     fn untold(&mut self) -> Untold {
         let mut untold = Untold::new();
         for watcher in self.watchers.iter_mut().flatten().filter(|watcher| !watcher.told) {
@@ -113,8 +128,17 @@ impl JobStream {
     ) -> Self {
         let visible = log.head();
         let (watchers, writers) = (Vec::new(), Vec::new());
-        let state =
-            State { log, visible, note: 0, queued: false, ended: None, forgotten: false, watchers, writers };
+        let state = State {
+            log,
+            visible,
+            counted: visible,
+            note: 0,
+            queued: false,
+            ended: None,
+            forgotten: false,
+            watchers,
+            writers,
+        };
         let broken = CancellationToken::new();
         let (noted, state) = (OnceLock::new(), Mutex::new(state));
         Self { job_id, trace_id, principal, journal, noted, state, broken }
@@ -155,7 +179,9 @@ impl JobStream {
     pub(crate) fn end(self: &Arc<Self>, terminal: Event, status: Status) -> Result<u64, Ended> {
         let mut state = self.state();
         state.ended = Some(status);
-        self.push(&mut state, terminal).inspect(|_| self.announce(state))
+        let pushed = self.push(&mut state, terminal);
+        state.count(0);
+        pushed.inspect(|_| self.announce(state))
     }
 
     /// Whether an agent may go on; if not, `cx` is woken when it may. What is not written yet is
@@ -174,6 +200,7 @@ impl JobStream {
         let job_seq = state.log.append(Arc::new(event))?;
         if self.journal.is_none() {
             state.visible = job_seq;
+            state.count(COUNTED - 1);
         }
         Ok(job_seq)
     }
@@ -217,6 +244,7 @@ impl JobStream {
         state.note = portion.note.as_ref().map_or(state.note, |(newest, _)| *newest);
         let more = state.log.head() > state.visible;
         state.queued = more;
+        state.count(0);
         let (untold, writers) = (state.untold(), std::mem::take(&mut state.writers));
         drop(state);
         writers.into_iter().for_each(Waker::wake);
@@ -297,8 +325,11 @@ impl JobStream {
             state.log.read(from, most.min(visible), into)?;
         }
         let more = from + ((into.len() - before) as u64) <= state.visible;
-        if !more && let Some(Some(watcher)) = state.watchers.get_mut(slot.0) {
-            watcher.told = false;
+        if !more {
+            state.count(0);
+            if let Some(Some(watcher)) = state.watchers.get_mut(slot.0) {
+                watcher.told = false;
+            }
         }
         Ok(more)
     }
