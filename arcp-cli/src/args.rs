@@ -1,8 +1,10 @@
 //! What can be said on the command line.
 
 mod lease;
+mod send;
 mod serve;
 mod submit;
+mod tools;
 
 use std::path::PathBuf;
 
@@ -14,8 +16,10 @@ use arcp_tower::core::store::CredentialState;
 use crate::exit::{self, Failure};
 
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
+pub(crate) use send::Send;
 pub(crate) use serve::{Serve, StoreArg};
 pub(crate) use submit::Submit;
+pub(crate) use tools::{Completions, Doctor, Man};
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
 #[derive(Debug, Parser)]
@@ -36,11 +40,15 @@ impl Args {
             Command::Tail(tail) => tail.json,
             Command::Jobs(jobs) => jobs.json,
             Command::Credentials(credentials) => credentials.json,
+            Command::Doctor(doctor) => doctor.json,
+            Command::Send(_) => true,
             Command::Lease(Lease::Check(check)) => check.json,
             Command::Serve(_)
             | Command::Demo(_)
             | Command::Replay(_)
             | Command::Cancel(_)
+            | Command::Completions(_)
+            | Command::Man(_)
             | Command::Help(_)
             | Command::Lease(Lease::Covers(_)) => false,
         }
@@ -86,6 +94,26 @@ pub(crate) enum Command {
     #[command(after_help = "Example:
   arcp replay --db arcp.db --session sess_01J... --after-seq 0")]
     Replay(Replay),
+    /// Send one message of any type in a session of its own, and print the frame that answers it.
+    #[command(after_help = "Examples:
+  arcp send --type ping --payload '{\"nonce\":\"x\"}'
+  arcp send --type session.list_jobs --payload '{\"limit\":3}'")]
+    Send(Send),
+    /// Say what is wrong with a set-up: the token, the way to the runtime, the session, the store's file.
+    #[command(after_help = "Examples:
+  arcp doctor
+  arcp doctor --url ws://127.0.0.1:7777/arcp --db arcp.db --json")]
+    Doctor(Doctor),
+    /// Print a script that completes command lines.
+    #[command(after_help = "Examples:
+  arcp completions bash > /etc/bash_completion.d/arcp
+  arcp completions fish > ~/.config/fish/completions/arcp.fish")]
+    Completions(Completions),
+    /// Print a manual page, or write all of them.
+    #[command(after_help = "Examples:
+  arcp man | man -l -
+  arcp man --dir /usr/local/share/man/man1")]
+    Man(Man),
     /// Start a runtime on loopback, submit a job to it over a real WebSocket, and show what happens.
     Demo(Demo),
     /// Explain a command, or `exit-codes`.

@@ -2,22 +2,27 @@
 
 mod args;
 mod cancel;
+mod completions;
 mod credentials;
 mod demo;
 mod demo_agents;
 mod demo_credentials;
+mod doctor;
 mod end;
 mod exit;
 mod help;
 mod jobs;
 mod lease;
+mod man;
 mod output;
 mod plain;
 mod progress;
 mod proxy;
+mod raw;
 mod remote;
 mod replay;
 mod screen;
+mod send;
 mod serve;
 mod submit;
 mod tail;
@@ -48,6 +53,10 @@ async fn main() -> ExitCode {
         Command::Tail(tail) => tail::run(tail).await,
         Command::Jobs(jobs) => jobs::run(jobs).await.map(|()| ExitCode::SUCCESS),
         Command::Cancel(cancel) => cancel::run(cancel).await.map(|()| ExitCode::SUCCESS),
+        Command::Send(send) => send::run(send).await,
+        Command::Doctor(doctor) => doctor::run(&doctor).await,
+        Command::Completions(completions) => completions::run(&completions).map(|()| ExitCode::SUCCESS),
+        Command::Man(man) => man::run(&man).map(|()| ExitCode::SUCCESS),
         Command::Help(help) => help::run(&help).map(|()| ExitCode::SUCCESS),
         Command::Lease(ask) => lease::run(&ask),
         Command::Credentials(credentials) => credentials::run(credentials).await.map(|()| ExitCode::SUCCESS),

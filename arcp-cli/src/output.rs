@@ -44,6 +44,12 @@ pub(crate) fn bytes(bytes: &[u8]) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
+/// Writes a line for people to standard output, in colours where they are wanted.
+pub(crate) fn coloured(text: &str) -> anyhow::Result<()> {
+    use std::io::Write as _;
+    Ok(writeln!(anstream::stdout(), "{text}")?)
+}
+
 /// Writes a line of JSON to standard output.
 pub(crate) fn json(text: &str) -> anyhow::Result<()> {
     line(&plain::json(text))

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use arcp_client::{Client, ConnectError, RequestError, ResumePoint};
+use arcp_client::{Builder, Client, ConnectError, RequestError, ResumePoint, SessionInfo, Url};
 use arcp_tower::core::Code;
+use arcp_tower::core::transport::BoxTransport;
 
 use crate::args::Remote;
 use crate::exit::{Exit, Failure};
@@ -12,7 +13,7 @@ use crate::token::variable;
 
 /// The token that was given, in whichever way.
 /// The command line goes before the environment.
-fn token(remote: &Remote) -> anyhow::Result<String> {
+pub(crate) fn token(remote: &Remote) -> anyhow::Result<String> {
     let named = |token: &Option<String>, file: Option<PathBuf>| match (token, file) {
         (Some(token), _) => Some(Ok(token.clone())),
         (None, Some(file)) => {
@@ -43,29 +44,37 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
 }
 
 pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
-    let builder = Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"));
+    let builder = builder(url, token);
     let builder = match from {
         Some(point) => builder.resume_from(point),
         None => builder,
     };
-    builder.connect().await.map_err(|error| {
-        match &error {
-            ConnectError::Refused(e) if e.code() == Code::Unauthenticated => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            ConnectError::Refused(e) if e.code() == Code::PermissionDenied => {
-                Failure::of(Exit::Unauthenticated, e)
-            }
-            // What is in front of the runtime does not let us in.
-            ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
-                Failure::new(Exit::Unauthenticated, error.to_string())
-            }
-            // It was reached, and does not want this.
-            ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
-            other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+    builder.connect().await.map_err(|error| unreached(url, &error).into())
+}
+
+/// Opens a session whose frames are ours to write.
+pub(crate) async fn open_raw(remote: &Remote) -> anyhow::Result<(BoxTransport, SessionInfo)> {
+    builder(&remote.url, &token(remote)?).open().await.map_err(|error| unreached(&remote.url, &error).into())
+}
+
+pub(crate) fn builder(url: &str, token: &str) -> Builder<Url> {
+    Client::builder(url).token(token).client("arcp", env!("CARGO_PKG_VERSION"))
+}
+
+/// What it means for the exit code that there is no session.
+pub(crate) fn unreached(url: &str, error: &ConnectError) -> Failure {
+    match error {
+        ConnectError::Refused(e) if matches!(e.code(), Code::Unauthenticated | Code::PermissionDenied) => {
+            Failure::of(Exit::Unauthenticated, e)
         }
-        .into()
-    })
+        // What is in front of the runtime does not let us in.
+        ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
+            Failure::new(Exit::Unauthenticated, error.to_string())
+        }
+        // It was reached, and does not want this.
+        ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
+        other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+    }
 }
 
 /// Keeps what continuing the session needs. The file holds its resume token: only its owner may read it.

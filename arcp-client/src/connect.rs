@@ -23,7 +23,7 @@ use crate::error::ConnectError;
 use crate::handshake::Greeting;
 use crate::point::{Anchor, ResumePoint};
 use crate::reconnect::Reach;
-use crate::session::Session;
+use crate::session::{Session, SessionInfo};
 use crate::status::Status;
 
 /// Where a [`Builder`] connects to: an address.
@@ -164,6 +164,18 @@ impl Builder<Url> {
         let mut connector = Connector::to(uri);
         let ws = connector.open(&builder.config).await?;
         builder.begin(ws, Some(connector), Some(url)).await
+    }
+
+    /// Connects over WebSocket, opens a session, and hands over its transport: for tools that write frames
+    /// themselves. Heartbeats, acks and the rest are theirs, too.
+    ///
+    /// # Errors
+    /// As [`Builder::connect`].
+    pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
+        let (Url(url), builder) = self.split();
+        let mut connector = Connector::to(url.parse().map_err(|_| ConnectError::Url)?);
+        let ws = connector.open(&builder.config).await?;
+        builder.greeting.say(ws, None, &builder.config).await
     }
 
     /// Connects over WebSocket, on byte streams of the application's own: one that `open` opens now,

@@ -7,3 +7,4 @@ mod exit_codes;
 mod jobs;
 mod pty;
 mod terminal;
+mod tools;
