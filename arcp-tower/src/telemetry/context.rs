@@ -53,6 +53,11 @@ mod otel {
         span.set_parent(Context::new().with_remote_span_context(to_otel(context))).is_ok()
     }
 
+    /// Gives a span that may have begun another name; fields cannot.
+    pub(crate) fn renamed(span: &Span, name: String) {
+        span.context().span().update_name(name);
+    }
+
     /// Links a span to `context`.
     pub(crate) fn linked(span: &Span, context: &TraceContext) {
         span.add_link(to_otel(context));
@@ -60,7 +65,7 @@ mod otel {
 }
 
 #[cfg(feature = "otel")]
-pub(crate) use otel::{linked, of, parented};
+pub(crate) use otel::{linked, of, parented, renamed};
 
 /// Without OpenTelemetry no span is in a trace.
 #[cfg(not(feature = "otel"))]

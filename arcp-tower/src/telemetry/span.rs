@@ -93,7 +93,8 @@ pub(crate) fn answered(span: &Span, response: &Response) {
         && let Ok(agent) = agent.parse::<AgentRef>()
     {
         span.record("arcp.agent", field::display(&agent));
-        span.record("otel.name", format!("job.submit {}", agent.name()));
+        #[cfg(feature = "otel")]
+        super::context::renamed(span, format!("job.submit {}", agent.name()));
     }
 }
 

@@ -12,14 +12,16 @@ fn described() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         for Described { name, unit, help } in Histogram::ALL.map(Histogram::described) {
-            let unit = if unit == "s" { Unit::Seconds } else { Unit::Count };
-            metrics::describe_histogram!(name, unit, help);
+            match unit {
+                "s" => metrics::describe_histogram!(name, Unit::Seconds, help),
+                _ => metrics::describe_histogram!(name, help),
+            }
         }
         for Described { name, help, .. } in Counter::ALL.map(Counter::described) {
-            metrics::describe_counter!(name, Unit::Count, help);
+            metrics::describe_counter!(name, help);
         }
         for Described { name, help, .. } in Gauge::ALL.map(Gauge::described) {
-            metrics::describe_gauge!(name, Unit::Count, help);
+            metrics::describe_gauge!(name, help);
         }
         metrics::describe_gauge!(SPENT.name, SPENT.help);
     });
