@@ -4,6 +4,7 @@ mod lease;
 mod send;
 mod serve;
 mod submit;
+mod telemetry;
 mod tools;
 
 use std::path::PathBuf;
@@ -19,6 +20,9 @@ pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use send::Send;
 pub(crate) use serve::{Serve, StoreArg};
 pub(crate) use submit::Submit;
+#[cfg(feature = "otlp")]
+pub(crate) use telemetry::Protocol;
+pub(crate) use telemetry::{LogFormat, Telemetry};
 pub(crate) use tools::{Completions, Doctor, Man};
 
 /// Serve agents over the Agent Runtime Control Protocol, and use them.
@@ -33,6 +37,14 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// How the command tells what it does, where it can be told.
+    pub(crate) fn telemetry(&self) -> Telemetry {
+        match &self.command {
+            Command::Serve(serve) => serve.telemetry.clone(),
+            _ => Telemetry::default(),
+        }
+    }
+
     /// Whether errors are to be written as JSON.
     pub(crate) fn json(&self) -> bool {
         match &self.command {

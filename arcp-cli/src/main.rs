@@ -26,12 +26,12 @@ mod send;
 mod serve;
 mod submit;
 mod tail;
+mod telemetry;
 mod token;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
 
@@ -39,13 +39,14 @@ use args::{Args, Command};
 async fn main() -> ExitCode {
     let args = Args::parse();
     anstream::ColorChoice::from(args.color).write_global();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
-        .init();
     let json = args.json();
+    let telemetry = match telemetry::start(&args.telemetry()) {
+        Ok(telemetry) => telemetry,
+        Err(failure) => {
+            output::failure(&failure, json);
+            return exit::code_of(&failure);
+        }
+    };
     let done = match args.command {
         Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
         Command::Submit(submit) => submit::run(submit).await,
@@ -62,6 +63,7 @@ async fn main() -> ExitCode {
         Command::Credentials(credentials) => credentials::run(credentials).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => replay::run(replay).await.map(|()| ExitCode::SUCCESS),
     };
+    telemetry.finish().await;
     done.unwrap_or_else(|failure| {
         if output::has_enough(&failure) {
             return ExitCode::SUCCESS;

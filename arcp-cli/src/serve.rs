@@ -1,5 +1,7 @@
 //! `arcp serve`.
 
+mod admin;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +17,8 @@ use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
+
+use admin::{Admin, Ready};
 
 use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
@@ -56,6 +60,11 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let policy = policy(args.observe);
     let agents = |builder: Builder| agents(builder).observe(policy);
     let store = open(&store)?;
+    let admin = match args.telemetry.admin {
+        Some(address) => Some(Admin::bind(address).await?),
+        None => None,
+    };
+    let ready = Ready { store: store.clone(), stopping: config.shutdown.clone() };
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
     let app = app(&config, BearerTokens::new(principals), store, agents).await?;
 
@@ -63,6 +72,10 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let interrupted = interrupted()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
+    if let Some(admin) = admin {
+        eprintln!("admin: http://{}", admin.address()?);
+        admin.serve(ready);
+    }
     output::line(&format!("listening on ws://{bound}/arcp"))?;
     if made_up {
         output::line(&format!("token: {}", tokens[0].token()))?;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::Telemetry;
 use crate::token::TokenArg;
 
 #[derive(Debug, clap::Args)]
@@ -47,6 +48,8 @@ pub(crate) struct Serve {
     /// Register the agents of the demonstration, and not only `echo`.
     #[arg(long)]
     pub(crate) demo_agents: bool,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
 }
 
 /// Where sessions and jobs are kept.
