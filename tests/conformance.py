@@ -109,6 +109,7 @@ FILES = [
     ("tests/tests/floods", "14"),
     ("tests/tests/privacy", "14"),
     ("tests/tests/served", "other"),
+    ("tests/tests/telemetry", "11"),
     ("tests/tests/restartable", "7.3"),
     ("tests/tests/tokens", "6.3"),
     ("tests/tests/take_over", "6.3"),

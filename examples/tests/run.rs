@@ -174,3 +174,19 @@ fn result_chunk_arrives_whole() {
 fn provisioned_credentials_end_with_their_job_and_are_not_shown() {
     shows(env!("CARGO_BIN_EXE_provisioned_credentials"), &["length: 14", "keys in force: 0"]);
 }
+
+#[test]
+fn host_tracing_shows_the_runtimes_spans_to_the_hosts_own_subscriber() {
+    shows(
+        env!("CARGO_BIN_EXE_host_tracing"),
+        &[
+            "result: three pages about tides",
+            "trace: 4bf92f3577b34da6a3ce929d0e0e4736",
+            "request",
+            "arcp.command",
+            "arcp.job",
+            "arcp.job > reading",
+            "arcp.job > arcp.operation",
+        ],
+    );
+}

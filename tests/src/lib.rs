@@ -6,6 +6,7 @@ pub mod agents;
 pub mod clock;
 pub mod command;
 pub mod gateway;
+pub mod otlp;
 pub mod peer;
 pub mod process;
 pub mod server;
