@@ -13,6 +13,7 @@ mod exit;
 mod help;
 mod jobs;
 mod lease;
+mod litellm;
 mod man;
 mod output;
 mod plain;

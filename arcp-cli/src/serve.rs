@@ -23,11 +23,13 @@ use admin::{Admin, Ready};
 use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
+use crate::litellm;
 use crate::output;
 use crate::token::{EmptyToken, TokenArg, variable};
 
 /// Serves until it is interrupted.
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
+    let gateway = litellm::gateway(&args)?;
     let Serve { bind, host, port, mut tokens, principal, store, heartbeat, demo_agents, .. } = args;
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
     if tokens.is_empty()
@@ -58,7 +60,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
     let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
     let policy = policy(args.observe);
-    let agents = |builder: Builder| agents(builder).observe(policy);
+    let agents = |builder: Builder| litellm::provision(agents(builder), gateway).observe(policy);
     let store = open(&store)?;
     let admin = match args.telemetry.admin {
         Some(address) => Some(Admin::bind(address).await?),

@@ -1,6 +1,23 @@
 //! Leases (§9): on the wire namespaces and patterns, in force an [`Authority`] and a [`Budget`].
 //!
 //! A pattern and what an operation is about, its [`Target`], are made canonical before they meet.
+//!
+//! # Where the specification is silent
+//!
+//! * What stands between two `**` has at most 127 bytes beside its stars; more is refused at submit.
+//!   Before the first and after the last `**` there is no such bound ([`glob`]).
+//! * A `*` in a host is part of a name, and never matches an address, in whatever notation; a pattern
+//!   that has a wildcard in an address is refused.
+//! * A pattern of URLs that has a query of its own, stars included, is about that query. One without
+//!   grants any query if its path ends in a star, and none otherwise.
+//! * URLs with `//` or `;` in the path, with escapes that are no UTF-8, or that hide a dot, a separator
+//!   or a NUL, and with a `%` in the host are refused, as patterns and as targets: clients read them in
+//!   two ways.
+//! * `agent.delegate` is about bare names: patterns with `@version`, and names with `.` or `..` as a
+//!   segment, are refused.
+//! * A child may name a currency that its parent does not only if the parent has no budget at all.
+//! * Inclusion is decided one parent's pattern at a time: a child's pattern that only several patterns
+//!   together cover is refused, as is whatever cannot be proved ([`Authority::covers`]).
 
 mod authority;
 mod budget;
@@ -18,7 +35,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use authority::{Authority, Verdict};
-pub use budget::{Budget, Charged, NoCharge, Snapshot, charge_of};
+pub use budget::{Budget, Charged, Hold, NoCharge, Snapshot, charge_of};
 pub use canonical::Unfit;
 pub use pattern::Pattern;
 pub use subset::ModelUse;

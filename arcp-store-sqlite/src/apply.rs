@@ -163,7 +163,12 @@ impl Apply<'_> {
         let sql = "UPDATE run SET len = len + ?3 WHERE session = ?1 AND job = ?4 AND from_seq + len = ?5
             AND first + len = ?2 AND first = (SELECT max(first) FROM run WHERE session = ?1)";
         let insert = "INSERT INTO run VALUES (?1, ?2, ?3, ?4, ?5)";
+        let beyond = "SELECT 1 FROM job WHERE id = ?1 AND head < ?2";
         for run in runs {
+            let last = run.from.saturating_add(run.len).saturating_sub(1);
+            if self.conn.prepare_cached(beyond)?.exists(params![run.job.as_str(), n(last)])? {
+                return Err(self.conflict());
+            }
             let params = params![session.as_str(), n(run.first), n(run.len), run.job.as_str(), n(run.from)];
             if self.run(sql, params)? == 0 {
                 self.run(insert, params)?;

@@ -127,6 +127,14 @@ pub struct Config {
     pub max_children: usize,
     /// Bytes of an operation's arguments, and of its result, that its events show. 64 KiB.
     pub max_shown: usize,
+    /// What operations on files may take, where [`Files`](crate::operation::files::Files) have no
+    /// bounds of their own.
+    #[cfg(all(feature = "fs", unix))]
+    pub files: crate::operation::files::FileLimits,
+    /// What requests may take, where a [`Fetcher`](crate::operation::fetch::Fetcher) has no bounds of
+    /// its own.
+    #[cfg(feature = "fetch")]
+    pub fetch: crate::operation::fetch::FetchLimits,
     /// Frames that a session is told beside the replies to its commands. 256.
     pub max_notices: usize,
     /// Whether what is sent to clients is read by nobody else: true on loopback and behind TLS. False;
@@ -134,8 +142,15 @@ pub struct Config {
     pub private_transport: bool,
     /// How long a provisioned credential is in force at the most; it is rotated before (§9.8). One hour.
     pub credential_ttl: Duration,
-    /// How long a provisioner may take for one answer. 10 s.
+    /// How long a provisioner may take for one answer, and for all tries of one submit. 10 s.
     pub provision_timeout: Duration,
+    /// How long after a fault that may pass a submit asks for its credential again, the first time; it
+    /// is twice as long after each. 250 ms.
+    pub provision_backoff: Duration,
+    /// Rotations of credentials that the agent of one job may ask for. 1,000.
+    pub max_rotations: u32,
+    /// The same within one minute. 60.
+    pub rotation_rate: u32,
     /// How long the end of a job waits until its credentials are revoked. 5 s.
     pub revoke_wait: Duration,
     /// How long revoking a credential is tried before it counts as stuck. One day.
@@ -209,10 +224,17 @@ impl Default for Config {
             max_delegation_depth: 8,
             max_children: 64,
             max_shown: 64 << 10,
+            #[cfg(all(feature = "fs", unix))]
+            files: crate::operation::files::FileLimits::default(),
+            #[cfg(feature = "fetch")]
+            fetch: crate::operation::fetch::FetchLimits::default(),
             max_notices: 256,
             private_transport: false,
             credential_ttl: Duration::from_secs(3600),
             provision_timeout: Duration::from_secs(10),
+            provision_backoff: Duration::from_millis(250),
+            max_rotations: 1000,
+            rotation_rate: 60,
             revoke_wait: Duration::from_secs(5),
             revoke_for: Duration::from_secs(86_400),
             revoke_backoff: Duration::from_secs(300),

@@ -9,7 +9,7 @@ mod session;
 mod window;
 
 pub(crate) use attach::{AttachError, Remembered};
-pub(crate) use attachment::{Attachment, Next, Numbered, Staged};
+pub(crate) use attachment::{Attachment, Early, Next, Numbered, Staged};
 pub use connect::{Connect, HttpInfo};
 pub use emit::Emit;
 pub use request::{After, Request, Response};

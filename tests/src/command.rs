@@ -55,7 +55,8 @@ pub fn binary() -> &'static Path {
 pub fn arcp(args: &[&str]) -> Command {
     let mut command = Command::new(binary());
     command.args(args);
-    for name in ["ARCP_URL", "ARCP_TOKEN", "ARCP_TOKEN_FILE", "ARCP_STORE", "RUST_LOG"] {
+    for name in ["ARCP_URL", "ARCP_TOKEN", "ARCP_TOKEN_FILE", "ARCP_STORE", "LITELLM_MASTER_KEY", "RUST_LOG"]
+    {
         command.env_remove(name);
     }
     command

@@ -54,6 +54,7 @@ struct State {
     revoked: Vec<(Instant, String)>,
     asked_to_revoke: usize,
     issue: VecDeque<Fault>,
+    issue_always: Option<Fault>,
     revoke: VecDeque<Fault>,
     revoke_always: Option<Fault>,
 }
@@ -86,6 +87,11 @@ impl Vault {
     /// What becomes of the next call to issue that has no plan yet.
     pub fn plan_issue(&self, fault: Fault) {
         self.state().issue.push_back(fault);
+    }
+
+    /// What becomes of every call to issue that has no plan.
+    pub fn issue_always(&self, fault: Option<Fault>) {
+        self.state().issue_always = fault;
     }
 
     /// What becomes of the next call to revoke that has no plan yet.
@@ -189,7 +195,10 @@ impl CredentialProvisioner for Provisioner {
     fn issue<'a>(&'a self, issue: &'a Issue) -> ProvisionFuture<'a, Issued> {
         let (vault, issue) = (self.vault.clone(), issue.clone());
         self.alive(async move {
-            let fault = vault.state().issue.pop_front();
+            let fault = {
+                let mut state = vault.state();
+                state.issue.pop_front().or(state.issue_always)
+            };
             Vault::play(fault, move || vault.create(&issue)).await
         })
         .boxed()

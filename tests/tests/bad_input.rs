@@ -557,7 +557,7 @@ async fn a_job_that_is_named_twice_must_be_named_alike() {
 }
 
 #[tokio::test]
-async fn a_submit_that_breaks_a_rule_is_refused_by_name() {
+async fn bad_input_30_33_a_submit_that_breaks_a_rule_is_refused_by_name() {
     let (server, mut bad, mut good) = abused().await;
     let many: Vec<String> = (0..1025).map(|i| format!("/{i}")).collect();
     let with = |more: Value| {
@@ -607,7 +607,7 @@ async fn a_submit_that_breaks_a_rule_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn an_agents_name_that_is_none_is_refused_and_one_that_nobody_has_is_not_available() {
+async fn bad_input_28_an_agents_name_that_is_none_is_refused_and_one_that_nobody_has_is_not_available() {
     let (server, mut bad, mut good) = abused().await;
     let long = "a".repeat(10 << 10);
     for name in ["../x", "A", "", "a@", "@1", "a@b@c", &long, "еcho", "echo@1.0.0 ", " echo", "a\nb", "a\"b"]

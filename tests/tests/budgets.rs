@@ -81,7 +81,7 @@ async fn counters_begin_at_the_budget_and_are_each_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_counter_that_is_empty_stops_every_operation_and_an_overspend_is_delivered() {
+async fn t96_a_counter_that_is_empty_stops_every_operation_and_an_overspend_is_delivered() {
     let mut peer = stage().open(ALICE, &FEATURES).await;
     let steps = json!([
         { "tool": ["priced", ["USD", "0.4"]] },
@@ -121,7 +121,7 @@ async fn what_a_tool_costs_is_charged_once_and_also_if_it_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cost_that_cannot_be_one_is_delivered_charges_nothing_and_is_warned_of() {
+async fn bad_input_42_s36_a_cost_that_cannot_be_one_is_delivered_charges_nothing_and_is_warned_of() {
     let mut peer = stage().open(ALICE, &FEATURES).await;
     let odd = ["-1", "0.00000000000000000000000000001", "12345678901234567890123456789.5"];
     for number in odd {
@@ -148,7 +148,7 @@ async fn a_cost_that_cannot_be_one_is_delivered_charges_nothing_and_is_warned_of
 }
 
 #[tokio::test(start_paused = true)]
-async fn other_metrics_other_currencies_and_the_runtimes_own_name_charge_nothing() {
+async fn t97_other_metrics_other_currencies_and_the_runtimes_own_name_charge_nothing() {
     let mut peer = stage().open(ALICE, &FEATURES).await;
     let steps = json!([
         { "metric": ["tokens.used", 5, "USD"] },
@@ -164,7 +164,7 @@ async fn other_metrics_other_currencies_and_the_runtimes_own_name_charge_nothing
 }
 
 #[tokio::test(start_paused = true)]
-async fn operations_at_once_cannot_reserve_the_same_last_cent() {
+async fn s37_operations_at_once_cannot_reserve_the_same_last_cent() {
     let mut peer = stage().open(ALICE, &FEATURES).await;
     let lease = json!({ "cost.budget": ["USD:1.00"] });
     let job = peer.submit_with(json!({ "agent": "racers", "lease_request": lease })).await;

@@ -70,7 +70,7 @@ async fn a_kill_at_any_commit_leaves_nothing_in_force_a_minute_after_the_restart
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_while_the_service_is_asked_leaves_nothing_in_force() {
+async fn bad_input_60_a_kill_while_the_service_is_asked_leaves_nothing_in_force() {
     // Between issue and record: it is done and nobody heard of it, or is done later still.
     for fault in [Fault::Slow(2 * SECOND), Fault::Late(2 * SECOND), Fault::Late(20 * SECOND), Fault::Hang] {
         let (vault, store) = (Vault::default(), lasting() as Arc<dyn Store>);

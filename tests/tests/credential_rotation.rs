@@ -28,7 +28,7 @@ fn rotations(frames: &[Value]) -> Vec<&Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_submitter_is_told_the_new_value_and_the_old_one_is_revoked_promptly() {
+async fn t105_the_submitter_is_told_the_new_value_and_the_old_one_is_revoked_promptly() {
     let (vault, store) = (Vault::default(), lasting() as Arc<dyn Store>);
     let server = keyed_server(Some(store.clone()), vault.provisioner(), &bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
@@ -180,6 +180,36 @@ async fn an_agent_that_ends_while_its_credential_is_rotated_leaves_none_in_force
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_may_rotate_its_credential_so_often_and_no_oftener() {
+    let in_all = bounds().with(|config| config.max_rotations = 2);
+    let a_minute = bounds().with(|config| config.rotation_rate = 2);
+    for config in [in_all, a_minute] {
+        let vault = Vault::default();
+        let server = keyed_server(Some(lasting()), vault.provisioner(), &config).await;
+        let mut peer = server.open(ALICE, &wanting()).await;
+        let (job, _) = accepted(&mut peer, json!({ "rotate": 3 })).await;
+        let end = peer.job(&job).await.pop().unwrap();
+        assert_eq!(end["payload"]["code"], "INTERNAL_ERROR", "{end}");
+        assert_eq!(end["payload"]["details"]["reason"], "limit", "{end}");
+        assert_eq!(vault.issued().len(), 3, "the first one, and two more");
+        sleep(10 * SECOND).await;
+        assert!(vault.live().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_runtime_rotates_by_itself_counts_for_no_agent() {
+    let vault = Vault::default();
+    let config = bounds().with(|config| config.max_rotations = 0);
+    let server = keyed_server(Some(lasting()), vault.provisioner(), &config).await;
+    let mut peer = server.open(ALICE, &wanting()).await;
+    let (job, _) = accepted(&mut peer, json!({ "seconds": 3 * 3600 })).await;
+    let end = peer.job(&job).await.pop().unwrap();
+    assert_eq!(end["type"], "job.result");
+    assert!(vault.issued().len() > 2, "{}", vault.issued().len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_outlives_its_credential_is_given_another_one_in_time() {
     let vault = Vault::default();
     let server = keyed_server(Some(lasting()), vault.provisioner(), &bounds()).await;
@@ -196,7 +226,7 @@ async fn a_job_that_outlives_its_credential_is_given_another_one_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_cannot_announce_a_rotation_itself() {
+async fn bad_input_45_an_agent_cannot_announce_a_rotation_itself() {
     let vault = Vault::default();
     let server = keyed_server(Some(lasting()), vault.provisioner(), &bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;

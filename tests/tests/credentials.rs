@@ -96,7 +96,7 @@ async fn an_issue_that_takes_its_time_holds_up_no_ping_and_no_cancel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_credential_is_revoked_before_the_end_of_its_job_is_seen_however_it_ends() {
+async fn t104_a_credential_is_revoked_before_the_end_of_its_job_is_seen_however_it_ends() {
     let config = bounds();
     let (vault, store, server) = keyed(&config).await;
     let mut peer = server.open(ALICE, &wanting()).await;
@@ -127,7 +127,7 @@ async fn a_credential_is_revoked_before_the_end_of_its_job_is_seen_however_it_en
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_hangs_delays_the_end_of_a_job_for_a_while_only_and_is_asked_again() {
+async fn bad_input_60_a_service_that_hangs_delays_the_end_of_a_job_for_a_while_only_and_is_asked_again() {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
     for (fault, longest) in
@@ -147,7 +147,7 @@ async fn a_service_that_hangs_delays_the_end_of_a_job_for_a_while_only_and_is_as
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_credential_that_somebody_else_revoked_counts_as_revoked() {
+async fn bad_input_60_a_credential_that_somebody_else_revoked_counts_as_revoked() {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
     let job = job_of(&accepted(&mut peer, submit(&json!({ "seconds": 90 }))).await);
@@ -161,7 +161,7 @@ async fn a_credential_that_somebody_else_revoked_counts_as_revoked() {
 async fn an_issue_that_fails_refuses_the_submit_leaves_nothing_in_force_and_frees_the_key() {
     for (fault, refusal, retryable) in [
         (Fault::Transient, "INTERNAL_ERROR", true),
-        (Fault::Permanent, "INTERNAL_ERROR", true),
+        (Fault::Permanent, "AGENT_NOT_AVAILABLE", false),
         (Fault::Budget, "BUDGET_EXHAUSTED", false),
         (Fault::Hang, "INTERNAL_ERROR", true),
         (Fault::LostReply, "INTERNAL_ERROR", true),
@@ -174,7 +174,7 @@ async fn an_issue_that_fails_refuses_the_submit_leaves_nothing_in_force_and_free
             let vault = Vault::default();
             let server = keyed_server(store.clone(), vault.provisioner(), &bounds()).await;
             let mut peer = server.open(ALICE, &wanting()).await;
-            vault.plan_issue(fault);
+            vault.issue_always(Some(fault));
             let mut payload = submit(&json!({}));
             payload["idempotency_key"] = json!("once");
             let refused = accepted(&mut peer, payload.clone()).await;
@@ -187,12 +187,50 @@ async fn an_issue_that_fails_refuses_the_submit_leaves_nothing_in_force_and_free
             sleep(120 * SECOND).await;
             assert!(vault.live().is_empty(), "{fault:?}");
             if let Some(store) = &store {
-                assert_eq!(states(&**store).await, [CredentialState::Revoked], "{fault:?}");
+                let states = states(&**store).await;
+                let over = states.iter().all(|state| *state == CredentialState::Revoked);
+                assert!(over && !states.is_empty(), "{fault:?}: {states:?}");
             }
+            vault.issue_always(None);
             let job = job_of(&accepted(&mut peer, payload).await);
             assert_eq!(peer.job(&job).await.last().unwrap()["type"], "job.result");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issue_that_may_work_later_is_tried_again_within_the_submit() {
+    let (vault, store, server) = keyed(&bounds()).await;
+    let mut peer = server.open(ALICE, &wanting()).await;
+    // One that did nothing, and one that was done without anybody hearing of it.
+    vault.plan_issue(Fault::Transient);
+    vault.plan_issue(Fault::LostReply);
+    let began = tokio::time::Instant::now();
+    let accepted = accepted(&mut peer, submit(&json!({ "seconds": 60 }))).await;
+    assert_eq!(value_of(&accepted), format!("{CANARY}2"));
+    let took = began.elapsed();
+    assert!((Duration::from_millis(750)..2 * SECOND).contains(&took), "{took:?}");
+    sleep(30 * SECOND).await;
+    assert_eq!(vault.live().len(), 1, "what was lost is revoked by its name");
+    peer.job(&job_of(&accepted)).await;
+    sleep(90 * SECOND).await;
+    assert!(vault.live().is_empty());
+    assert_eq!(states(&*store).await, [CredentialState::Revoked; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_issue_that_never_works_is_tried_no_longer_than_one_answer_may_take() {
+    let config = bounds().with(|config| config.provision_timeout = 4 * SECOND);
+    let (vault, store, server) = keyed(&config).await;
+    let mut peer = server.open(ALICE, &wanting()).await;
+    vault.issue_always(Some(Fault::Transient));
+    let began = tokio::time::Instant::now();
+    let refused = accepted(&mut peer, submit(&json!({}))).await;
+    assert_eq!(code(&refused), "INTERNAL_ERROR");
+    assert!(began.elapsed() <= 4 * SECOND, "{:?}", began.elapsed());
+    sleep(90 * SECOND).await;
+    // After 0, 0.25, 0.75, 1.75 and 3.75 seconds.
+    assert_eq!(states(&*store).await, [CredentialState::Revoked; 5]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -248,7 +286,8 @@ async fn of_repeats_at_the_same_time_one_gets_a_job_and_what_was_issued_for_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_finds_the_credential() {
+async fn bad_input_60_a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_finds_the_credential()
+ {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
     vault.revoke_always(Some(Fault::Transient));

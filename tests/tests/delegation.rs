@@ -53,7 +53,7 @@ async fn a_child_runs_with_what_it_was_given_and_its_parent_gets_its_result() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_never_has_more_than_its_parent() {
+async fn bad_input_44_a_child_never_has_more_than_its_parent() {
     let within = json!({ "tool.call": ["search.*"], "fs.read": ["/ws/**"], "cost.budget": ["USD:2"] });
     let wider = [
         json!({ "tool.call": ["*"] }),
@@ -86,7 +86,7 @@ async fn delegating_needs_the_capability_and_an_agent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn money_is_moved_to_the_child_and_what_it_leaves_comes_back() {
+async fn s37_money_is_moved_to_the_child_and_what_it_leaves_comes_back() {
     let child = json!([{ "tool": ["priced", ["USD", "0.75"]] }, { "budget": null }]);
     let steps = json!([
         { "delegate": ["actor", child, { "tool.call": ["priced"], "cost.budget": ["USD:2"] }] },
@@ -102,7 +102,7 @@ async fn money_is_moved_to_the_child_and_what_it_leaves_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn children_at_once_are_not_given_the_same_money() {
+async fn s37_children_at_once_are_not_given_the_same_money() {
     let child = json!([{ "sleep_ms": 1000 }]);
     let two = json!({ "cost.budget": ["USD:2.00"] });
     let leave = json!({ "leave": ["actor", child, two] });
@@ -211,7 +211,7 @@ async fn a_child_inherits_its_parents_end_and_cannot_have_a_later_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_child_has_its_parents_trace() {
+async fn t111_a_child_has_its_parents_trace() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let steps = json!([{ "leave": ["slow", { "ms": 100 }, {}] }, { "sleep_ms": 1000 }]);
@@ -230,7 +230,7 @@ async fn a_child_has_its_parents_trace() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_tree_grows_neither_too_deep_nor_too_wide() {
+async fn bad_input_44_a_tree_grows_neither_too_deep_nor_too_wide() {
     let config = timed(|c| (c.max_delegation_depth, c.max_children) = (2, 2));
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let all = json!({ "agent.delegate": ["*"] });

@@ -4,7 +4,7 @@
 
 use arcp_tests::{ALICE, Memories, agents, timed, tokens};
 use arcp_tower::operation::fetch::Fetcher;
-use arcp_tower::operation::files::Files;
+use arcp_tower::operation::files::{FileLimits, Files};
 use arcp_tower::{AgentError, AuthLayer, Job, Mount, Runtime, agent_fn};
 use axum::Router;
 use axum::response::Redirect;
@@ -54,6 +54,24 @@ fn stage(files: Files, fetcher: Fetcher) -> Memories<impl Mount> {
     let builder = agents::all(Runtime::builder().config(config.clone())).agent("hands", agent_fn(hands));
     let runtime = builder.files(files).fetcher(fetcher).build().unwrap();
     Memories::of(runtime.layer(AuthLayer::new(tokens())), &config)
+}
+
+#[tokio::test]
+async fn files_without_bounds_of_their_own_have_those_of_the_config() {
+    let (_dir, root) = folder();
+    let large = FileLimits::default().with(|limits| limits.write = 1000);
+    for (files, written) in
+        [(Files::below(&root).unwrap(), false), (Files::below(&root).unwrap().with_limits(large), true)]
+    {
+        let config = timed(|config| config.files = FileLimits::default().with(|limits| limits.write = 4));
+        let builder = agents::all(Runtime::builder()).agent("hands", agent_fn(hands)).files(files);
+        let runtime = builder.config(config.clone()).build().unwrap();
+        let stage = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+        let steps = json!([{ "write": [format!("{root}/five"), "12345"] }]);
+        let lease = json!({ "fs.write": [format!("{root}/**")] });
+        let (said, _) = act(&stage, lease, steps).await;
+        assert_eq!(said[0]["code"].is_null(), written, "{said}");
+    }
 }
 
 /// What came of the steps, and the events.

@@ -39,7 +39,7 @@ fn submit(config: &Config, seconds: u64, steps: &Value) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_whose_lease_ends_ends_with_that_and_not_as_cancelled() {
+async fn t103_a_job_whose_lease_ends_ends_with_that_and_not_as_cancelled() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let began = tokio::time::Instant::now();
@@ -64,7 +64,7 @@ async fn an_agent_that_minds_nothing_ends_with_its_lease_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn operations_before_the_end_pass_and_after_it_fail() {
+async fn s39_operations_before_the_end_pass_and_after_it_fail() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let steps = json!([{ "sleep_ms": 9_000 }, { "tool": ["tool", null] }, "until_cancelled", { "tool": ["tool", null] }]);
@@ -77,7 +77,7 @@ async fn operations_before_the_end_pass_and_after_it_fail() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_operation_that_waited_past_the_end_is_not_carried_out() {
+async fn s39_an_operation_that_waited_past_the_end_is_not_carried_out() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let steps = json!([{ "sleep_ms": 8_000 }, { "tool": ["late", null] }]);
@@ -89,7 +89,7 @@ async fn an_operation_that_waited_past_the_end_is_not_carried_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn turning_the_wall_clock_back_extends_no_lease_and_turning_it_on_ends_one() {
+async fn bad_input_58_s39_turning_the_wall_clock_back_extends_no_lease_and_turning_it_on_ends_one() {
     for (turn, code) in [(-3_600_000i64, "LEASE_EXPIRED"), (3_600_000, "LEASE_EXPIRED")] {
         let offset = Arc::new(Mutex::new(0i64));
         let turned = offset.clone();
@@ -109,7 +109,7 @@ async fn turning_the_wall_clock_back_extends_no_lease_and_turning_it_on_ends_one
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_that_is_no_time_to_come_is_refused() {
+async fn bad_input_32_an_end_that_is_no_time_to_come_is_refused() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let past = config.clock.wall().to_string();

@@ -50,7 +50,8 @@ async fn call(issued: &Issued, model: &str, cost: f64) -> (u16, String) {
 async fn a_key_has_the_limits_of_the_lease_and_the_gateway_enforces_them() {
     let gateway = Gateway::start().await;
     let llm = gateway.provisioner();
-    let issued = llm.issue(&limited("arcp-1", "0.30", &["gpt-4o", "tier-fast/*", "(|)*"])).await.unwrap();
+    let issued =
+        llm.issue(&limited("arcp-1", "0.30", &["gpt-4o", "tier-fast/**", "gpt-*", "(|)*"])).await.unwrap();
     let request = gateway.live()[0].request.clone();
     assert_eq!(request["key_alias"], "arcp-1");
     assert_eq!((&request["duration"], request["max_budget"].to_string()), (&json!("90s"), "0.3".to_owned()));
@@ -59,10 +60,10 @@ async fn a_key_has_the_limits_of_the_lease_and_the_gateway_enforces_them() {
     assert_eq!(issued.endpoint, format!("{}/v1", gateway.base()));
     let constraints: Value = serde_json::from_str(issued.constraints.to_json().unwrap().as_str()).unwrap();
     assert_eq!(constraints["cost.budget"], json!(["USD:0.3"]));
-    assert_eq!(constraints["model.use"], json!(["gpt-4o", "tier-fast/*"]));
+    assert_eq!(constraints["model.use"], json!(["gpt-4o", "tier-fast/**"]));
 
     assert_eq!(call(&issued, "gpt-4o", 0.2).await.0, 200);
-    assert_eq!(call(&issued, "gpt-5", 0.2).await.0, 403);
+    assert_eq!(call(&issued, "gpt-5", 0.2).await.0, 403, "a star goes past / there, and is left out");
     assert_eq!(call(&issued, "tier-fast/x", 0.2).await.0, 200);
     let (status, body) = call(&issued, "gpt-4o", 0.2).await;
     assert_eq!(budget_exhausted(status, &body).unwrap().code(), Code::BudgetExhausted);
@@ -73,6 +74,22 @@ async fn a_key_has_the_limits_of_the_lease_and_the_gateway_enforces_them() {
     assert_eq!(call(&issued, "gpt-4o", 0.0).await.0, 401);
     assert_eq!(llm.revoke(&handle).await, Ok(Revocation::Absent), "it was already deleted");
     assert_eq!(llm.revoke(&Handle::new("arcp-1", None)).await, Ok(Revocation::Absent));
+}
+
+#[tokio::test]
+async fn a_pattern_opens_of_the_gateways_models_those_that_it_covers() {
+    let gateway = Gateway::start().await;
+    let llm = gateway.provisioner().with_models(["tier-fast/a", "tier-fast/a/huge", "tier-slow/a"]);
+    let issued = llm.issue(&limited("arcp-1", "1", &["tier-fast/*"])).await.unwrap();
+    assert_eq!(call(&issued, "tier-fast/a", 0.0).await.0, 200);
+    for wider in ["tier-fast/a/huge", "tier-slow/a", "tier-fast/b"] {
+        assert_eq!(call(&issued, wider, 0.0).await.0, 403, "{wider}");
+    }
+    // Where nobody said which there are, it opens none rather than more.
+    let issued = gateway.provisioner().issue(&limited("arcp-2", "1", &["tier-fast/*"])).await.unwrap();
+    for model in ["tier-fast/a", "tier-fast/a/huge"] {
+        assert_eq!(call(&issued, model, 0.0).await.0, 403, "{model}");
+    }
 }
 
 #[tokio::test]
@@ -176,7 +193,8 @@ async fn jobs_get_keys_of_the_gateway_and_none_is_left_whatever_it_answers() {
         }
         let id = peer.send("job.submit", json!({ "agent": "keyed", "input": { "rotate": 0 } })).await;
         let answer = peer.reply(&id).await;
-        if what == "generate" {
+        // What fails is tried again, while there is time.
+        if what == "generate" && matches!(fault, Some(Fault::Hang | Fault::Slow(_))) {
             assert_eq!(answer["payload"]["code"], "INTERNAL_ERROR", "{fault:?}: {answer}");
             continue;
         }

@@ -86,7 +86,7 @@ async fn the_runtime_says_which_tool_is_called_and_what_came_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_lease_does_not_cover_reaches_no_backend_and_its_refusal_is_seen() {
+async fn t94_what_the_lease_does_not_cover_reaches_no_backend_and_its_refusal_is_seen() {
     let (stage, calls) = stage(|builder| builder);
     let mut peer = stage.open(ALICE, &FEATURES).await;
     let steps = json!([{ "tool": ["search.web", "arcp"] }]);

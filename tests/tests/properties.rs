@@ -249,7 +249,7 @@ async fn a_job_that_passes_its_time_ends_with_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_ends_the_job_with_words_that_say_nothing() {
+async fn bad_input_46_a_panic_ends_the_job_with_words_that_say_nothing() {
     let config = Config::default();
     let mut peer = everything(&config).open(ALICE, &ALL).await;
     let job = peer.submit("panics", json!({ "ms": 0 })).await;

@@ -160,7 +160,7 @@ async fn a_streamed_result_arrives_whole_in_both_encodings() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_not_finished_or_is_no_text_ends_the_job() {
+async fn bad_input_41_a_stream_that_is_not_finished_or_is_no_text_ends_the_job() {
     let config = Config::default().with(|c| c.max_result = 1000);
     let mut peer = memories(&config).open(ALICE, &ALL).await;
     let unfinished = json!({ "pieces": ["a", "b"], "encoding": "utf8", "unfinished": true });
@@ -181,7 +181,7 @@ async fn a_stream_that_is_not_finished_or_is_no_text_ends_the_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_streams_one_result() {
+async fn bad_input_41_a_job_streams_one_result() {
     let config = Config::default();
     let mut peer = memories(&config).open(ALICE, &ALL).await;
     let frames = run(&mut peer, "twice", Value::Null).await;
@@ -229,7 +229,7 @@ async fn what_was_not_negotiated_does_not_fill_the_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_larger_than_a_frame_is_refused_to_the_agent_and_the_job_goes_on() {
+async fn bad_input_40_an_event_larger_than_a_frame_is_refused_to_the_agent_and_the_job_goes_on() {
     let config = Config::default();
     let mut peer = memories(&config).open(ALICE, &ALL).await;
     let frames = run(&mut peer, "lines", json!([10, MIB, 1_045_000, 10])).await;

@@ -309,3 +309,41 @@ async fn a_terminal_that_cannot_be_written_for_an_hour_is_written_then() {
     let row = store.job("alice", &job.parse().unwrap()).await.unwrap().unwrap();
     assert!(row.status.is_terminal());
 }
+
+/// Numbers are written behind events that are still under way. Where those come to nothing the numbers do,
+/// too, and the job's end takes their place.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_lost_after_it_was_foreseen_is_not_sent_and_its_number_is_the_ends() {
+    // An append that is refused while the number behind it is taken in any order, and at any later time.
+    for (tries, held) in [(1, false), (3, false), (TRIES, false), (TRIES, true)] {
+        let store = flaky();
+        let server = on(&store).await;
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        let (job, _) = ticking(&mut peer, 3).await;
+        // The next commit is the second event's; the number's is one of those after it.
+        let (step, hold) = Step::before(AWAY).held();
+        store.plan_commit(if held { step } else { Step::before(AWAY) });
+        for _ in 1..tries {
+            store.plan_commit(Step::pass());
+            store.plan_commit(Step::before(AWAY));
+        }
+        if held {
+            assert!(peer.during(Duration::from_secs(5)).await.is_empty());
+            hold.release();
+        }
+        let mut frames = Vec::new();
+        let mut socket = peer;
+        while !frames.last().is_some_and(is_terminal) {
+            match socket.recv().await {
+                Some(frame) if frame["event_seq"].is_u64() => frames.push(frame),
+                Some(_) => {}
+                None => socket = resumed(&server, ALICE, &welcome, 0).await.0,
+            }
+        }
+        let replay = resumed(&server, ALICE, &welcome, 0).await.0.job(&job).await;
+        // Whatever became of the job, it is told once, and the same way twice.
+        let told: Vec<_> = frames.iter().filter(|frame| frame["event_seq"] != 1).collect();
+        assert!(contiguous_from(1, &replay), "{tries} {held}");
+        assert_eq!(told, replay[1..].iter().collect::<Vec<_>>(), "{tries} {held}");
+    }
+}

@@ -45,6 +45,18 @@ pub(crate) struct Serve {
     /// given credentials. On loopback they are.
     #[arg(long)]
     pub(crate) private_transport: bool,
+    /// The address of a `LiteLLM` gateway: every job is given a virtual key of it, which its lease's
+    /// models, budget and end limit, and which is revoked when the job ends. What manages the keys is
+    /// `LITELLM_MASTER_KEY`.
+    #[arg(long, value_name = "URL")]
+    pub(crate) litellm: Option<String>,
+    /// The file that has the key which manages the gateway's keys, instead of the variable.
+    #[arg(long, value_name = "FILE", requires = "litellm")]
+    pub(crate) litellm_key_file: Option<PathBuf>,
+    /// A model of the gateway, for leases whose patterns the gateway would read as more; may be given
+    /// several times.
+    #[arg(long, value_name = "NAME", requires = "litellm")]
+    pub(crate) litellm_model: Vec<String>,
     /// Register the agents of the demonstration, and not only `echo`.
     #[arg(long)]
     pub(crate) demo_agents: bool,

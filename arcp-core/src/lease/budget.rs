@@ -10,7 +10,7 @@ use crate::{Code, Error, Json};
 /// A job's counters. Nothing is rounded; a sum that could not be kept exactly exhausts its counter.
 ///
 /// A reservation holds a part back, for an operation under way or for a child job, so that several
-/// of them cannot all spend the same. What was reserved is settled or released once.
+/// of them cannot all spend the same. It is a [`Hold`], which is settled or released once.
 ///
 /// ```
 /// use arcp_core::lease::{Budget, Lease};
@@ -19,9 +19,9 @@ use crate::{Code, Error, Json};
 /// let mut budget = Budget::new(lease.budget().unwrap());
 /// let usd: Currency = "USD".parse().unwrap();
 /// let amount = |text| Amount::parse_budget(text).unwrap();
-/// budget.reserve(&usd, amount("4")).unwrap();
+/// let hold = budget.reserve(&usd, amount("4")).unwrap();
 /// assert!(budget.reserve(&usd, amount("1.01")).is_err(), "only 1 is left of 5");
-/// budget.settle(&usd, amount("4"), amount("0.25"));
+/// budget.settle(hold, amount("0.25"));
 /// assert_eq!(budget.remaining(&usd), Some(amount("4.75")));
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -32,6 +32,37 @@ struct Counter {
     limit: Amount,
     remaining: Amount,
     reserved: Amount,
+}
+
+/// What a [`Budget`] holds back until it is settled or released there.
+///
+/// It cannot be copied, and ending it takes it: what another hold keeps is never freed by ending this
+/// one twice.
+///
+/// ```compile_fail,E0382
+/// # fn f(mut budget: arcp_core::lease::Budget, usd: arcp_core::money::Currency) {
+/// let hold = budget.reserve(&usd, "1".parse().unwrap()).unwrap();
+/// budget.release(hold);
+/// budget.release(hold); // it is over
+/// # }
+/// ```
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "what is held back stays so until it is settled or released"]
+pub struct Hold {
+    currency: Currency,
+    amount: Amount,
+}
+
+impl Hold {
+    /// How much it is.
+    pub fn amount(&self) -> Amount {
+        self.amount
+    }
+
+    /// In what.
+    pub fn currency(&self) -> &Currency {
+        &self.currency
+    }
 }
 
 /// What came of a charge.
@@ -104,31 +135,32 @@ impl Budget {
     ///
     /// # Errors
     /// `BUDGET_EXHAUSTED` if less is left, `INVALID_REQUEST` if the amount is negative.
-    pub fn reserve(&mut self, currency: &Currency, amount: Amount) -> Result<(), Error> {
+    pub fn reserve(&mut self, currency: &Currency, amount: Amount) -> Result<Hold, Error> {
         if amount.is_negative() {
             return Err(Error::fault("amount", "must not be negative"));
         }
-        let Some(counter) = self.0.get_mut(currency) else { return Ok(()) };
+        let hold = Hold { currency: currency.clone(), amount };
+        let Some(counter) = self.0.get_mut(currency) else { return Ok(hold) };
         match counter.reserved.checked_add(amount) {
             Some(reserved) if amount <= counter.available() => counter.reserved = reserved,
             _ => return Err(exhausted(currency, counter.available())),
         }
-        Ok(())
+        Ok(hold)
     }
 
-    /// Ends a reservation of `reserved`, of which `spent` was spent; it may have been more.
-    pub fn settle(&mut self, currency: &Currency, reserved: Amount, spent: Amount) -> Charged {
-        self.release(currency, reserved);
-        self.charge(currency, spent)
+    /// Ends a reservation of which `spent` was spent; it may have been more.
+    pub fn settle(&mut self, hold: Hold, spent: Amount) -> Charged {
+        let currency = hold.currency.clone();
+        self.release(hold);
+        self.charge(&currency, spent)
     }
 
     /// Ends a reservation of which nothing was spent.
-    pub fn release(&mut self, currency: &Currency, reserved: Amount) {
-        let Some(counter) = self.0.get_mut(currency) else { return };
-        // Never below zero: releasing twice makes no money.
-        if !reserved.is_negative()
-            && let Some(held) = counter.reserved.checked_sub(reserved)
-        {
+    pub fn release(&mut self, hold: Hold) {
+        let Hold { currency, amount } = hold;
+        let Some(counter) = self.0.get_mut(&currency) else { return };
+        // Counters of a snapshot have no holds: one of before frees nothing there.
+        if let Some(held) = counter.reserved.checked_sub(amount) {
             counter.reserved = held.max(Amount::ZERO);
         }
     }
@@ -290,30 +322,30 @@ mod tests {
     }
 
     #[test]
-    fn two_children_of_two_fit_into_five_and_a_third_does_not() {
+    fn s37_two_children_of_two_fit_into_five_and_a_third_does_not() {
         let mut budget = budget("5.00");
-        let reserved = (0..1000).filter(|_| budget.reserve(&usd(), amount("2.00")).is_ok()).count();
-        assert_eq!(reserved, 2);
+        let held: Vec<_> = (0..1000).filter_map(|_| budget.reserve(&usd(), amount("2.00")).ok()).collect();
+        let [first, second] = <[Hold; 2]>::try_from(held).unwrap();
         assert_eq!(budget.available(&usd()), Some(amount("1")));
-        budget.settle(&usd(), amount("2"), amount("0.5"));
-        budget.release(&usd(), amount("2"));
-        budget.release(&usd(), amount("2"));
+        budget.settle(first, amount("0.5"));
+        budget.release(second);
         assert_eq!(budget.available(&usd()), Some(amount("4.5")));
     }
 
     #[test]
     fn what_is_reserved_is_not_reserved_again_and_lets_the_operation_begin_that_it_is_for() {
         let mut budget = budget("5");
-        budget.reserve(&usd(), amount("5")).unwrap();
+        let hold = budget.reserve(&usd(), amount("5")).unwrap();
         assert_eq!(budget.check(), Ok(()));
         assert!(budget.reserve(&usd(), amount("0.01")).is_err());
-        budget.release(&usd(), amount("5"));
-        assert_eq!(budget.reserve(&usd(), amount("0.01")), Ok(()));
+        budget.release(hold);
+        let hold = budget.reserve(&usd(), amount("0.01")).unwrap();
+        assert_eq!((hold.currency(), hold.amount()), (&usd(), amount("0.01")));
         assert!(budget.reserve(&usd(), amount("-1")).is_err());
     }
 
     #[test]
-    fn a_sum_that_cannot_be_kept_exhausts_and_never_wraps() {
+    fn s35_a_sum_that_cannot_be_kept_exhausts_and_never_wraps() {
         let mut huge = budget("9999999999999999999999999999");
         huge.charge(&usd(), amount("1e-28"));
         assert_eq!(huge.remaining(&usd()), Some(Amount::ZERO));
@@ -329,7 +361,7 @@ mod tests {
     fn after_a_crash_what_was_reserved_is_spent() {
         let mut budget = budget("5");
         budget.charge(&usd(), amount("1.25"));
-        budget.reserve(&usd(), amount("2")).unwrap();
+        let _lost = budget.reserve(&usd(), amount("2")).unwrap();
         let kept = serde_json::to_string(&budget.snapshot()).unwrap();
         assert_eq!(kept, r#"{"USD":{"limit":5,"remaining":1.75}}"#);
         let restored = Budget::from(serde_json::from_str::<Snapshot>(&kept).unwrap());
@@ -338,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_charge_and_budget_metrics_do_not() {
+    fn t97_costs_charge_and_budget_metrics_do_not() {
         let charge = |name, unit, value: &'static str| charge_of(name, unit, &Json::parse(value).unwrap());
         assert_eq!(charge("cost.inference", Some("USD"), "0.0234"), Some(Ok((usd(), amount("0.0234")))));
         assert_eq!(charge("cost.budgets", Some("USD"), "1e1"), Some(Ok((usd(), amount("10")))));

@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn a_childs_budget_is_within_what_is_left() {
+    fn t92_a_childs_budget_is_within_what_is_left() {
         let parent = r#"{"cost.budget":["USD:5.00"]}"#;
         let budget = |amount, left| violated(parent, amount, &[("USD", left)]);
         assert_eq!(budget(r#"{"cost.budget":["USD:2.00"]}"#, "2"), None);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_child_does_not_outlive_its_parent() {
+    fn t93_a_child_does_not_outlive_its_parent() {
         let ends =
             |at: Option<i64>| Authority::new(&super::super::Lease::default(), at.map(Timestamp::from_millis));
         let covers = |parent, child| {

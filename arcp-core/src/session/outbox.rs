@@ -214,31 +214,43 @@ impl Outbox {
             // It takes no number, and will not be acknowledged.
             return Some(Placed { event_seq: None, own, credits: u64::from(own) });
         }
+        let job_id = entry.job_id.clone();
+        let event_seq = Some(self.give(job_id, job_seq, own));
+        if event.is_terminal() {
+            self.feeds.remove(&feed);
+        }
+        Some(Placed { event_seq, own, credits })
+    }
+
+    /// Gives event `job_seq` of a job that is not followed any more a number all the same: one that was
+    /// promised to it while it still was.
+    pub fn place_unfollowed(&mut self, job_id: &JobId, job_seq: u64) -> Placed {
+        Placed { event_seq: Some(self.give(job_id.clone(), job_seq, false)), own: false, credits: 0 }
+    }
+
+    /// The next number, for an event of a job.
+    fn give(&mut self, job_id: JobId, job_seq: u64, own: bool) -> u64 {
         self.head += 1;
         let at = self.head;
         if !self.acking {
             self.credited = at;
         }
-        let job_id = &entry.job_id;
         match self.runs.back_mut() {
             // What a store remembers counts as somebody else's; acks of what follows free credits.
             Some(run)
-                if run.job_id == *job_id
+                if run.job_id == job_id
                     && run.own == own
                     && run.from + run.len == job_seq
                     && run.last() + 1 == at =>
             {
                 run.len += 1;
             }
-            _ => self.runs.push_back(Run { first: at, len: 1, job_id: job_id.clone(), from: job_seq, own }),
+            _ => self.runs.push_back(Run { first: at, len: 1, job_id, from: job_seq, own }),
         }
         if self.runs.len() > self.max_runs {
             self.runs.pop_front();
         }
-        if event.is_terminal() {
-            self.feeds.remove(&feed);
-        }
-        Some(Placed { event_seq: Some(at), own, credits })
+        at
     }
 
     /// Records `last_processed_seq` (§6.5); returns how many credits are free again. An ack below

@@ -32,7 +32,9 @@ pub enum Op {
     },
     /// Adds runs to a session, and moves its feeds. Fenced unless `epoch` is the session's, a
     /// conflict unless its head is `after`. The runs are contiguous: the first begins at
-    /// `after + 1`. The head becomes the last number of the last run. A run that goes on where the
+    /// `after + 1`. It is a conflict if one reaches beyond the last event of its job: whoever numbers
+    /// events before their commit was answered relies on it. The head becomes the last number of the
+    /// last run. A run that goes on where the
     /// last one ends, in the same job, may come back as one with it. A feed whose job has ended for
     /// the session is dropped with [`Op::DropFeed`]; one that is not followed does not move.
     Number {

@@ -98,6 +98,7 @@ macro_rules! __store_rules {
             sessions_of_a_process_that_is_gone_lapse,
             a_session_is_found_by_its_current_and_its_previous_token,
             numbers_are_contiguous_and_begin_at_the_head,
+                a_run_beyond_the_last_event_of_its_job_is_a_conflict,
             runs_come_in_pages_that_say_whether_there_is_more,
             an_ack_moves_forward_only_and_never_past_the_head,
             runs_that_were_acknowledged_are_below_the_floor,

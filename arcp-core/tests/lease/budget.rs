@@ -1,6 +1,6 @@
 //! Counters against whole numbers, to the last digit.
 
-use arcp_core::lease::{Budget, Charged, Snapshot};
+use arcp_core::lease::{Budget, Charged, Hold, Snapshot};
 use arcp_core::money::{Amount, Currency};
 use proptest::prelude::*;
 
@@ -40,12 +40,12 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn counters_agree_with_whole_numbers(limit in 0..20 * UNIT, steps in prop::collection::vec(step(), 0..40)) {
+    fn s35_counters_agree_with_whole_numbers(limit in 0..20 * UNIT, steps in prop::collection::vec(step(), 0..40)) {
         let usd: Currency = "USD".parse().unwrap();
         let mut budget = Budget::new([(usd.clone(), amount(limit))].into());
-        let (mut remaining, mut open) = (limit, Vec::<i128>::new());
+        let (mut remaining, mut open) = (limit, Vec::<(i128, Hold)>::new());
         for step in steps {
-            let reserved: i128 = open.iter().sum();
+            let reserved: i128 = open.iter().map(|(part, _)| part).sum();
             match step {
                 Step::Charge(cost) => {
                     let charged = budget.charge(&usd, amount(cost));
@@ -55,19 +55,19 @@ proptest! {
                 }
                 Step::Reserve(part) => {
                     let fits = 0 <= part && part <= remaining - reserved;
-                    prop_assert_eq!(budget.reserve(&usd, amount(part)).is_ok(), fits);
-                    if fits {
-                        open.push(part);
-                    }
+                    let held = budget.reserve(&usd, amount(part)).ok();
+                    prop_assert_eq!(held.is_some(), fits);
+                    open.extend(held.map(|hold| (part, hold)));
                 }
                 Step::Settle(which, spent) if !open.is_empty() => {
-                    let part = open.swap_remove(which.index(open.len()));
-                    budget.settle(&usd, amount(part), amount(spent));
+                    let (_, hold) = open.swap_remove(which.index(open.len()));
+                    budget.settle(hold, amount(spent));
                     remaining -= spent.max(0);
                 }
                 Step::Release(which) if !open.is_empty() => {
-                    let part = open.swap_remove(which.index(open.len()));
-                    budget.release(&usd, amount(part));
+                    let (part, hold) = open.swap_remove(which.index(open.len()));
+                    prop_assert_eq!(hold.amount(), amount(part));
+                    budget.release(hold);
                 }
                 Step::Settle(..) | Step::Release(_) => {}
                 Step::Restart => {
@@ -77,7 +77,7 @@ proptest! {
                     open.clear();
                 }
             }
-            let left = remaining - open.iter().sum::<i128>();
+            let left = remaining - open.iter().map(|(part, _)| part).sum::<i128>();
             prop_assert_eq!(budget.remaining(&usd), Some(amount(remaining)));
             prop_assert_eq!(budget.available(&usd), Some(amount(left)));
             prop_assert_eq!(budget.spent(&usd), Some(amount(limit - remaining)));

@@ -62,7 +62,7 @@ proptest! {
     #![proptest_config(cases())]
 
     #[test]
-    fn no_descendant_may_do_what_an_ancestor_may_not(
+    fn s34_no_descendant_may_do_what_an_ancestor_may_not(
         tree in prop::collection::vec(authority(), 2..12),
     ) {
         // Each one becomes the child of the last that covers it, so that chains grow long.

@@ -57,7 +57,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_child_pattern_matches_its_parent_matches_too(
+    fn s34_what_a_child_pattern_matches_its_parent_matches_too(
         parent in pattern(),
         child in pattern(),
         from in 0_usize..16,
@@ -90,7 +90,7 @@ proptest! {
 }
 
 #[test]
-fn no_pair_of_short_patterns_is_covered_wrongly_and_few_proofs_are_missing() {
+fn s34_no_pair_of_short_patterns_is_covered_wrongly_and_few_proofs_are_missing() {
     let pieces = ["", "a", "b", "*", "a*", "*b", "**"];
     let mut patterns: Vec<String> = Vec::new();
     for first in pieces {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arcp_core::lease::charge_of;
+use arcp_core::lease::{Hold, charge_of};
 use arcp_core::money::{Amount, Currency, InvalidAmount};
 use arcp_core::wire::event::{Log, Metric};
 use arcp_core::{Error, JobId, Json};
@@ -34,8 +34,8 @@ impl Job {
     pub fn reserve(&self, currency: &str, amount: &str) -> Result<Reservation, Error> {
         let currency: Currency = currency.parse().map_err(|e| fault("currency", e))?;
         let amount: Amount = amount.parse().map_err(|e| fault("amount", e))?;
-        self.authority().reserve(&currency, amount)?;
-        Ok(Reservation { job: self.clone(), currency, amount, open: true })
+        let hold = self.authority().reserve(&currency, amount)?;
+        Ok(Reservation { job: self.clone(), currency, amount, hold })
     }
 
     /// Charges a cost and reports it.
@@ -117,7 +117,8 @@ pub struct Reservation {
     job: Job,
     currency: Currency,
     amount: Amount,
-    open: bool,
+    /// Nothing, if nobody counts the currency.
+    hold: Option<Hold>,
 }
 
 impl Reservation {
@@ -140,16 +141,17 @@ impl Reservation {
         if !metric.starts_with("cost.") || metric.starts_with("cost.budget.") {
             return Err(Error::fault("metric", "must begin with cost. and not with cost.budget."));
         }
-        self.open = false;
-        self.job.authority().spend(&self.currency, self.amount, spent);
+        if let Some(hold) = self.hold.take() {
+            self.job.authority().spend(hold, spent);
+        }
         self.job.report(metric, "reservation", &self.currency, spent).await
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if self.open {
-            self.job.authority().settle(&self.currency, self.amount, Amount::ZERO);
+        if let Some(hold) = self.hold.take() {
+            self.job.authority().settle(hold, Amount::ZERO);
         }
     }
 }

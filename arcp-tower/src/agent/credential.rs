@@ -29,8 +29,10 @@ impl Job {
     ///
     /// # Errors
     /// `INVALID_REQUEST` if the job has no such credential; otherwise the new one was not issued, and
-    /// the old one is still in force.
+    /// the old one is still in force. `INTERNAL_ERROR` with the reason `limit` after more than
+    /// [`Config::max_rotations`](crate::Config::max_rotations), or
+    /// [`Config::rotation_rate`](crate::Config::rotation_rate) within a minute.
     pub async fn rotate_credential(&self, id: &CredentialId) -> Result<Credential, Error> {
-        self.0.parts.credentials.rotate(self.id(), id).await
+        self.0.parts.credentials.rotate_for_agent(self.id(), id).await
     }
 }

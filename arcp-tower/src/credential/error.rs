@@ -54,6 +54,10 @@ impl ProvisionError {
         self.kind
     }
 
+    pub(crate) fn is_transient(&self) -> bool {
+        self.kind == ProvisionErrorKind::Transient
+    }
+
     /// The text for operators: at most 512 characters, in one line.
     pub fn message(&self) -> &str {
         &self.message
@@ -65,7 +69,14 @@ impl ProvisionError {
             ProvisionErrorKind::BudgetExhausted => {
                 return Error::new(Code::BudgetExhausted, "the service's budget is exhausted");
             }
-            _ => Error::new(Code::InternalError, "the job's credentials could not be issued"),
+            // `INTERNAL_ERROR` says that a retry may help (§12), and this one does not.
+            ProvisionErrorKind::Permanent => Error::new(
+                Code::AgentNotAvailable,
+                "the job's credentials cannot be issued until an operator has seen to it",
+            ),
+            ProvisionErrorKind::Transient => {
+                Error::new(Code::InternalError, "the job's credentials could not be issued")
+            }
         };
         refusal.with_detail("reason", "credentials")
     }
@@ -89,6 +100,9 @@ mod tests {
         assert!(error.message().starts_with("a b [31m") && error.message().len() == MOST);
         let refusal = error.refusal();
         assert!(refusal.retryable() && !refusal.message().contains("31m"));
+        let refusal = ProvisionError::permanent("403 at https://gateway").refusal();
+        assert!(!refusal.retryable() && !refusal.message().contains("403"));
+        assert_eq!(refusal.code(), Code::AgentNotAvailable);
         assert_eq!(ProvisionError::budget_exhausted("").refusal().code(), Code::BudgetExhausted);
     }
 }

@@ -15,7 +15,7 @@ use futures_util::future::BoxFuture;
 use crate::config::Config;
 use crate::random;
 use crate::runtime::{JobStream, commit_patiently};
-use crate::service::{Attachment, Next, Numbered, SessionCtx, Staged};
+use crate::service::{Attachment, Early, Next, Numbered, SessionCtx, Staged};
 
 /// Frames of one commit, and their bytes.
 const COMMIT_FRAMES: usize = 2048;
@@ -46,7 +46,16 @@ pub(super) struct Ready {
 
 enum Busy {
     Committing(BoxFuture<'static, Result<(), StoreError>>, VecDeque<Ready>),
+    /// Numbers of events that are on their way to the store themselves; and what else is in the batch.
+    Early(BoxFuture<'static, Result<bool, Close>>, Early, Beside),
     Loading(BoxFuture<'static, Result<Vec<Event>, Close>>, For),
+}
+
+/// What is written beside numbers.
+#[derive(Clone, Copy)]
+struct Beside {
+    ack: Option<u64>,
+    confirm: bool,
 }
 
 enum For {
@@ -107,6 +116,26 @@ impl Delivery {
                         continue;
                     }
                     Poll::Ready(Err(e)) => return Poll::Ready(Err(close_for(&e))),
+                },
+                Some(Busy::Early(mut future, early, beside)) => match future.poll_unpin(cx) {
+                    Poll::Pending => {
+                        self.busy = Some(Busy::Early(future, early, beside));
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(Err(close)) => return Poll::Ready(Err(close)),
+                    Poll::Ready(Ok(true)) => {
+                        let numbered = self.attachment.settle(&early).ok_or_else(taken_over)?;
+                        let ready =
+                            |Numbered { event_seq, frame, credits, .. }| Ready { event_seq, frame, credits };
+                        self.ready.extend(numbered.into_iter().map(ready));
+                        continue;
+                    }
+                    // Nothing was numbered, and what was beside it is still to be written.
+                    Poll::Ready(Ok(false)) => {
+                        self.ack = self.ack.max(beside.ack);
+                        self.confirm |= beside.confirm;
+                        continue;
+                    }
                 },
                 Some(Busy::Loading(mut future, what)) => match future.poll_unpin(cx) {
                     Poll::Pending => {
@@ -204,6 +233,17 @@ impl Delivery {
                         return Err(behind());
                     }
                 },
+                Next::Early(early) => match self.store.clone() {
+                    Some(store) if batch.is_empty() => {
+                        self.early(store, early);
+                        return Ok(true);
+                    }
+                    // Numbers are given in order: this one is first.
+                    _ => {
+                        self.attachment.again(early.feed);
+                        break;
+                    }
+                },
             }
             if batch.frames.len() >= COMMIT_FRAMES || batch.bytes >= COMMIT_BYTES {
                 break;
@@ -213,19 +253,41 @@ impl Delivery {
         if batch.is_empty() && self.ack.is_none() && !self.confirm {
             return Ok(false);
         }
+        let (mut ops, _) = self.beside();
         let (cx, epoch) = (&self.attachment.cx, self.attachment.stored_epoch);
-        let mut ops = Vec::new();
-        if std::mem::take(&mut self.confirm) {
-            ops.push(Op::PutSession { row: cx.row(epoch, None), expect: epoch });
-        }
-        if let Some(seq) = self.ack.take() {
-            ops.push(Op::Ack { session: cx.id().clone(), epoch, seq });
-        }
         let frames = batch.finish(cx, epoch, &mut ops);
-        let batch = Batch { id: random::bits(), principal: cx.principal().name().to_owned(), ops };
-        let future = commit_patiently(store, batch).map(|done| done.map(drop)).boxed();
+        let future = commit_patiently(store, self.batch(ops)).map(|done| done.map(drop)).boxed();
         self.busy = Some(Busy::Committing(future, frames));
         Ok(true)
+    }
+
+    fn batch(&self, ops: Vec<Op>) -> Batch {
+        Batch { id: random::bits(), principal: self.attachment.cx.principal().name().to_owned(), ops }
+    }
+
+    /// What else is to be written.
+    fn beside(&mut self) -> (Vec<Op>, Beside) {
+        let (cx, epoch) = (&self.attachment.cx, self.attachment.stored_epoch);
+        let beside = Beside { ack: self.ack.take(), confirm: std::mem::take(&mut self.confirm) };
+        let confirm = beside.confirm.then(|| Op::PutSession { row: cx.row(epoch, None), expect: epoch });
+        let ack = beside.ack.map(|seq| Op::Ack { session: cx.id().clone(), epoch, seq });
+        (confirm.into_iter().chain(ack).collect(), beside)
+    }
+
+    /// Writes the numbers of events behind the events themselves, which are under way: one sync is
+    /// waited for, and not one after the other.
+    fn early(&mut self, store: Arc<dyn Store>, early: Early) {
+        let (mut ops, beside) = self.beside();
+        let (session, epoch) = (self.attachment.cx.id().clone(), self.attachment.stored_epoch);
+        let Run { first, len, job_id: job, from, .. } = early.run.clone();
+        let runs = vec![RunRow { first, len, job: job.clone(), from }];
+        let feeds = vec![(job.clone(), from + len)];
+        ops.push(Op::Number { session: session.clone(), epoch, after: first - 1, runs, feeds });
+        if early.events.back().is_some_and(|last| last.is_terminal()) {
+            ops.push(Op::DropFeed { session, epoch, job });
+        }
+        let future = keep_early(store, self.batch(ops), early.log.clone(), from + len - 1).boxed();
+        self.busy = Some(Busy::Early(future, early, beside));
     }
 }
 
@@ -283,6 +345,34 @@ impl Numbers {
     }
 }
 
+/// Writes numbers behind events that are under way. If the store takes its own order they wait for
+/// the events. `false` if they were not written.
+async fn keep_early(
+    store: Arc<dyn Store>,
+    batch: Batch,
+    log: Arc<JobStream>,
+    upto: u64,
+) -> Result<bool, Close> {
+    let mut done = commit_patiently(store.clone(), batch.clone()).await;
+    if matches!(done, Err(StoreError::Conflict { .. })) {
+        if !log.arrives(upto).await {
+            return Ok(false);
+        }
+        done = commit_patiently(store, batch).await;
+    }
+    match done {
+        Ok(_) => {}
+        // The numbers are not there, and were not given. The events will be told, or their end will.
+        Err(StoreError::Full | StoreError::Unavailable { .. }) => return Ok(false),
+        Err(e) => return Err(close_for(&e)),
+    }
+    // A log that broke off has its end at that place by now: it is not what was to be sent.
+    if log.arrived(upto) == Some(false) {
+        return Err(Close::new(Close::INTERNAL, "the store failed; resume later"));
+    }
+    Ok(true)
+}
+
 fn load(
     store: Arc<dyn Store>,
     log: Arc<JobStream>,
@@ -310,12 +400,16 @@ fn behind() -> Close {
     Close::new(Close::LAGGING, "too far behind; resume, or watch again")
 }
 
+fn taken_over() -> Close {
+    Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere")
+}
+
 fn close_for(e: &StoreError) -> Close {
     tracing::warn!(error = %e, "a session's numbers could not be kept");
     match e {
         // The session went with what it had yet to be sent.
         StoreError::Fenced { current: 0 } => behind(),
-        StoreError::Fenced { .. } => Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere"),
+        StoreError::Fenced { .. } => taken_over(),
         _ => Close::new(Close::INTERNAL, "the store failed; resume later"),
     }
 }

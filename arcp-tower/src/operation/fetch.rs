@@ -68,6 +68,8 @@ pub struct Fetcher {
     pool: Arc<Pool>,
     slots: Arc<Semaphore>,
     limits: FetchLimits,
+    /// Whether they were chosen for this one.
+    own_limits: bool,
 }
 
 impl Default for Fetcher {
@@ -87,9 +89,14 @@ impl Fetcher {
         FetcherBuilder::default()
     }
 
-    fn build(pool: Pool, limits: FetchLimits) -> Self {
+    fn build(pool: Pool, limits: FetchLimits, own_limits: bool) -> Self {
         let slots = limits.concurrent.clamp(1, Semaphore::MAX_PERMITS);
-        Self { pool: Arc::new(pool), slots: Arc::new(Semaphore::new(slots)), limits }
+        Self { pool: Arc::new(pool), slots: Arc::new(Semaphore::new(slots)), limits, own_limits }
+    }
+
+    /// With `limits`, unless others were chosen.
+    pub(crate) fn or_limits(self, limits: FetchLimits) -> Self {
+        if self.own_limits { self } else { Self::build(self.pool.bounded(limits), limits, false) }
     }
 
     /// Carries out `request`, redirects included, and gives the last answer whatever its status. The

@@ -75,6 +75,8 @@ pub use list::{Entry, EntryKind};
 pub struct Files {
     roots: Vec<Arc<Root>>,
     limits: FileLimits,
+    /// Whether they were chosen for these files.
+    own_limits: bool,
     hard_links: bool,
     slots: Arc<Semaphore>,
 }
@@ -91,6 +93,7 @@ impl Files {
         Ok(Self {
             roots: vec![Arc::new(Root::open(directory.as_ref())?)],
             limits,
+            own_limits: false,
             hard_links: false,
             slots: Arc::new(Semaphore::new(limits.concurrent)),
         })
@@ -105,8 +108,18 @@ impl Files {
         Ok(self)
     }
 
-    /// With other bounds.
+    /// With bounds of their own, instead of those of [`Config::files`](crate::Config::files).
     pub fn with_limits(mut self, limits: FileLimits) -> Self {
+        self.own_limits = true;
+        self.bounded(limits)
+    }
+
+    /// With `limits`, unless others were chosen.
+    pub(crate) fn or_limits(self, limits: FileLimits) -> Self {
+        if self.own_limits { self } else { self.bounded(limits) }
+    }
+
+    fn bounded(mut self, limits: FileLimits) -> Self {
         self.slots = Arc::new(Semaphore::new(limits.concurrent.clamp(1, Semaphore::MAX_PERMITS)));
         self.limits = limits;
         self

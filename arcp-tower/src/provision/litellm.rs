@@ -7,8 +7,11 @@
 //! | `model.use` | `models` |
 //! | `expires_at` | `duration` |
 //!
-//! Other currencies, and everything else, the gateway knows nothing of; the runtime enforces them. The
-//! gateway's `*` goes past `/`, other than a lease's: name models so that it does not matter.
+//! Other currencies, and everything else, the gateway knows nothing of; the runtime enforces them.
+//!
+//! The gateway's `*` goes past `/`, other than a lease's, so a key for `tier-fast/*` would open
+//! `tier-fast/a/b` as well. Names, and patterns that end in `/**`, mean the same there and are passed on.
+//! Any other pattern becomes the names that it covers of [`LiteLlm::with_models`], or nothing.
 
 mod http;
 mod key;
@@ -41,6 +44,7 @@ pub struct LiteLlm {
     gateway: Gateway,
     endpoint: String,
     currency: Currency,
+    models: Vec<String>,
 }
 
 /// Why there is no such gateway.
@@ -58,7 +62,7 @@ impl LiteLlm {
         let base = base.trim_end_matches('/');
         let gateway = Gateway::new(base, admin).ok_or(InvalidGateway)?;
         let currency = "USD".parse().map_err(|_| InvalidGateway)?;
-        Ok(Self { gateway, endpoint: format!("{base}/v1"), currency })
+        Ok(Self { gateway, endpoint: format!("{base}/v1"), currency, models: Vec::new() })
     }
 
     /// Where agents find the gateway, if that is another address than the runtime's.
@@ -73,20 +77,35 @@ impl LiteLlm {
         self
     }
 
+    /// The names of the gateway's models. A lease's pattern whose star the gateway would read as more
+    /// becomes those of them that it covers; of models that are not named here it opens none.
+    ///
+    /// ```
+    /// # use arcp_tower::credential::Secret;
+    /// # use arcp_tower::provision::litellm::{InvalidGateway, LiteLlm};
+    /// let gateway = LiteLlm::new("https://gateway.example.com", &Secret::new("sk-admin"))?
+    ///     .with_models(["tier-fast/gpt-4o-mini", "tier-fast/haiku"]);
+    /// # let _ = gateway;
+    /// # Ok::<(), InvalidGateway>(())
+    /// ```
+    pub fn with_models(mut self, models: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.models = models.into_iter().map(Into::into).collect();
+        self
+    }
+
     async fn generate(&self, issue: &Issue) -> Result<Issued, ProvisionError> {
         let budget = self.budget(issue).await?;
         if budget.is_some_and(Amount::is_exhausted) {
             return Err(ProvisionError::budget_exhausted("nothing is left of the job's budget"));
         }
-        let models = issue.models.as_deref().map(key::models);
+        let models = issue.models.as_deref().map(|patterns| key::models(patterns, &self.models));
         let request = key::Generate::new(issue, budget, models.as_deref());
         let answer = self.gateway.post("/key/generate", &request).await?;
         let key: key::Generated = answer.expect("a key was generated")?;
         let mut constraints = issue.constraints();
         constraints.budget =
             budget.iter().map(|budget| format!("{}:{budget}", self.currency.as_str())).collect();
-        constraints.models =
-            models.unwrap_or_default().into_iter().filter(|model| model != key::NO_MODELS).collect();
+        constraints.models = key::patterns(models.unwrap_or_default());
         let mut issued = Issued::bearer(key.key, self.endpoint.as_str()).with_constraints(constraints);
         issued.handle = key.token_id.or(key.token).filter(|hash| hash != issued.value.expose());
         Ok(issued)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_core::lease::{
-    Authority, Budget, Lease, LeaseConstraints, ModelUse, Namespace, Pattern, Snapshot, Target,
+    Authority, Budget, Hold, Lease, LeaseConstraints, ModelUse, Namespace, Pattern, Snapshot, Target,
 };
 use arcp_core::money::{Amount, Currency};
 use arcp_core::{Code, Error, Json, Timestamp};
@@ -262,25 +262,25 @@ impl JobAuthority {
         }
     }
 
-    /// Sets `amount` aside.
+    /// Sets `amount` aside; `None` if nobody counts the currency.
     ///
     /// # Errors
     /// `BUDGET_EXHAUSTED` if there is less, `LEASE_EXPIRED`.
-    pub(crate) fn reserve(&self, currency: &Currency, amount: Amount) -> Result<(), Error> {
+    pub(crate) fn reserve(&self, currency: &Currency, amount: Amount) -> Result<Option<Hold>, Error> {
         self.alive()?;
-        self.counter(currency, |budget| budget.reserve(currency, amount)).unwrap_or(Ok(()))
+        self.counter(currency, |budget| budget.reserve(currency, amount)).transpose()
     }
 
-    /// Ends a reservation of `reserved`, of which `spent` was spent.
-    pub(crate) fn settle(&self, currency: &Currency, reserved: Amount, spent: Amount) {
-        self.counter(currency, |budget| budget.settle(currency, reserved, spent));
+    /// Ends a reservation, of which `spent` was spent.
+    pub(crate) fn settle(&self, hold: Hold, spent: Amount) {
+        let currency = hold.currency().clone();
+        self.counter(&currency, |budget| budget.settle(hold, spent));
     }
 
     /// Ends a reservation whose money was spent, and not given on.
-    pub(crate) fn spend(&self, currency: &Currency, reserved: Amount, spent: Amount) {
-        if self.counter(currency, |budget| budget.settle(currency, reserved, spent)).is_some() {
-            telemetry::spent(currency, spent);
-        }
+    pub(crate) fn spend(&self, hold: Hold, spent: Amount) {
+        telemetry::spent(hold.currency(), spent);
+        self.settle(hold, spent);
     }
 
     /// Gives `amount` away to a child.
@@ -288,8 +288,9 @@ impl JobAuthority {
     /// # Errors
     /// `BUDGET_EXHAUSTED` if there is less.
     pub(crate) fn give(&self, currency: &Currency, amount: Amount) -> Result<(), Error> {
-        self.reserve(currency, amount)?;
-        self.settle(currency, amount, amount);
+        if let Some(hold) = self.reserve(currency, amount)? {
+            self.settle(hold, amount);
+        }
         Ok(())
     }
 

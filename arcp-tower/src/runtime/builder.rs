@@ -39,6 +39,10 @@ pub struct Builder {
     config: Config,
     party: Party,
     operations: Registered,
+    #[cfg(all(feature = "fs", unix))]
+    files: Option<crate::operation::files::Files>,
+    #[cfg(feature = "fetch")]
+    fetcher: Option<crate::operation::fetch::Fetcher>,
     around: Vec<Around>,
     policy: Policy,
     /// What was registered and cannot be.
@@ -92,6 +96,10 @@ impl Default for Builder {
             config: Config::default(),
             party,
             operations: Registered::default(),
+            #[cfg(all(feature = "fs", unix))]
+            files: None,
+            #[cfg(feature = "fetch")]
+            fetcher: None,
             around: Vec::new(),
             policy: Policy::default(),
             refused: None,
@@ -156,16 +164,20 @@ impl Builder {
     }
 
     /// Lets jobs read and write files under their leases, below the folders that `files` was given
-    /// (§9.2); see [`Job::fs`](crate::Job::fs).
+    /// (§9.2); see [`Job::fs`](crate::Job::fs). Without bounds of their own they have those of
+    /// [`Config::files`].
     #[cfg(all(feature = "fs", unix))]
-    pub fn files(self, files: crate::operation::files::Files) -> Self {
-        self.backend(Namespace::FsRead, files.clone()).backend(Namespace::FsWrite, files)
+    pub fn files(mut self, files: crate::operation::files::Files) -> Self {
+        self.files = Some(files);
+        self
     }
 
     /// Lets jobs send HTTP requests under their leases (§9.2); see [`Job::fetch`](crate::Job::fetch).
+    /// Without bounds of its own it has those of [`Config::fetch`].
     #[cfg(feature = "fetch")]
-    pub fn fetcher(self, fetcher: crate::operation::fetch::Fetcher) -> Self {
-        self.backend(Namespace::NetFetch, fetcher)
+    pub fn fetcher(mut self, fetcher: crate::operation::fetch::Fetcher) -> Self {
+        self.fetcher = Some(fetcher);
+        self
     }
 
     /// Registers what carries out the operations of a namespace of the deployment's own, such as
@@ -233,6 +245,10 @@ impl Builder {
     ///
     /// Agents get theirs with [`Job::credentials`](crate::Job::credentials). Clients are given their
     /// jobs' only if the store outlives the process and [`Config::private_transport`] is set.
+    ///
+    /// What is in force is kept in the store, sealed. Without [`Builder::credential_key`] the only key
+    /// to it is the store's own secret, which lies beside it: whoever can read the store, or a copy of
+    /// it, can open what is in force then.
     pub fn credentials(
         mut self,
         profile: impl Into<String>,
@@ -300,6 +316,17 @@ impl Builder {
     fn finish(mut self, journal: Option<Arc<Journal>>) -> Result<Runtime, BuildError> {
         if let Some(refused) = self.refused {
             return Err(refused);
+        }
+        #[cfg(all(feature = "fs", unix))]
+        if let Some(files) = self.files {
+            let files = files.or_limits(self.config.files);
+            self.operations.others.insert(Namespace::FsRead, backend(files.clone()));
+            self.operations.others.insert(Namespace::FsWrite, backend(files));
+        }
+        #[cfg(feature = "fetch")]
+        if let Some(fetcher) = self.fetcher {
+            let fetcher = backend(fetcher.or_limits(self.config.fetch));
+            self.operations.others.insert(Namespace::NetFetch, fetcher);
         }
         self.operations.others.insert(Namespace::AgentDelegate, backend(Delegate));
         let router = Router::new(self.operations);

@@ -4,7 +4,10 @@
 //! them is under way, and written with one more; only then are those who follow the jobs told.
 
 use std::collections::HashMap;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use arcp_core::Json;
@@ -94,7 +97,7 @@ impl Journal {
             portions.push((stream, portion));
         }
         self.written.add(BYTES.saturating_sub(bytes));
-        match self.commit(principal, &portions).await {
+        match self.offer(principal, &portions).await {
             Ok(()) => {
                 let done =
                     |(stream, portion): (Arc<JobStream>, Portion)| stream.written(&portion).then_some(stream);
@@ -118,6 +121,21 @@ impl Journal {
                 again
             }
         }
+    }
+
+    /// One commit. While it is under way, connections may have numbers written behind it: a store that
+    /// does what it is given in order has both with one sync.
+    async fn offer(
+        &self,
+        principal: &Principal,
+        portions: &[(Arc<JobStream>, Portion)],
+    ) -> Result<(), StoreError> {
+        let mut commit = pin!(self.commit(principal, portions));
+        if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(commit.as_mut().poll(cx))).await {
+            return done;
+        }
+        portions.iter().for_each(|(stream, portion)| stream.offer(portion));
+        commit.await
     }
 
     /// The note goes with the events: who sees a cost after a crash finds it charged (§9.6).

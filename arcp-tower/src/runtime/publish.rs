@@ -38,8 +38,12 @@ struct State {
     log: JobLog,
     /// Events up to this number may be seen: all of them, or those that were written.
     visible: u64,
-    /// Events up to this number were counted.
-    counted: u64,
+    /// How many events were counted.
+    counted: telemetry::Tally,
+    /// Events up to this number were handed to the store, which answers in its own time.
+    offered: u64,
+    /// Where the log broke off: what was behind it never was.
+    broken_at: Option<u64>,
     /// How new the note is that was written.
     note: u64,
     /// Whether the journal knows that there is something to write.
@@ -67,17 +71,18 @@ pub(crate) struct Slot(usize);
 
 type Untold = SmallVec<[(SessionCtx, FeedId); 2]>;
 
-/// Events that are counted at once, where nothing else gathers them.
-const COUNTED: u64 = 64;
-
 impl State {
-    /// Counts what was not: all of it, or only if it is much.
-    fn count(&mut self, most: u64) {
-        let new = self.log.head().saturating_sub(self.counted);
-        if new > most {
-            telemetry::emitted(new);
-            self.counted = self.log.head();
+    fn arrived(&self, job_seq: u64) -> Option<bool> {
+        match self.broken_at {
+            Some(last) => Some(job_seq <= last),
+            None => (self.visible >= job_seq).then_some(true),
         }
+    }
+
+    /// Whether the job has ended, and nobody is to be told of it any more.
+    fn is_over(&self) -> bool {
+        let ended = self.log.is_ended() && self.visible == self.log.head();
+        ended && self.watchers.iter().all(Option::is_none)
     }
 
     fn untold(&mut self) -> Untold {
@@ -131,7 +136,9 @@ impl JobStream {
         let state = State {
             log,
             visible,
-            counted: visible,
+            counted: telemetry::Tally::from(visible),
+            offered: visible,
+            broken_at: None,
             note: 0,
             queued: false,
             ended: None,
@@ -180,7 +187,8 @@ impl JobStream {
         let mut state = self.state();
         state.ended = Some(status);
         let pushed = self.push(&mut state, terminal);
-        state.count(0);
+        let head = state.log.head();
+        state.counted.reach(head);
         pushed.inspect(|_| self.announce(state))
     }
 
@@ -200,7 +208,7 @@ impl JobStream {
         let job_seq = state.log.append(Arc::new(event))?;
         if self.journal.is_none() {
             state.visible = job_seq;
-            state.count(COUNTED - 1);
+            state.counted.pass(job_seq);
         }
         Ok(job_seq)
     }
@@ -237,6 +245,44 @@ impl JobStream {
         Portion { after: state.visible, events, ended, note }
     }
 
+    /// A portion is on its way to the store: those who follow may have numbers written behind it.
+    pub(super) fn offer(&self, portion: &Portion) {
+        let mut state = self.state();
+        state.offered = state.offered.max(portion.after + portion.events.len() as u64);
+        let untold = state.untold();
+        drop(state);
+        tell(untold);
+    }
+
+    /// Events from `from` on that are on their way to the store; none if there are more than `most`, or
+    /// the first of them has arrived.
+    pub(crate) fn offered(&self, from: u64, most: u64) -> VecDeque<Arc<Event>> {
+        let (state, mut events) = (self.state(), VecDeque::new());
+        let many = (state.offered + 1).saturating_sub(from);
+        if from > state.visible && (1..=most).contains(&many) {
+            let _ = state.log.read(from, usize::try_from(many).unwrap_or(usize::MAX), &mut events);
+        }
+        events
+    }
+
+    /// Whether event `job_seq`, which was on its way to the store, is there; `None` is not known yet.
+    pub(crate) fn arrived(&self, job_seq: u64) -> Option<bool> {
+        self.state().arrived(job_seq)
+    }
+
+    /// Waits until that is known.
+    pub(crate) async fn arrives(&self, job_seq: u64) -> bool {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state();
+            if let Some(arrived) = state.arrived(job_seq) {
+                return Poll::Ready(arrived);
+            }
+            state.writers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
     /// A portion was written: those who follow may see it. `true` if there is more.
     pub(super) fn written(&self, portion: &Portion) -> bool {
         let mut state = self.state();
@@ -244,7 +290,12 @@ impl JobStream {
         state.note = portion.note.as_ref().map_or(state.note, |(newest, _)| *newest);
         let more = state.log.head() > state.visible;
         state.queued = more;
-        state.count(0);
+        let head = state.log.head();
+        state.counted.reach(head);
+        if state.is_over() {
+            // Its end was sent before the store had said that it has it.
+            state.log.forget();
+        }
         let (untold, writers) = (state.untold(), std::mem::take(&mut state.writers));
         drop(state);
         writers.into_iter().for_each(Waker::wake);
@@ -259,6 +310,7 @@ impl JobStream {
         let visible = state.visible;
         let end = if state.log.is_ended() { state.log.last() } else { None };
         state.log.take_back(visible);
+        (state.offered, state.broken_at) = (visible, Some(visible));
         let again = end.and_then(|end| state.log.append(end).ok()).is_some();
         state.queued = again;
         let writers = std::mem::take(&mut state.writers);
@@ -303,8 +355,7 @@ impl JobStream {
         if let Some(watcher) = state.watchers.get_mut(slot.0) {
             *watcher = None;
         }
-        let over = state.log.is_ended() && state.watchers.iter().all(Option::is_none);
-        if over && (self.journal.is_some() || state.forgotten) && state.visible == state.log.head() {
+        if (self.journal.is_some() || state.forgotten) && state.is_over() {
             // Everybody was sent everything, and the store has it, or there was no room for it.
             state.log.forget();
         }
@@ -326,7 +377,8 @@ impl JobStream {
         }
         let more = from + ((into.len() - before) as u64) <= state.visible;
         if !more {
-            state.count(0);
+            let head = state.log.head();
+            state.counted.reach(head);
             if let Some(Some(watcher)) = state.watchers.get_mut(slot.0) {
                 watcher.told = false;
             }

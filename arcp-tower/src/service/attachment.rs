@@ -45,6 +45,17 @@ pub(crate) enum Next {
     Nothing,
     /// The next event is not in memory any more: read the job's log from here on.
     Behind(Arc<JobStream>, FeedId, u64),
+    /// The next events are on their way to the store.
+    Early(Early),
+}
+
+/// Events that are on their way to a store, and the numbers that they will have: nothing was given yet.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) log: Arc<JobStream>,
+    pub(crate) feed: FeedId,
+    pub(crate) run: Run,
+    pub(crate) events: VecDeque<Arc<Event>>,
 }
 
 /// An event with its number.
@@ -62,6 +73,7 @@ enum Stage {
     Ready,
     Nothing,
     Behind(Arc<JobStream>, FeedId, u64),
+    Early(Early),
 }
 
 impl Attachment {
@@ -127,6 +139,7 @@ impl Attachment {
                     Stage::Ready => {}
                     Stage::Nothing => return Next::Nothing,
                     Stage::Behind(log, feed, next) => return Next::Behind(log, feed, next),
+                    Stage::Early(early) => return Next::Early(early),
                 }
             }
             let mut state = lock(&shared.state);
@@ -138,27 +151,61 @@ impl Attachment {
                 staged.events.clear();
                 continue;
             };
-            let terminal = event.is_terminal();
-            if terminal && let Some((stream, slot)) = state.streams.remove(&feed) {
+            if event.is_terminal()
+                && let Some((stream, slot)) = state.streams.remove(&feed)
+            {
                 stream.unwatch(slot);
             }
             drop(state);
             if own {
                 shared.window.sent(event.payload.as_str().len());
             }
-            let job_id = event.job_id.clone();
             let Some(event_seq) = event_seq else {
                 self.cx.credit(credits);
-                return Next::Skipped(job_id, job_seq);
+                return Next::Skipped(event.job_id.clone(), job_seq);
             };
-            let frame = self.encode(&event, event_seq);
-            return Next::Frame(Numbered { event_seq, job_id, job_seq, terminal, frame, credits });
+            return Next::Frame(self.numbered(&event, job_seq, event_seq, credits));
         }
+    }
+
+    fn numbered(&self, event: &Event, job_seq: u64, event_seq: u64, credits: u64) -> Numbered {
+        let (job_id, terminal) = (event.job_id.clone(), event.is_terminal());
+        Numbered { event_seq, job_id, job_seq, terminal, frame: self.encode(event, event_seq), credits }
+    }
+
+    /// Gives the numbers that were foreseen, which are written by now: also to events of a job that was
+    /// unsubscribed meanwhile, or a number would be missing. `None` if another connection has the session.
+    pub(crate) fn settle(&self, early: &Early) -> Option<Vec<Numbered>> {
+        let shared = &*self.cx.0;
+        let mut state = lock(&shared.state);
+        if state.epoch != self.epoch || state.outbox.head() + 1 != early.run.first {
+            return None;
+        }
+        let mut places = Vec::with_capacity(early.events.len());
+        for (event, job_seq) in early.events.iter().zip(early.run.from..) {
+            let placed = state.outbox.place(early.feed, event);
+            places.push(placed.unwrap_or_else(|| state.outbox.place_unfollowed(&event.job_id, job_seq)));
+            if event.is_terminal()
+                && let Some((stream, slot)) = state.streams.remove(&early.feed)
+            {
+                stream.unwatch(slot);
+            }
+        }
+        drop(state);
+        let numbered = |((event, job_seq), placed): ((&Arc<Event>, u64), Placed)| {
+            if placed.own {
+                shared.window.sent(event.payload.as_str().len());
+            }
+            Some(self.numbered(event, job_seq, placed.event_seq?, placed.credits))
+        };
+        early.events.iter().zip(early.run.from..).zip(places).map(numbered).collect()
     }
 
     /// Reads ahead in the next feed with something new.
     fn stage(&self, staged: &mut Staged) -> Stage {
         const BATCH: usize = 64;
+        // More are worth a commit of their own, once they have arrived.
+        const EARLY: u64 = 64;
         let shared = &*self.cx.0;
         loop {
             let Some(feed) = shared.window.next_fresh() else { return Stage::Nothing };
@@ -176,6 +223,13 @@ impl Attachment {
             if !staged.events.is_empty() {
                 staged.feed = Some(feed);
                 return Stage::Ready;
+            }
+            let events = stream.offered(next, EARLY);
+            let numbered = |event: &Arc<Event>| event.needs.is_none_or(|needs| self.cx.features().has(needs));
+            if !events.is_empty() && events.iter().all(numbered) && state.epoch == self.epoch {
+                let (first, len) = (state.outbox.head() + 1, events.len() as u64);
+                let run = Run::new(first, len, stream.job_id().clone(), next);
+                return Stage::Early(Early { log: stream.clone(), feed, run, events });
             }
         }
     }

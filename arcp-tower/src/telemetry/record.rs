@@ -83,10 +83,35 @@ pub(crate) fn job_ended(agent: &str, end: FinalStatus, active: &Active) {
     }
 }
 
-/// Jobs emitted so many events.
-pub(crate) fn emitted(events: u64) {
-    if MEASURES && events > 0 {
-        backend::add(Counter::Events, events, &[]);
+/// How many events of a job were counted. They are counted together: it is cheaper.
+#[derive(Debug)]
+pub(crate) struct Tally(u64);
+
+impl From<u64> for Tally {
+    /// Events of before are somebody else's to count.
+    fn from(head: u64) -> Self {
+        Self(head)
+    }
+}
+
+impl Tally {
+    /// Events that wait to be counted, where nothing else gathers them.
+    const GROUP: u64 = 64;
+
+    /// Counts all events up to `head`.
+    pub(crate) fn reach(&mut self, head: u64) {
+        let new = head.saturating_sub(self.0);
+        if MEASURES && new > 0 {
+            backend::add(Counter::Events, new, &[]);
+            self.0 = head;
+        }
+    }
+
+    /// The same, if there are enough of them.
+    pub(crate) fn pass(&mut self, head: u64) {
+        if head.saturating_sub(self.0) >= Self::GROUP {
+            self.reach(head);
+        }
     }
 }
 

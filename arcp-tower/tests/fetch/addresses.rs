@@ -23,7 +23,7 @@ async fn a_name_is_resolved_and_answered() {
 }
 
 #[tokio::test]
-async fn loopback_is_refused_in_every_notation_of_a_literal_address() {
+async fn s31_loopback_is_refused_in_every_notation_of_a_literal_address() {
     let (server, names) = (Server::start(hello).await, Names::default());
     let fetcher = Fetcher::builder().resolver(names.clone()).build();
     for host in [
@@ -55,7 +55,7 @@ async fn loopback_is_refused_in_every_notation_of_a_literal_address() {
 }
 
 #[tokio::test]
-async fn metadata_private_and_unusable_addresses_are_refused_as_literals_and_as_answers() {
+async fn s31_metadata_private_and_unusable_addresses_are_refused_as_literals_and_as_answers() {
     for address in [
         "10.0.0.1",
         "172.16.5.4",
@@ -82,7 +82,7 @@ async fn metadata_private_and_unusable_addresses_are_refused_as_literals_and_as_
 }
 
 #[tokio::test]
-async fn one_forbidden_address_among_others_refuses_the_name_and_is_not_told() {
+async fn s31_one_forbidden_address_among_others_refuses_the_name_and_is_not_told() {
     let server = Server::start(hello).await;
     let names = Names::default().and("a.test", &[&["127.0.0.1", "10.9.8.7"]]);
     let error = fetch(&local(&names).build(), &server.url("a.test", "/")).await.unwrap_err();
@@ -92,7 +92,7 @@ async fn one_forbidden_address_among_others_refuses_the_name_and_is_not_told() {
 }
 
 #[tokio::test]
-async fn an_answer_that_changes_between_check_and_connect_changes_nothing() {
+async fn s31_an_answer_that_changes_between_check_and_connect_changes_nothing() {
     let server = Server::start(hello).await;
     // What the second answer leads to: the same port of an address that is not allowed.
     let decoy = TcpListener::bind(("127.0.0.2", server.port())).await.unwrap();
@@ -138,7 +138,7 @@ async fn the_lease_is_asked_about_the_url_that_is_fetched() {
 }
 
 #[tokio::test]
-async fn a_url_with_a_user_another_scheme_or_no_host_is_refused() {
+async fn s30_a_url_with_a_user_another_scheme_or_no_host_is_refused() {
     let fetcher = Fetcher::builder().allow_private().resolver(Names::local(&["a.test"])).build();
     for url in ["http://a.test@127.0.0.1/", "http://u:p@a.test/", "http://a.test:80@b.test/"] {
         refused(fetch(&fetcher, url).await, PermissionDenied, "userinfo");

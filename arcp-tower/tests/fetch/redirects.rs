@@ -18,7 +18,7 @@ fn redirect(request: &Request<Bytes>) -> Response<Bytes> {
 }
 
 #[tokio::test]
-async fn every_hop_is_asked_of_the_lease_before_its_name_is_resolved() {
+async fn s32_every_hop_is_asked_of_the_lease_before_its_name_is_resolved() {
     let (server, names) = (Server::start(redirect).await, Names::local(&["a.test", "b.test"]));
     let fetcher = local(&names).build();
     let asked = Arc::<Mutex<Vec<String>>>::default();
@@ -44,7 +44,7 @@ async fn every_hop_is_asked_of_the_lease_before_its_name_is_resolved() {
 }
 
 #[tokio::test]
-async fn a_redirect_to_a_private_address_is_refused_even_if_the_lease_covers_it() {
+async fn s32_a_redirect_to_a_private_address_is_refused_even_if_the_lease_covers_it() {
     let (server, names) = (Server::start(redirect).await, Names::local(&["a.test"]));
     let names = names.and("private.test", &[&["10.0.0.1"]]);
     let fetcher = local(&names).build();
@@ -63,7 +63,7 @@ async fn a_redirect_to_a_private_address_is_refused_even_if_the_lease_covers_it(
 }
 
 #[tokio::test]
-async fn a_redirect_to_another_scheme_to_a_user_or_to_no_url_is_refused() {
+async fn s32_a_redirect_to_another_scheme_to_a_user_or_to_no_url_is_refused() {
     let server = Server::start(redirect).await;
     let fetcher = local(&Names::local(&["a.test"])).build();
     for (location, why) in [
@@ -81,7 +81,7 @@ async fn a_redirect_to_another_scheme_to_a_user_or_to_no_url_is_refused() {
 }
 
 #[tokio::test]
-async fn five_redirects_are_followed_and_the_sixth_is_not() {
+async fn s32_five_redirects_are_followed_and_the_sixth_is_not() {
     let server = Server::start(|request| {
         let left: usize = request.uri().path()[1..].parse().unwrap();
         match left {
@@ -130,7 +130,7 @@ async fn a_method_and_a_body_survive_307_and_308_and_a_post_becomes_a_get_otherw
 }
 
 #[tokio::test]
-async fn secrets_stay_with_the_origin_that_they_were_meant_for() {
+async fn s32_secrets_stay_with_the_origin_that_they_were_meant_for() {
     let (one, two) = (Server::start(redirect).await, Server::start(redirect).await);
     let fetcher = local(&Names::local(&["a.test", "b.test"])).build();
     let secret = |url: String| {

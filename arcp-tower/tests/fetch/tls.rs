@@ -48,7 +48,7 @@ async fn a_server_is_trusted_by_a_root_of_the_operators_own_and_for_its_name_onl
 }
 
 #[tokio::test]
-async fn a_redirect_from_https_to_http_is_refused_and_the_other_way_round_is_followed() {
+async fn s32_a_redirect_from_https_to_http_is_refused_and_the_other_way_round_is_followed() {
     let plain = Server::start(|request| {
         let to = format!("https://secure.test:{}", request.uri().path().trim_start_matches('/'));
         Response::builder().status(302).header("location", to).body(Bytes::new()).unwrap()

@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use crate::scene::{Scene, all, refused};
 
 #[tokio::test]
-async fn a_path_that_is_not_canonical_opens_nothing_and_the_lease_is_not_asked() {
+async fn s26_a_path_that_is_not_canonical_opens_nothing_and_the_lease_is_not_asked() {
     let scene = Scene::new();
     let below = |rest: &str| scene.at(&format!("root/granted{rest}"));
     for path in [
@@ -32,7 +32,7 @@ async fn a_path_that_is_not_canonical_opens_nothing_and_the_lease_is_not_asked()
 }
 
 #[tokio::test]
-async fn encoded_dots_backslashes_and_trailing_dots_are_names_like_others() {
+async fn s29_encoded_dots_backslashes_and_trailing_dots_are_names_like_others() {
     let scene = Scene::new();
     for name in
         ["%2e%2e", "..%2fsecret%2ffile", "..\\secret\\file", "a.txt.", "a.txt ", "...", "\u{ff0e}\u{ff0e}"]
@@ -53,7 +53,7 @@ async fn what_is_below_no_root_is_refused_whatever_the_lease_says() {
 }
 
 #[tokio::test]
-async fn a_symlink_out_of_the_root_is_refused_absolute_or_relative() {
+async fn s27_a_symlink_out_of_the_root_is_refused_absolute_or_relative() {
     let scene = Scene::new();
     for (n, target) in ["/etc/passwd", "/", "../../outside/file", "../../..", &scene.at("root/granted/a.txt")]
         .into_iter()
@@ -71,7 +71,7 @@ async fn a_symlink_out_of_the_root_is_refused_absolute_or_relative() {
 }
 
 #[tokio::test]
-async fn a_symlink_out_of_the_granted_tree_is_refused_and_its_target_is_not_told() {
+async fn s27_a_symlink_out_of_the_granted_tree_is_refused_and_its_target_is_not_told() {
     let scene = Scene::new();
     let (file, directory) = (scene.link("../secret/file", "file"), scene.link("../secret", "directory"));
     for path in [&file, &format!("{directory}/file")] {
@@ -88,7 +88,7 @@ async fn a_symlink_out_of_the_granted_tree_is_refused_and_its_target_is_not_told
 }
 
 #[tokio::test]
-async fn a_write_never_follows_a_symlink_in_the_last_component() {
+async fn s28_a_write_never_follows_a_symlink_in_the_last_component() {
     let scene = Scene::new();
     for target in ["a.txt", "../secret/file", "/etc/passwd", "nothing"] {
         let path = scene.link(target, "link");
@@ -108,7 +108,7 @@ async fn a_loop_of_symlinks_is_refused() {
 }
 
 #[tokio::test]
-async fn a_hard_link_is_refused_unless_the_operator_allows_them() {
+async fn s28_a_hard_link_is_refused_unless_the_operator_allows_them() {
     let scene = Scene::new();
     let path = scene.at("root/granted/hard");
     fs::hard_link(scene.at("root/secret/file"), &path).unwrap();
@@ -126,7 +126,7 @@ async fn a_hard_link_is_refused_unless_the_operator_allows_them() {
 }
 
 #[tokio::test]
-async fn files_of_the_kernel_are_refused_even_where_everything_is_served() {
+async fn s28_files_of_the_kernel_are_refused_even_where_everything_is_served() {
     let files = Files::below("/").unwrap();
     let scene = Scene::new();
     for path in

@@ -47,7 +47,7 @@ fn swap(one: String, other: String, seen: Arc<Seen>) -> std::thread::JoinHandle<
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_that_is_swapped_for_a_symlink_10_000_times_gives_no_read_outside() {
+async fn s27_a_directory_that_is_swapped_for_a_symlink_10_000_times_gives_no_read_outside() {
     for target in ["../secret", "../../outside", "/etc"] {
         let (scene, seen) = (Scene::new(), Arc::<Seen>::default());
         let swapping = swap(scene.at("root/granted/inner"), scene.link(target, "swapped"), seen.clone());
@@ -71,7 +71,7 @@ async fn a_directory_that_is_swapped_for_a_symlink_10_000_times_gives_no_read_ou
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_directory_that_is_swapped_for_a_symlink_10_000_times_gives_no_write_outside() {
+async fn s27_a_directory_that_is_swapped_for_a_symlink_10_000_times_gives_no_write_outside() {
     for target in ["../secret", "../../outside"] {
         let (scene, seen) = (Scene::new(), Arc::<Seen>::default());
         let swapping = swap(scene.at("root/granted/inner"), scene.link(target, "swapped"), seen.clone());
@@ -94,7 +94,7 @@ async fn a_directory_that_is_swapped_for_a_symlink_10_000_times_gives_no_write_o
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_file_that_is_swapped_for_a_symlink_10_000_times_is_never_followed_by_a_write() {
+async fn s27_a_file_that_is_swapped_for_a_symlink_10_000_times_is_never_followed_by_a_write() {
     let (scene, seen) = (Scene::new(), Arc::<Seen>::default());
     let (file, link) = (scene.at("root/granted/a.txt"), scene.at("root/granted/link"));
     let over = seen.clone();

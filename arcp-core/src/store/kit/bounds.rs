@@ -74,7 +74,7 @@ pub async fn what_is_forced_out_lifts_the_floor_of_who_was_sent_it(bed: &dyn Bed
     lab.trim_to(0, Bounds { session_bytes: 0, ..Bounds::NONE }).await;
     assert_eq!(lab.store.runs(&session_id(1), 0, 100).await.unwrap().floor, 15);
     assert_eq!(lab.store.runs(&session_id(2), 0, 100).await.unwrap().floor, 3);
-    lab.ok(vec![number(1, 15, vec![run(16, 1, 1, 11)])]).await;
+    lab.ok(vec![append(1, 10, 1, 0), number(1, 15, vec![run(16, 1, 1, 11)])]).await;
     assert_eq!(lab.store.runs(&session_id(1), 15, 100).await.unwrap().floor, 15);
 }
 

@@ -2,8 +2,8 @@
 
 use super::Bed;
 use super::lab::{
-    BOB, DONE, Lab, ack, at, conflict, fenced, follow, hash, job_id, lapse, new_job, new_session, number,
-    run, session, session_id, spelt_out,
+    BOB, DONE, Lab, ack, append, at, conflict, fenced, follow, hash, job_id, lapse, new_job, new_session,
+    number, run, session, session_id, spelt_out,
 };
 use crate::store::{JobQuery, Op, SessionRow};
 
@@ -96,6 +96,18 @@ pub async fn numbers_are_contiguous_and_begin_at_the_head(bed: &dyn Bed) {
     assert_eq!(lab.runs(1).await, all);
 }
 
+/// A number stands for an event that is there: whoever numbers events while their append is under way
+/// must not be told that it is done if the append was not.
+pub async fn a_run_beyond_the_last_event_of_its_job_is_a_conflict(bed: &dyn Bed) {
+    let lab = Lab::with(bed, vec![new_session(1), new_job(1), append(1, 0, 2, 0)]).await;
+    let beyond = number(1, 0, vec![run(1, 3, 1, 1)]);
+    assert_eq!(lab.commit(vec![beyond.clone()]).await, conflict(0));
+    assert_eq!(lab.commit(vec![number(1, 0, vec![run(1, 1, 1, 3)])]).await, conflict(0));
+    assert_eq!(lab.session(1).await.unwrap().head, 0);
+    lab.ok(vec![append(1, 2, 1, 0), beyond]).await;
+    assert_eq!(lab.runs(1).await.len(), 3);
+}
+
 /// Above the number that was asked for, oldest first.
 pub async fn runs_come_in_pages_that_say_whether_there_is_more(bed: &dyn Bed) {
     let lab = Lab::with(bed, vec![new_session(1)]).await;
@@ -142,6 +154,7 @@ pub async fn runs_that_were_acknowledged_are_below_the_floor(bed: &dyn Bed) {
 /// In every read of a job, acknowledged or not, and whatever other sessions saw of it.
 pub async fn a_job_tells_its_last_number_in_the_session_that_submitted_it(bed: &dyn Bed) {
     let lab = Lab::with(bed, vec![new_session(1), new_session(2), new_job(1), new_job(2)]).await;
+    lab.ok(vec![append(1, 0, 9, 0), append(2, 0, 3, 0)]).await;
     lab.ok(vec![number(1, 0, vec![run(1, 2, 1, 1), run(3, 1, 2, 1), run(4, 3, 1, 3), run(7, 2, 2, 2)])])
         .await;
     lab.ok(vec![number(2, 0, vec![run(1, 9, 1, 1)]), ack(1, 8)]).await;

@@ -95,6 +95,10 @@ impl<'a> View<'a> {
                 let head = self.session(session, *epoch)?;
                 conflict_if(head.head != *after)?;
                 head.head += runs.iter().map(|run| run.len).sum::<u64>();
+                for run in runs {
+                    let last = run.from.saturating_add(run.len).saturating_sub(1);
+                    conflict_if(self.head_of(&run.job).is_some_and(|head| last > head))?;
+                }
             }
             Op::Ack { session, epoch, seq } => {
                 let head = self.session(session, *epoch)?;
@@ -172,6 +176,12 @@ impl<'a> View<'a> {
         let head = self.sessions.entry(id).or_insert(there.unwrap_or_default());
         fenced_unless(head.epoch, epoch)?;
         Ok(head)
+    }
+
+    /// The number of a job's last event, whoever's job it is.
+    fn head_of(&self, id: &JobId) -> Option<u64> {
+        let stored = || self.state.jobs.get(id).map(|job| job.row.head);
+        self.jobs.get(id).map(|job| job.head).or_else(stored)
     }
 
     fn job(&mut self, id: &'a JobId, owner: u64) -> Result<&mut JobHead, Refused> {

@@ -20,7 +20,7 @@ pub struct FetcherBuilder {
     addresses: Addresses,
     roots: RootCertStore,
     resolver: Arc<dyn Resolve>,
-    limits: FetchLimits,
+    limits: Option<FetchLimits>,
 }
 
 /// The text is no network.
@@ -39,7 +39,7 @@ impl Default for FetcherBuilder {
             addresses: Addresses::default(),
             roots: webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect(),
             resolver: Arc::new(SystemResolver),
-            limits: FetchLimits::default(),
+            limits: None,
         }
     }
 }
@@ -93,9 +93,9 @@ impl FetcherBuilder {
         self
     }
 
-    /// With other bounds.
+    /// With bounds of its own, instead of those of [`Config::fetch`](crate::Config::fetch).
     pub fn limits(mut self, limits: FetchLimits) -> Self {
-        self.limits = limits;
+        self.limits = Some(limits);
         self
     }
 
@@ -109,6 +109,8 @@ impl FetcherBuilder {
             .expect("ring has the cipher suites of TLS 1.2 and 1.3")
             .with_root_certificates(self.roots)
             .with_no_client_auth();
-        Fetcher::build(Pool::new(self.resolver, self.addresses, tls, self.limits), self.limits)
+        let limits = self.limits.unwrap_or_default();
+        let pool = Pool::new(self.resolver, self.addresses, tls, limits);
+        Fetcher::build(pool, limits, self.limits.is_some())
     }
 }

@@ -43,6 +43,13 @@ impl Pool {
         Self { resolver, addresses, tls, limits, current }
     }
 
+    /// Another one with other bounds.
+    pub(super) fn bounded(&self, limits: FetchLimits) -> Self {
+        let (resolver, addresses, tls) = (self.resolver.clone(), self.addresses.clone(), self.tls.clone());
+        let current = std::sync::Mutex::new(client(&resolver, &addresses, &tls, &limits));
+        Self { resolver, addresses, tls, limits, current }
+    }
+
     pub(super) fn client(&self) -> Client {
         let mut current = lock(&self.current);
         if current.1.load(Ordering::Relaxed) >= self.limits.idle_in_all {

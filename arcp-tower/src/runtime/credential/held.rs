@@ -11,6 +11,7 @@ use arcp_core::{Event, Feature, JobId, Json};
 use serde::Deserialize;
 
 use super::Credentials;
+use super::rotate::Asked;
 use crate::lock::lock;
 use crate::runtime::registry::JobRecord;
 use crate::service::SessionCtx;
@@ -23,6 +24,8 @@ pub(super) struct Held {
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Whether a new value was announced, which may not have been sent yet.
     pub(super) announced: AtomicBool,
+    /// What its agent asked for.
+    pub(super) asked: Mutex<Asked>,
 }
 
 /// A credential that is in force.
@@ -42,6 +45,7 @@ impl Credentials {
             keys: Mutex::new(keys),
             turn: tokio::sync::Mutex::default(),
             announced: AtomicBool::new(false),
+            asked: Mutex::default(),
         };
         lock(&self.held).insert(record.id.clone(), Arc::new(held));
     }
@@ -55,7 +59,7 @@ impl Credentials {
         let keys = Mutex::new(lock(&held.keys).clone());
         let (record, turn) = (held.record.clone(), tokio::sync::Mutex::default());
         let job = record.id.clone();
-        let parting = Held { record, keys, turn, announced: AtomicBool::new(true) };
+        let parting = Held { record, keys, turn, announced: AtomicBool::new(true), asked: Mutex::default() };
         lock(&self.parting).insert(job.clone(), Arc::new(parting));
         let credentials = self.clone();
         self.handle.spawn(async move {

@@ -11,7 +11,7 @@ use arcp_core::money::{Amount, Currency};
 use arcp_core::store::{CredentialRow, CredentialState, Op};
 use arcp_core::wire::credential::Credential;
 use arcp_core::{Code, Error, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::held::Key;
 use super::ledger::put;
@@ -69,13 +69,38 @@ impl Credentials {
     ) -> Result<Minted, Error> {
         let mut minted = Minted { credentials: self.clone(), record: record.clone(), keys: Vec::new() };
         for (profile, provisioner) in &self.provisioners {
-            let id = CredentialId::from_bits(random::bits());
-            let issue = self.describe(record, id, profile, None)?;
-            if provisioner.covers(&issue) {
-                minted.keys.push(self.mint(record, &**provisioner, &issue).await?);
+            if let Some(key) = self.issue_of(record, profile, &**provisioner).await? {
+                minted.keys.push(key);
             }
         }
         Ok(minted)
+    }
+
+    /// Issues one, if the job is to have it; what may work later is tried again for a while. Whether a
+    /// try that failed left something is not known: it is revoked by its name, and the next has another.
+    async fn issue_of(
+        self: &Arc<Self>,
+        record: &Arc<JobRecord>,
+        profile: &str,
+        provisioner: &dyn CredentialProvisioner,
+    ) -> Result<Option<Key>, Error> {
+        let until = Instant::now() + self.config.provision_timeout;
+        let mut wait = self.config.provision_backoff;
+        loop {
+            let id = CredentialId::from_bits(random::bits());
+            let issue = self.describe(record, id, profile, None)?;
+            if !provisioner.covers(&issue) {
+                return Ok(None);
+            }
+            match self.mint(record, provisioner, &issue, until).await {
+                Ok(key) => return Ok(Some(key)),
+                Err(Unminted::Refused(error)) if error.is_transient() && Instant::now() + wait < until => {
+                    sleep(wait).await;
+                    wait = wait.saturating_mul(2).max(LEAST);
+                }
+                Err(unminted) => return Err(unminted.into()),
+            }
+        }
     }
 
     /// Issues one in the place of `before`.
@@ -88,7 +113,8 @@ impl Credentials {
         let provisioner =
             provisioner.ok_or_else(|| Error::new(Code::InternalError, "nobody issues it any more"))?;
         let issue = self.describe(record, before.id.clone(), &before.profile, Some(before))?;
-        let keys = vec![self.mint(record, &**provisioner, &issue).await?];
+        let until = Instant::now() + self.config.provision_timeout;
+        let keys = vec![self.mint(record, &**provisioner, &issue, until).await?];
         Ok(Minted { credentials: self.clone(), record: record.clone(), keys })
     }
 
@@ -104,8 +130,8 @@ impl Credentials {
         let ends = record.lease_constraints.as_ref().map(|lease| lease.effective(now)).transpose()?.flatten();
         let expires_at = ends.map_or(longest, |ends| ends.min(longest));
         // A try that failed has its row, and the next one needs a name of its own.
-        let replaced =
-            before.map_or_else(String::new, |before| format!("{}/{:032x}", before.name, random::bits()));
+        let replaced = before.map_or("", |before| before.name.as_str());
+        let replaced = format!("{replaced}/{:032x}", random::bits());
         Ok(Issue {
             name: self.names.name(record.id.as_str(), profile, &replaced),
             credential,
@@ -127,7 +153,8 @@ impl Credentials {
         record: &JobRecord,
         provisioner: &dyn CredentialProvisioner,
         issue: &Issue,
-    ) -> Result<Key, Error> {
+        until: Instant,
+    ) -> Result<Key, Unminted> {
         let (now, patience) = (self.ledger.now(), self.config.provision_timeout);
         let mut row = CredentialRow {
             name: issue.name.clone(),
@@ -149,11 +176,11 @@ impl Credentials {
         self.ledger.commit(&row.principal, vec![put(&row, None)]).await.map_err(|e| refused(&e))?;
         // From here on it is revoked whatever happens, unless it was made live.
         let guard = Intent { credentials: self, row: Some(row.clone()) };
-        let issued = timeout(patience, provisioner.issue(issue)).await;
+        let issued = timeout_at(until, provisioner.issue(issue)).await;
         let issued = issued.unwrap_or_else(|_| Err(ProvisionError::transient("the service was too slow")));
         let issued = issued.map_err(|error| {
             tracing::warn!(job_id = %issue.job, profile = issue.profile, %error, "a credential was not issued");
-            error.refusal()
+            Unminted::Refused(error)
         })?;
         let credential = credential(issue, issued, &mut row);
         row = row.into_state(CredentialState::Live, self.ledger.now());
@@ -164,6 +191,32 @@ impl Credentials {
             Some(sealed.ok_or_else(|| Error::new(Code::InternalError, "a credential could not be sealed"))?);
         guard.done();
         Ok(Key { credential, row })
+    }
+}
+
+/// The shortest wait between two tries.
+const LEAST: Duration = Duration::from_millis(1);
+
+/// Why there is no credential.
+enum Unminted {
+    /// The service did not issue it, or nobody knows.
+    Refused(ProvisionError),
+    /// The runtime itself failed.
+    Failed(Error),
+}
+
+impl From<Error> for Unminted {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Unminted> for Error {
+    fn from(unminted: Unminted) -> Self {
+        match unminted {
+            Unminted::Refused(error) => error.refusal(),
+            Unminted::Failed(error) => error,
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! revoked promptly.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arcp_core::id::CredentialId;
 use arcp_core::store::{CredentialRow, CredentialState};
@@ -9,23 +10,69 @@ use arcp_core::wire::credential::{Credential, Rotated};
 use arcp_core::wire::event;
 use arcp_core::{Code, Error, Event, Feature, JobId};
 
+use tokio::time::Instant;
+
 use super::Credentials;
 use super::held::Held;
 use super::ledger::put;
+use crate::config::Config;
 use crate::lock::lock;
 use crate::runtime::refused;
 
+/// How long rotations are counted that are too many at once.
+const WHILE: Duration = Duration::from_secs(60);
+
+/// The rotations that an agent asked for, in all and since a minute began.
+#[derive(Debug, Default)]
+pub(super) struct Asked {
+    in_all: u32,
+    since: Option<Instant>,
+    lately: u32,
+}
+
+impl Asked {
+    /// Counts one more, unless it is too many.
+    fn one_more(&mut self, now: Instant, config: &Config) -> Result<(), Error> {
+        if self.in_all >= config.max_rotations {
+            return Err(Error::limit(format!("a job may have at most {} rotations", config.max_rotations)));
+        }
+        if self.since.is_none_or(|since| now.duration_since(since) >= WHILE) {
+            (self.since, self.lately) = (Some(now), 0);
+        }
+        if self.lately >= config.rotation_rate {
+            return Err(Error::limit(format!(
+                "a job may have at most {} rotations a minute",
+                config.rotation_rate
+            )));
+        }
+        self.in_all += 1;
+        self.lately += 1;
+        Ok(())
+    }
+}
+
 impl Credentials {
+    /// Gives a job's credential a new value because its agent wants one: so often, and no oftener.
+    ///
+    /// # Errors
+    /// As [`rotate`](Self::rotate), and if there were too many.
+    pub(crate) async fn rotate_for_agent(
+        self: &Arc<Self>,
+        job: &JobId,
+        id: &CredentialId,
+    ) -> Result<Credential, Error> {
+        let held = self.held(job).ok_or_else(unknown)?;
+        lock(&held.asked).one_more(Instant::now(), &self.config)?;
+        drop(held);
+        self.rotate(job, id).await
+    }
+
     /// Gives a job's credential a new value.
     ///
     /// # Errors
     /// If the job has no such credential or has ended, or if no new one was issued: the old one stays
     /// in force then.
-    pub(crate) async fn rotate(
-        self: &Arc<Self>,
-        job: &JobId,
-        id: &CredentialId,
-    ) -> Result<Credential, Error> {
+    async fn rotate(self: &Arc<Self>, job: &JobId, id: &CredentialId) -> Result<Credential, Error> {
         let held = self.held(job).ok_or_else(unknown)?;
         let (credentials, id) = (self.clone(), id.clone());
         // An agent that is stopped half way must not leave two behind.
