@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+mod command;
 mod lease;
 mod send;
 mod serve;
@@ -16,9 +17,10 @@ use arcp_tower::core::store::CredentialState;
 
 use crate::exit::{self, Failure};
 
+pub(crate) use command::CommandArg;
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use send::Send;
-pub(crate) use serve::{Serve, StoreArg};
+pub(crate) use serve::{HostedArg, Serve, StoreArg};
 pub(crate) use submit::Submit;
 #[cfg(feature = "otlp")]
 pub(crate) use telemetry::Protocol;
@@ -69,15 +71,17 @@ impl Args {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve a runtime over WebSocket, at /arcp.
+    /// Serve a runtime over WebSocket, at /arcp, or over standard input and output.
     #[command(after_help = "Examples:
   arcp serve --demo-agents
+  arcp serve --agent research='python3 research.py' --agent echo@2.0.0='arcp serve --stdio'
   arcp serve --bind 0.0.0.0:7777 --token s3cret=ops@example.com")]
     Serve(Serve),
     /// Submit a job, follow its events, and print its result.
     #[command(after_help = "Examples:
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'
-  ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --json")]
+  ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --json
+  arcp submit --command 'arcp serve --stdio' --agent echo --input 1")]
     Submit(Submit),
     /// Watch a job of another session: live, or from its beginning.
     #[command(after_help = "Examples:
@@ -255,6 +259,11 @@ pub(crate) struct Remote {
     /// The runtime.
     #[arg(long, visible_alias = "uri", env = "ARCP_URL", default_value = Remote::URL)]
     pub(crate) url: String,
+    /// The runtime, as a program: it is started, talked to over its standard input and output, and
+    /// stopped at the end. It needs no token unless it wants one; then it finds the one that is given
+    /// here as `ARCP_TOKEN` in its environment.
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) command: Option<CommandArg>,
     /// The bearer token. Better in the environment, as `ARCP_TOKEN`, where `ps` does not show it.
     #[arg(long)]
     pub(crate) token: Option<String>,

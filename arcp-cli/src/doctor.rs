@@ -7,13 +7,16 @@ mod store;
 use std::process::ExitCode;
 
 use crate::args::Doctor;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failure};
 use crate::{output, remote};
 
 use finding::{Finding, Level};
 
 /// Looks at everything that can be looked at, and says what it found; what cannot work is exit code 1.
 pub(crate) async fn run(args: &Doctor) -> anyhow::Result<ExitCode> {
+    if args.remote.command.is_some() {
+        return Err(Failure::new(Exit::Usage, "a server is looked at, by its --url, and no --command").into());
+    }
     let mut findings = Vec::new();
     let token = remote::token(&args.remote);
     findings.push(match &token {

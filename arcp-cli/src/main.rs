@@ -31,13 +31,27 @@ mod telemetry;
 mod token;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
 
 use args::{Args, Command};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            output::failure(&error.into(), false);
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = runtime.block_on(run());
+    // A read of standard input that has begun cannot be given up.
+    runtime.shutdown_timeout(Duration::from_millis(200));
+    code
+}
+
+async fn run() -> ExitCode {
     let args = Args::parse();
     anstream::ColorChoice::from(args.color).write_global();
     let json = args.json();

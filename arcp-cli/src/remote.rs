@@ -1,19 +1,22 @@
 //! Reaching a runtime.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
-use arcp_client::{Builder, Client, ConnectError, RequestError, ResumePoint, SessionInfo, Url};
+use arcp_client::{
+    Builder, Client, ClientConfig, ConnectError, Dial, Program, RequestError, ResumePoint, SessionInfo, Url,
+};
 use arcp_tower::core::Code;
 use arcp_tower::core::transport::BoxTransport;
 
-use crate::args::Remote;
+use crate::args::{CommandArg, Remote};
 use crate::exit::{Exit, Failure};
 use crate::token::variable;
 
 /// The token that was given, in whichever way.
 /// The command line goes before the environment.
-pub(crate) fn token(remote: &Remote) -> anyhow::Result<String> {
+fn given_token(remote: &Remote) -> anyhow::Result<Option<String>> {
     let named = |token: &Option<String>, file: Option<PathBuf>| match (token, file) {
         (Some(token), _) => Some(Ok(token.clone())),
         (None, Some(file)) => {
@@ -25,14 +28,17 @@ pub(crate) fn token(remote: &Remote) -> anyhow::Result<String> {
     };
     let given = named(&remote.token, remote.token_file.clone());
     let around = || named(&variable("ARCP_TOKEN"), variable("ARCP_TOKEN_FILE").map(PathBuf::from));
-    given.or_else(around).unwrap_or_else(|| {
-        Err(Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN").into())
-    })
+    given.or_else(around).transpose()
+}
+
+pub(crate) fn token(remote: &Remote) -> anyhow::Result<String> {
+    let needed = || Failure::new(Exit::Usage, "a token is needed: --token, --token-file or ARCP_TOKEN");
+    Ok(given_token(remote)?.ok_or_else(needed)?)
 }
 
 /// Opens a session.
 pub(crate) async fn connect(remote: &Remote) -> anyhow::Result<Client> {
-    open(&remote.url, &token(remote)?, None).await
+    reach(remote, None).await
 }
 
 /// Continues a session that a file has.
@@ -40,7 +46,27 @@ pub(crate) async fn resume(remote: &Remote, file: &Path) -> anyhow::Result<Clien
     let read = || format!("{} has no session", file.display());
     let point: ResumePoint =
         serde_json::from_slice(&std::fs::read(file).with_context(read)?).with_context(read)?;
-    open(&remote.url, &token(remote)?, Some(point)).await
+    reach(remote, Some(point)).await
+}
+
+async fn reach(remote: &Remote, from: Option<ResumePoint>) -> anyhow::Result<Client> {
+    let Some(command) = &remote.command else { return open(&remote.url, &token(remote)?, from).await };
+    let (program, builder) = program(command, given_token(remote)?);
+    let builder = from.into_iter().fold(builder, Builder::resume_from);
+    builder.connect().await.map_err(|error| unreached(&program.to_string(), &error).into())
+}
+
+/// A program that is the runtime.
+fn program(command: &CommandArg, token: Option<String>) -> (Program, Builder<Dial>) {
+    let mut program = command.program().inherit_stderr();
+    if let Some(token) = &token {
+        program = program.env("ARCP_TOKEN", token);
+    }
+    let mut config = ClientConfig::default();
+    // Interpreters start slowly.
+    config.hello_timeout = Duration::from_secs(30);
+    let builder = Client::program(&program).config(config).client("arcp", env!("CARGO_PKG_VERSION"));
+    (program, token.into_iter().fold(builder, Builder::token))
 }
 
 pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> anyhow::Result<Client> {
@@ -54,7 +80,14 @@ pub(crate) async fn open(url: &str, token: &str, from: Option<ResumePoint>) -> a
 
 /// Opens a session whose frames are ours to write.
 pub(crate) async fn open_raw(remote: &Remote) -> anyhow::Result<(BoxTransport, SessionInfo)> {
-    builder(&remote.url, &token(remote)?).open().await.map_err(|error| unreached(&remote.url, &error).into())
+    let (what, opened) = match &remote.command {
+        Some(command) => {
+            let (program, builder) = program(command, given_token(remote)?);
+            (program.to_string(), builder.open().await)
+        }
+        None => (remote.url.clone(), builder(&remote.url, &token(remote)?).open().await),
+    };
+    opened.map_err(|error| unreached(&what, &error).into())
 }
 
 pub(crate) fn builder(url: &str, token: &str) -> Builder<Url> {
@@ -62,7 +95,7 @@ pub(crate) fn builder(url: &str, token: &str) -> Builder<Url> {
 }
 
 /// What it means for the exit code that there is no session.
-pub(crate) fn unreached(url: &str, error: &ConnectError) -> Failure {
+pub(crate) fn unreached(what: &str, error: &ConnectError) -> Failure {
     match error {
         ConnectError::Refused(e) if matches!(e.code(), Code::Unauthenticated | Code::PermissionDenied) => {
             Failure::of(Exit::Unauthenticated, e)
@@ -73,7 +106,7 @@ pub(crate) fn unreached(url: &str, error: &ConnectError) -> Failure {
         }
         // It was reached, and does not want this.
         ConnectError::Refused(e) => Failure::of(Exit::Refused, e),
-        other => Failure::new(Exit::Unreachable, format!("cannot reach {url}: {other}")),
+        other => Failure::new(Exit::Unreachable, format!("cannot reach {what}: {other}")),
     }
 }
 

@@ -1,6 +1,8 @@
 //! `arcp serve`.
 
 mod admin;
+mod agents;
+mod stdio;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -26,19 +28,16 @@ use crate::exit::{Exit, Failure};
 use crate::litellm;
 use crate::output;
 use crate::token::{EmptyToken, TokenArg, variable};
+use agents::Hosted;
 
 /// Serves until it is interrupted.
 pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
-    let gateway = litellm::gateway(&args)?;
-    let Serve { bind, host, port, mut tokens, principal, store, heartbeat, demo_agents, .. } = args;
-    let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
-    if tokens.is_empty()
-        && let Some(token) = variable("ARCP_TOKEN")
-    {
-        tokens.push(
-            token.parse().map_err(|e: EmptyToken| Failure::new(Exit::Usage, format!("ARCP_TOKEN: {e}")))?,
-        );
+    if args.over_stdio() {
+        return stdio::run(args).await;
     }
+    let Serve { bind, host, port, .. } = args;
+    let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
+    let mut tokens = tokens(&args)?;
     let made_up = tokens.is_empty();
     if made_up {
         if !address.ip().is_loopback() {
@@ -49,26 +48,19 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let config = Config::default().with(|config| {
-        config.heartbeat = Duration::from_secs(heartbeat);
-        config.resume_window = Duration::from_secs(args.resume_window);
-        config.retention = Duration::from_secs(args.retention);
-        // What is kept for a short time only is not kept until the next look, much later.
-        config.sweep = config.sweep.min(config.retention);
-        config.private_transport = bound.ip().is_loopback() || args.private_transport;
-    });
-    let principals = tokens.iter().map(|t| (t.token().to_owned(), t.principal(principal.as_deref())));
-    let agents = if demo_agents { demo_agents::all } else { demo_agents::echo };
-    let policy = policy(args.observe);
-    let agents = |builder: Builder| litellm::provision(agents(builder), gateway).observe(policy);
-    let store = open(&store)?;
+    let config = config(&args, bound.ip().is_loopback() || args.private_transport);
+    let hosted = Hosted::of(&args.agents)?;
+    let agents = agents(&args, &hosted)?;
+    let kept_in = args.store.clone().unwrap_or_else(|| StoreArg::Sqlite("arcp.db".into()));
+    let store = open(&kept_in)?;
     let admin = match args.telemetry.admin {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,
     };
     let ready = Ready { store: store.clone(), stopping: config.shutdown.clone() };
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
-    let app = app(&config, BearerTokens::new(principals), store, agents).await?;
+    let tokens_of = bearers(&tokens, args.principal.as_deref());
+    let app = app(&config, tokens_of, store, agents).await?;
 
     // Who reads the address may already ask for the end.
     let interrupted = interrupted()?;
@@ -95,7 +87,41 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         .await?;
     config.tracker.close();
     let _ = tokio::time::timeout(Duration::from_secs(3), config.tracker.wait()).await;
+    hosted.stop().await;
     Ok(())
+}
+
+/// The tokens that were given; `ARCP_TOKEN` is one if there is no other.
+fn tokens(args: &Serve) -> Result<Vec<TokenArg>, Failure> {
+    let around = || variable("ARCP_TOKEN").map(|token| token.parse());
+    let around = if args.tokens.is_empty() { around() } else { None };
+    let around = around.transpose();
+    let around = around.map_err(|e: EmptyToken| Failure::new(Exit::Usage, format!("ARCP_TOKEN: {e}")))?;
+    Ok(args.tokens.iter().cloned().chain(around).collect())
+}
+
+fn bearers(tokens: &[TokenArg], principal: Option<&str>) -> BearerTokens {
+    BearerTokens::new(tokens.iter().map(|token| (token.token(), token.principal(principal))))
+}
+
+/// The bounds. `private`: nobody reads what is between this process and its clients.
+fn config(args: &Serve, private: bool) -> Config {
+    Config::default().with(|config| {
+        config.heartbeat = Duration::from_secs(args.heartbeat);
+        config.resume_window = Duration::from_secs(args.resume_window);
+        config.retention = Duration::from_secs(args.retention);
+        // What is kept for a short time only is not kept until the next look, much later.
+        config.sweep = config.sweep.min(config.retention);
+        config.private_transport = private;
+    })
+}
+
+/// The agents, the keys that their jobs are given, and who may watch them.
+fn agents(args: &Serve, hosted: &Hosted) -> anyhow::Result<impl FnOnce(Builder) -> Builder> {
+    let agents = if args.demo_agents { demo_agents::all } else { demo_agents::echo };
+    let (policy, hosted) = (policy(args.observe.clone()), hosted.clone());
+    let gateway = litellm::gateway(args)?;
+    Ok(move |builder| hosted.register(litellm::provision(agents(builder), gateway).observe(policy)))
 }
 
 /// The routes: one.
@@ -105,16 +131,25 @@ pub(crate) async fn app(
     store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
 ) -> anyhow::Result<Router> {
+    let runtime = ServiceBuilder::new()
+        .layer(AuthLayer::new(tokens))
+        .layer(each_session(TraceLayer::new()))
+        .service(runtime(config, store, agents).await?);
+    Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+}
+
+/// The runtime, to which everybody is let in who comes with a principal.
+async fn runtime(
+    config: &Config,
+    store: Option<Arc<dyn Store>>,
+    agents: impl FnOnce(Builder) -> Builder,
+) -> anyhow::Result<Runtime> {
     let builder = Runtime::builder().name("arcp", env!("CARGO_PKG_VERSION")).config(config.clone());
     let builder = match store {
         Some(store) => builder.store(store),
         None => builder,
     };
-    let runtime = ServiceBuilder::new()
-        .layer(AuthLayer::new(tokens))
-        .layer(each_session(TraceLayer::new()))
-        .service(agents(builder).open().await?);
-    Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+    Ok(agents(builder).open().await?)
 }
 
 /// Who may watch whose jobs.

@@ -37,7 +37,8 @@ pub(crate) fn start(args: &Telemetry) -> anyhow::Result<Running> {
 
 /// Lines on the standard error.
 fn logs(format: LogFormat) -> impl Layer<Registry> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,arcp::program=info"));
     let lines = fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Json => lines.json().with_filter(filter).boxed(),

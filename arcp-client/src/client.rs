@@ -72,6 +72,26 @@ impl Client {
         Builder::dial(Connector::with(open))
     }
 
+    /// A client of a runtime that is a program, on its standard input and output. It is started now,
+    /// and again whenever the connection is lost; whether that leads back to the session depends on
+    /// where the program keeps it. It is stopped when the client is closed.
+    ///
+    /// ```
+    /// use arcp_client::{Client, Program};
+    /// # async fn example() -> Result<(), arcp_client::ConnectError> {
+    /// let program = Program::new("my-agents").args(["--stdio"]);
+    /// let client = Client::program(&program).connect().await?;
+    /// // ...
+    /// client.close().await;
+    /// program.ended().await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "stdio")]
+    pub fn program(program: &crate::Program) -> Builder<Dial> {
+        Builder::dial(Connector::program(program.same()))
+    }
+
     /// What the hello and the welcome agreed on.
     pub fn session(&self) -> &SessionInfo {
         self.session.info()

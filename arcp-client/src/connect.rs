@@ -252,4 +252,14 @@ impl Builder<Dial> {
         let transport = connector.open(&builder.config).await?;
         builder.begin(transport, Some(connector), url).await
     }
+    /// Opens a connection, and a session on it, and hands over its transport: for tools that write frames
+    /// themselves. Heartbeats, acks and the rest are theirs, too.
+    ///
+    /// # Errors
+    /// As [`Builder::<Url>::connect`].
+    pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
+        let (Dial { mut connector, .. }, builder) = self.split();
+        let transport = connector.open(&builder.config).await?;
+        builder.greeting.say(transport, None, &builder.config).await
+    }
 }

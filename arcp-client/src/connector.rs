@@ -50,6 +50,15 @@ impl Connector {
         }))
     }
 
+    /// Starts `program` each time.
+    #[cfg(feature = "stdio")]
+    pub(crate) fn program(program: crate::Program) -> Self {
+        Self(Box::new(move |config| {
+            let started = program.start(config.message_bytes);
+            async move { Ok(Box::new(started?) as BoxTransport) }.boxed()
+        }))
+    }
+
     /// Opens what `open` opens.
     pub(crate) fn with<F, Fut, T>(mut open: F) -> Self
     where

@@ -65,7 +65,9 @@ impl Engine {
             return Ok(());
         };
         let event = match EventPayload::read(&message.payload) {
-            Ok(EventPayload { ts, body, .. }) => JobEvent { event_seq: message.event_seq, ts, body },
+            Ok(EventPayload { ts, body, .. }) => {
+                JobEvent { event_seq: message.event_seq, ts, body, payload: message.payload.clone() }
+            }
             Err(error) => {
                 tracing::warn!(%job, fault = error.message(), "ignored an event");
                 return Ok(());

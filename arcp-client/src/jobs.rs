@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arcp_core::wire::event::EventBody;
-use arcp_core::{JobId, Timestamp};
+use arcp_core::{JobId, Json, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::ledger::Mark;
@@ -21,6 +21,8 @@ pub struct JobEvent {
     pub ts: Option<Timestamp>,
     /// What happened.
     pub body: EventBody,
+    /// The whole payload, as the runtime sent it: what the type of `body` has no place for is there.
+    pub payload: Json,
 }
 
 /// What a follower is handed.
@@ -304,7 +306,7 @@ mod tests {
 
     fn event(seq: u64) -> JobEvent {
         let body = EventBody::Thought(Thought { text: "x".to_owned() });
-        JobEvent { event_seq: Some(seq), ts: None, body }
+        JobEvent { event_seq: Some(seq), ts: None, body, payload: Json::null() }
     }
 
     #[test]

@@ -64,6 +64,8 @@ mod outcome;
 mod outgoing;
 mod pending;
 mod point;
+#[cfg(feature = "stdio")]
+mod program;
 mod random;
 mod reconnect;
 mod resume;
@@ -86,6 +88,8 @@ pub use jobs::JobEvent;
 pub use list::{JobListing, JobsFilter};
 pub use outcome::JobOutcome;
 pub use point::ResumePoint;
+#[cfg(feature = "stdio")]
+pub use program::{Program, ProgramLimits};
 pub use session::SessionInfo;
 pub use status::Status;
 pub use submit::Submission;

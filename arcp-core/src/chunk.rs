@@ -1,5 +1,7 @@
 //! Streamed results (§8.4): splitting on the sender's side, assembling on the receiver's.
 
+use std::borrow::Cow;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -117,6 +119,22 @@ impl Splitter {
     }
 }
 
+impl ResultChunk {
+    /// Its bytes.
+    ///
+    /// # Errors
+    /// `INVALID_REQUEST` if its data are not as it says.
+    pub fn decoded(&self) -> Result<Cow<'_, [u8]>, Error> {
+        match self.encoding {
+            Encoding::Utf8 => Ok(Cow::Borrowed(self.data.as_bytes())),
+            Encoding::Base64 => match STANDARD.decode(&self.data) {
+                Ok(bytes) => Ok(Cow::Owned(bytes)),
+                Err(_) => Err(Error::fault("result_chunk", "must have base64 data")),
+            },
+        }
+    }
+}
+
 /// Assembles chunks and checks their order.
 #[derive(Debug, Default)]
 pub struct Assembler {
@@ -149,13 +167,7 @@ impl Assembler {
         if encoding != chunk.encoding && !chunk.data.is_empty() {
             return fault("must keep its encoding");
         }
-        match chunk.encoding {
-            Encoding::Utf8 => self.bytes.extend_from_slice(chunk.data.as_bytes()),
-            Encoding::Base64 => match STANDARD.decode(&chunk.data) {
-                Ok(bytes) => self.bytes.extend_from_slice(&bytes),
-                Err(_) => return fault("must have base64 data"),
-            },
-        }
+        self.bytes.extend_from_slice(&chunk.decoded()?);
         if self.bytes.len() > cap {
             return fault("the result is larger than this client takes");
         }

@@ -1,5 +1,9 @@
 //! What carries frames: whole JSON texts, both ways.
 
+#[cfg(any(feature = "stdio", feature = "ws"))]
+mod gather;
+#[cfg(feature = "stdio")]
+mod lines;
 mod memory;
 #[cfg(feature = "ws")]
 mod ws;
@@ -10,6 +14,8 @@ use std::task::{Context, Poll};
 
 use bytestring::ByteString;
 
+#[cfg(feature = "stdio")]
+pub use lines::{LineLimits, Lines, Stray};
 pub use memory::{Memory, memory};
 #[cfg(feature = "ws")]
 pub use ws::{WebSocket, WsLimits};
@@ -142,6 +148,12 @@ pub trait Transport: Unpin {
     /// If the connection failed.
     fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<io::Result<()>>;
 
+    /// Whether the peer learns the code and the reason of [`Transport::poll_close`]. Where it does not,
+    /// an error frame has to say why a connection ends.
+    fn says_why(&self) -> bool {
+        true
+    }
+
     /// The session is open: the narrow limit of the first frame no longer applies.
     fn opened(&mut self) {}
 
@@ -171,6 +183,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn poll_close(&mut self, cx: &mut Context<'_>, close: &Close) -> Poll<io::Result<()>> {
         (**self).poll_close(cx, close)
+    }
+
+    fn says_why(&self) -> bool {
+        (**self).says_why()
     }
 
     fn opened(&mut self) {

@@ -12,8 +12,10 @@ mod function;
 mod job;
 mod operate;
 mod progress;
+mod relay;
 mod stream;
 
+use arcp_core::job::FinalStatus;
 use arcp_core::{Error, Json};
 use futures_util::future::BoxFuture;
 
@@ -52,12 +54,26 @@ pub trait Agent: Send + Sync + 'static {
 /// chain decides the code of the job's end; any other error becomes `INTERNAL_ERROR` with the text
 /// of the outermost one, which the client will read.
 #[derive(Debug)]
-pub struct AgentError(Error);
+pub struct AgentError {
+    error: Error,
+    status: FinalStatus,
+}
 
 impl AgentError {
+    /// The job ends with `status`, for an agent whose work is a job elsewhere that ended so. Any other
+    /// error ends it with [`FinalStatus::Error`]; so does a success, which no error can be.
+    pub fn ended(status: FinalStatus, error: Error) -> Self {
+        let status = if status == FinalStatus::Success { FinalStatus::Error } else { status };
+        Self { error, status }
+    }
+
     /// How the job will end.
     pub fn into_error(self) -> Error {
-        self.0
+        self.error
+    }
+
+    pub(crate) fn into_parts(self) -> (FinalStatus, Error) {
+        (self.status, self.error)
     }
 }
 
@@ -67,10 +83,10 @@ impl<E: Into<crate::BoxError>> From<E> for AgentError {
         let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&*e);
         while let Some(cause) = next {
             if let Some(known) = cause.downcast_ref::<Error>() {
-                return Self(known.clone());
+                return Self::ended(FinalStatus::Error, known.clone());
             }
             next = cause.source();
         }
-        Self(Error::new(arcp_core::Code::InternalError, e.to_string()))
+        Self::ended(FinalStatus::Error, Error::new(arcp_core::Code::InternalError, e.to_string()))
     }
 }

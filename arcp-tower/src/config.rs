@@ -270,6 +270,17 @@ impl Config {
         limits
     }
 
+    /// The bounds that concern a line transport.
+    #[cfg(feature = "stdio")]
+    pub fn line_limits(&self) -> arcp_core::transport::LineLimits {
+        let mut limits = arcp_core::transport::LineLimits::default();
+        limits.first_message = self.first_frame;
+        limits.message = self.max_frame;
+        limits.read_buffer = self.read_buffer;
+        limits.write_buffer = self.write_buffer;
+        limits
+    }
+
     pub(crate) fn json_limits(&self) -> arcp_core::wire::Limits {
         arcp_core::wire::Limits::depth(self.json_depth)
     }

@@ -80,11 +80,11 @@ pub fn serve<T: Transport, M: MakeSession>(
 async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> Option<Close> {
     match why {
         NotOpened::Gone => None,
-        NotOpened::Unreadable(close) => Some(close),
-        NotOpened::Binary => {
-            let error = Error::fault("message", "must be a text frame");
-            refuse::handshake(io, config, &error, None).await;
-            RecvError::Binary.close()
+        NotOpened::Unreadable(e) => {
+            if let Some(error) = refuse::refusal(&e, io.says_why()) {
+                refuse::handshake(io, config, &error, None).await;
+            }
+            e.close()
         }
         NotOpened::Refused(refusal) => {
             let (error, first) = &*refusal;
@@ -99,10 +99,8 @@ async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> O
 enum NotOpened {
     /// There is nobody to tell.
     Gone,
-    /// The first frame could not be read; the close code says why.
-    Unreadable(Close),
-    /// The first frame was binary.
-    Binary,
+    /// The first frame could not be received.
+    Unreadable(RecvError),
     /// The first frame, if there was one that could be read, was refused.
     Refused(Box<(Error, Option<Envelope>)>),
 }
@@ -123,11 +121,10 @@ async fn first<T: Transport>(io: &mut T, config: &Config) -> Result<Envelope, No
     let frame = match received {
         Ok(Received::Frame(frame)) => frame,
         Ok(Received::Closed(_)) | Err(RecvError::Io(_)) => return Err(NotOpened::Gone),
-        Err(RecvError::Binary) => return Err(NotOpened::Binary),
-        Err(e) => return Err(e.close().map_or(NotOpened::Gone, NotOpened::Unreadable)),
+        Err(e) => return Err(NotOpened::Unreadable(e)),
     };
     if frame.len() > config.first_frame {
-        return Err(NotOpened::Unreadable(Close::new(Close::TOO_LARGE, "the first message is too large")));
+        return Err(NotOpened::Unreadable(RecvError::TooLarge));
     }
     let first = Envelope::decode(&frame, config.json_limits()).map_err(|fault| {
         let unread = Envelope::of_json(MessageType::Hello, Json::empty_object());

@@ -47,6 +47,15 @@ fn resume_goes_on_in_another_client_where_the_first_one_stopped() {
 }
 
 #[test]
+fn stdio_runs_a_job_in_a_program_and_stops_it() {
+    let said = run(env!("CARGO_BIN_EXE_stdio"));
+    let told: Vec<_> = said.lines().collect();
+    assert!(told[0].contains("working in a process of the host's"), "{said}");
+    assert!(told.iter().any(|line| line.contains(r#""message":"OTHER""#)), "{said}");
+    assert_eq!(told[told.len() - 2..], ["result: ONE AFTER THE OTHER", "the agent has ended"], "{said}");
+}
+
+#[test]
 fn cancel_lets_the_agent_tidy_up_and_ends_the_job() {
     shows(env!("CARGO_BIN_EXE_cancel"), &["first: status", "then: log", "ended: cancelled"]);
 }

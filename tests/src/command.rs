@@ -31,7 +31,15 @@ pub fn binary() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         let profile = test.ancestors().nth(2).unwrap().to_owned();
         let binary = profile.join(format!("arcp{}", std::env::consts::EXE_SUFFIX));
-        let crates = ["arcp-core", "arcp-tower", "arcp-client", "arcp-axum", "arcp-store-sqlite", "arcp-cli"];
+        let crates = [
+            "arcp-core",
+            "arcp-tower",
+            "arcp-client",
+            "arcp-process",
+            "arcp-axum",
+            "arcp-store-sqlite",
+            "arcp-cli",
+        ];
         let changed = crates.map(|name| newest(&workspace().join(name).join("src"))).into_iter().max();
         let built = binary.metadata().and_then(|meta| meta.modified()).ok();
         if built < changed {

@@ -1,14 +1,15 @@
-//! Our client against our runtime, over WebSocket and in memory.
+//! Our client against our runtime, over WebSocket, over lines, and in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::time::Duration;
 
 use arcp_client::{Client, ClientConfig, ConnectError, JobError, Reason, RequestError};
 use arcp_core::job::{FinalStatus, Status};
+use arcp_core::transport::Lines;
 use arcp_core::wire::event::EventBody;
 use arcp_core::{Code, Feature, Features, TraceId};
 use arcp_tests::{ALICE, BOB, Memories, Server, guarded};
-use arcp_tower::{Config, Mount};
+use arcp_tower::{Config, Mount, serve};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
@@ -129,6 +130,20 @@ async fn a_client_does_everything_in_memory() {
     let config = Config::default();
     let memories = memories(&config);
     a_session(in_memory(&memories, ALICE).await, in_memory(&memories, ALICE).await).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_does_everything_over_lines_of_a_byte_stream() {
+    let config = Config::default();
+    let mount = guarded(&config);
+    let open = || {
+        let ((ours, theirs), limits) = (tokio::io::duplex(4096), config.line_limits());
+        let [ours, theirs] = [ours, theirs].map(tokio::io::split).map(|(r, w)| Lines::new(r, w, limits));
+        tokio::spawn(serve(theirs, mount.clone(), http::Extensions::new(), config.clone()));
+        Client::over(ours).token(ALICE).connect()
+    };
+    let (client, watcher) = (open().await.unwrap(), open().await.unwrap());
+    a_session(client, watcher).await;
 }
 
 #[tokio::test]

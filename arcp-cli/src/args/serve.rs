@@ -4,11 +4,21 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::Telemetry;
+use arcp_tower::core::agent::AgentRef;
+use clap::ValueEnum;
+
+use super::{CommandArg, Telemetry};
 use crate::token::TokenArg;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Serve {
+    /// What carries the frames.
+    #[arg(long, value_enum, default_value_t = Transport::Ws)]
+    transport: Transport,
+    /// The same as `--transport stdio`: serve one session over standard input and output, to the
+    /// process that started this one. It is trusted, and needs no token unless there is one.
+    #[arg(long, conflicts_with_all = ["transport", "bind", "host", "port"])]
+    stdio: bool,
     /// Address and port; port 0 takes a free one and prints it.
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
     pub(crate) bind: Option<SocketAddr>,
@@ -26,9 +36,10 @@ pub(crate) struct Serve {
     /// Whom the tokens stand for that do not say so themselves.
     #[arg(long)]
     pub(crate) principal: Option<String>,
-    /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`.
-    #[arg(long, env = "ARCP_STORE", default_value = "sqlite:arcp.db")]
-    pub(crate) store: StoreArg,
+    /// Where sessions and jobs are kept: `memory`, or `sqlite:FILE`. If not set, in `arcp.db` here, and
+    /// over stdio in memory: whoever is started by others may not be alone in a directory.
+    #[arg(long, env = "ARCP_STORE")]
+    pub(crate) store: Option<StoreArg>,
     /// How long a session can be resumed after its connection was lost.
     #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub(crate) resume_window: u64,
@@ -57,11 +68,46 @@ pub(crate) struct Serve {
     /// several times.
     #[arg(long, value_name = "NAME", requires = "litellm")]
     pub(crate) litellm_model: Vec<String>,
+    /// An agent that is a program: any ARCP runtime on its standard input and output, which knows the
+    /// agent by the same name; may be given several times. It is shown a token, and finds the same as
+    /// `ARCP_TOKEN` in its environment.
+    #[arg(long = "agent", value_name = "NAME[@VERSION]=COMMAND", value_parser = hosted)]
+    pub(crate) agents: Vec<HostedArg>,
     /// Register the agents of the demonstration, and not only `echo`.
     #[arg(long)]
     pub(crate) demo_agents: bool,
     #[command(flatten)]
     pub(crate) telemetry: Telemetry,
+}
+
+impl Serve {
+    pub(crate) fn over_stdio(&self) -> bool {
+        self.stdio || self.transport == Transport::Stdio
+    }
+}
+
+/// What carries the frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    /// WebSocket.
+    Ws,
+    /// Standard input and output.
+    Stdio,
+}
+
+/// An agent, and the command line of the program that it is.
+#[derive(Debug, Clone)]
+pub(crate) struct HostedArg {
+    pub(crate) name: String,
+    pub(crate) command: CommandArg,
+}
+
+fn hosted(text: &str) -> Result<HostedArg, &'static str> {
+    let (name, command) = text.split_once('=').unwrap_or_default();
+    if name.parse::<AgentRef>().is_err() {
+        return Err("must be NAME=COMMAND or NAME@VERSION=COMMAND");
+    }
+    Ok(HostedArg { name: name.to_owned(), command: command.parse()? })
 }
 
 /// Where sessions and jobs are kept.

@@ -93,6 +93,15 @@ impl Admin {
     }
 }
 
+/// Serves operators at `address`, if there is one, and tells them on the standard error where.
+pub(super) async fn start(address: Option<SocketAddr>, ready: Ready) -> anyhow::Result<()> {
+    let Some(address) = address else { return Ok(()) };
+    let admin = Admin::bind(address).await?;
+    eprintln!("admin: http://{}", admin.address()?);
+    admin.serve(ready);
+    Ok(())
+}
+
 async fn readiness(State(ready): State<Ready>) -> (StatusCode, String) {
     match ready.check().await {
         Ok(()) => (StatusCode::OK, "ready\n".to_owned()),

@@ -1,6 +1,5 @@
 //! A tungstenite WebSocket, at either end.
 
-mod gather;
 mod limits;
 mod metered;
 
@@ -19,8 +18,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
+use super::gather::Gather;
 use super::{Close, Received, RecvError, Transport};
-use gather::Gather;
 pub use limits::WsLimits;
 use metered::Metered;
 

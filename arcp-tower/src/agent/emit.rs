@@ -41,7 +41,7 @@ impl Level {
 }
 
 /// Phases that only the runtime may announce: what they say, clients act on.
-const RESERVED_PHASES: [&str; 3] = ["back_pressure", "credential_rotated", "draining"];
+pub(super) const RESERVED_PHASES: [&str; 3] = ["back_pressure", "credential_rotated", "draining"];
 
 impl Job {
     /// Emits a line of a log.

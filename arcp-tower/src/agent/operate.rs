@@ -6,7 +6,7 @@ use std::future::poll_fn;
 use arcp_core::id::CallId;
 use arcp_core::lease::{Lease, Namespace, Target};
 use arcp_core::wire::event::{ToolCall, ToolResult};
-use arcp_core::{Code, Error, Event, Json};
+use arcp_core::{Code, Error, Event, Json, Timestamp};
 use serde::Serialize;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
@@ -103,6 +103,11 @@ impl Job {
     /// What it may do, as it was accepted (§9.1).
     pub fn lease(&self) -> &Lease {
         self.authority().lease()
+    }
+
+    /// When its lease ends, if it does (§9.5). The runtime then ends the job.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.authority().expires_at()
     }
 
     /// Carries an operation out, and says so.

@@ -2,12 +2,23 @@
 
 use std::future::poll_fn;
 
-use arcp_core::transport::Transport;
+use arcp_core::transport::{RecvError, Transport};
 use arcp_core::{Envelope, Error, MessageId, SessionId};
 
 use crate::config::Config;
 use crate::profile::{Refusable, Refusal, Refused};
 use crate::random;
+
+/// What an error frame has to say of what cannot be received: of a binary frame always, of the rest
+/// where no close code does.
+pub(super) fn refusal(e: &RecvError, code_says_it: bool) -> Option<Error> {
+    match e {
+        RecvError::Binary => Some(Error::fault("message", "must be a text frame")),
+        RecvError::NotUtf8 if !code_says_it => Some(Error::fault("message", "must be UTF-8")),
+        RecvError::TooLarge if !code_says_it => Some(Error::fault("message", "is too large")),
+        _ => None,
+    }
+}
 
 /// Says why the handshake was refused, in the form of the profile that the first frame asked for.
 pub(super) async fn handshake<T: Transport>(

@@ -42,6 +42,8 @@ pub(super) struct Link {
 }
 
 type Outcome = Result<Json, Error>;
+/// What an agent says: an error also says how the job ends.
+type Said = Result<Json, AgentError>;
 
 /// Bytes of an agent's words in a terminal message: escaped, they are still well below a frame.
 const MOST_WORDS: usize = 64 << 10;
@@ -55,8 +57,11 @@ impl Run {
         self.record.start();
         let active = telemetry::Active::job();
         let work = work(self.agent.clone(), self.record.clone(), self.job.clone());
-        let outcome = self.wait(jobs.spawn(work.instrument(self.span.clone()))).await;
-        let by_itself = if outcome.is_ok() { FinalStatus::Success } else { FinalStatus::Error };
+        let said = self.wait(jobs.spawn(work.instrument(self.span.clone()))).await;
+        let (by_itself, outcome) = match said.map_err(AgentError::into_parts) {
+            Ok(result) => (FinalStatus::Success, Ok(result)),
+            Err((status, error)) => (status, Err(error)),
+        };
         if self.record.stopping() == Some(FinalStatus::Cancelled) {
             // `job.cancelled` leaves before the terminal: the token is cancelled when it is queued.
             self.record.cancel.cancelled().await;
@@ -113,7 +118,7 @@ impl Run {
     }
 
     /// Waits for the agent and its result, and for no longer than they may take.
-    async fn wait(&self, mut agent: JoinHandle<Outcome>) -> Outcome {
+    async fn wait(&self, mut agent: JoinHandle<Said>) -> Said {
         let deadline = async {
             match self.max_runtime {
                 Some(after) => sleep(after).await,
@@ -138,7 +143,7 @@ impl Run {
             () = self.record.log.broken().cancelled() => {
                 agent.abort();
                 let e = Error::new(Code::InternalError, "the job's events could not be kept");
-                return Err(e.with_detail("reason", "store"));
+                return Err(e.with_detail("reason", "store").into());
             }
             () = deadline => {
                 if self.record.expire() {
@@ -163,7 +168,7 @@ impl Run {
             return outcome(joined);
         }
         agent.abort();
-        Err(Error::new(Code::Cancelled, "the agent did not stop in time"))
+        Err(Error::new(Code::Cancelled, "the agent did not stop in time").into())
     }
 
     fn terminal(&self, end: FinalStatus, outcome: Outcome) -> Result<Event, Error> {
@@ -176,9 +181,11 @@ impl Run {
                 let e = Error::new(Code::Cancelled, "the job was cancelled");
                 (MessageType::JobError, error(&e)?)
             }
-            (FinalStatus::TimedOut, _) => {
-                let e = Error::new(Code::Timeout, "the job passed its max_runtime_sec");
-                (MessageType::JobError, error(&e)?)
+            (FinalStatus::TimedOut, outcome) => {
+                // An agent whose work is done elsewhere may know of a time that was up there.
+                let theirs = outcome.err().filter(|e| e.code() == Code::Timeout);
+                let ours = || Error::new(Code::Timeout, "the job passed its max_runtime_sec");
+                (MessageType::JobError, error(&theirs.map_or_else(ours, in_a_frame))?)
             }
             (_, Err(e)) => (MessageType::JobError, error(&in_a_frame(e))?),
             (_, Ok(_)) => return Err(Error::new(Code::InternalError, "a job cannot fail with a result")),
@@ -228,12 +235,14 @@ fn within(text: &str, most: usize) -> &str {
 /// Runs the agent, and sees that its result can be sent. A streamed result stands in for what the agent
 /// returned; one that is too large for a frame is streamed by the runtime, as long as the client takes,
 /// so this is cancelled and runs out of time like the agent itself.
-async fn work(agent: Arc<dyn Agent>, record: Arc<JobRecord>, job: Job) -> Outcome {
-    let result = agent.run(job.clone()).await.map_err(AgentError::into_error)?;
+async fn work(agent: Arc<dyn Agent>, record: Arc<JobRecord>, job: Job) -> Said {
+    let result = agent.run(job.clone()).await?;
     match job.stream() {
         StreamState::Done { .. } => return Ok(result),
         StreamState::Begun => {
-            return Err(Error::new(Code::InternalError, "the agent did not finish its streamed result"));
+            return Err(
+                Error::new(Code::InternalError, "the agent did not finish its streamed result").into()
+            );
         }
         StreamState::None => {}
     }
@@ -242,7 +251,7 @@ async fn work(agent: Arc<dyn Agent>, record: Arc<JobRecord>, job: Job) -> Outcom
     }
     if !job.features().has(Feature::ResultChunk) {
         let message = format!("an inline result may have at most {} bytes", job.max_inline());
-        return Err(Error::limit(message));
+        return Err(Error::limit(message).into());
     }
     let stream = async {
         let mut stream = job.result_stream(Encoding::Utf8)?;
@@ -254,11 +263,11 @@ async fn work(agent: Arc<dyn Agent>, record: Arc<JobRecord>, job: Job) -> Outcom
     tokio::select! {
         biased;
         streamed = stream => streamed,
-        () = job.cancelled() => Err(Error::new(Code::Cancelled, "the job was told to end")),
+        () = job.cancelled() => Err(Error::new(Code::Cancelled, "the job was told to end").into()),
     }
 }
 
-fn outcome(joined: Result<Outcome, tokio::task::JoinError>) -> Outcome {
+fn outcome(joined: Result<Said, tokio::task::JoinError>) -> Said {
     // What a panic said stays here: it may name anything.
-    joined.unwrap_or_else(|_| Err(Error::new(Code::InternalError, "the agent failed")))
+    joined.unwrap_or_else(|_| Err(Error::new(Code::InternalError, "the agent failed").into()))
 }

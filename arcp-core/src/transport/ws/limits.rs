@@ -28,7 +28,7 @@ impl Default for WsLimits {
 }
 
 impl WsLimits {
-    /// tungstenite keeps no buffer of its own beyond one frame: [`Gather`](super::Gather) does that.
+    /// tungstenite keeps no buffer of its own beyond one frame: `Gather` does that.
     pub(super) fn config(self, role: Role) -> WebSocketConfig {
         // A server's messages do not go through it, only pongs and the close frame do.
         let unwritten = if role == Role::Server { CONTROL } else { 2 * self.message };

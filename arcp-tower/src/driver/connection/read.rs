@@ -10,6 +10,7 @@ use bytestring::ByteString;
 use tower_service::Service;
 
 use super::{Connection, TURN};
+use crate::driver::refuse::refusal;
 use crate::profile::Refusable;
 use crate::service::{Request, Response};
 use crate::{BoxError, clock, telemetry};
@@ -46,8 +47,7 @@ where
                 Ok(Received::Closed(Some(_))) => return Err(Some(Close::new(Close::NORMAL, ""))),
                 Ok(Received::Closed(None)) | Err(RecvError::Io(_)) => return Err(None),
                 Err(e) => {
-                    if matches!(e, RecvError::Binary) {
-                        let error = Error::fault("message", "must be a text frame");
+                    if let Some(error) = refusal(&e, self.io.says_why()) {
                         self.refuse(&error, &Refusable::frame(None));
                     }
                     self.close(e.close().unwrap_or_else(|| Close::new(Close::PROTOCOL, "")));
