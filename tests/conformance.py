@@ -115,6 +115,7 @@ FILES = [
     ("tests/tests/host_session", "6.1"),
     ("tests/tests/tls", "4"),
     ("tests/tests/served", "other"),
+    ("tests/tests/telemetry", "11"),
     ("tests/tests/restartable", "7.3"),
     ("tests/tests/tokens", "6.3"),
     ("tests/tests/take_over", "6.3"),

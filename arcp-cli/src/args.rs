@@ -6,6 +6,7 @@ mod lease;
 mod send;
 mod serve;
 mod submit;
+mod telemetry;
 mod tls;
 mod tools;
 
@@ -24,6 +25,9 @@ pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use send::Send;
 pub(crate) use serve::{HostedArg, Serve, StoreArg};
 pub(crate) use submit::Submit;
+#[cfg(feature = "otlp")]
+pub(crate) use telemetry::Protocol;
+pub(crate) use telemetry::{LogFormat, Telemetry};
 pub(crate) use tls::Tls;
 pub(crate) use tools::{Completions, Doctor, Man};
 
@@ -39,6 +43,14 @@ pub(crate) struct Args {
 }
 
 impl Args {
+    /// How the command tells what it does, where it can be told.
+    pub(crate) fn telemetry(&self) -> Telemetry {
+        match &self.command {
+            Command::Serve(serve) => serve.telemetry.clone(),
+            _ => Telemetry::default(),
+        }
+    }
+
     /// Whether errors are to be written as JSON.
     pub(crate) fn json(&self) -> bool {
         match &self.command {

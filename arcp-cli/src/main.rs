@@ -27,15 +27,13 @@ mod send;
 mod serve;
 mod submit;
 mod tail;
+mod telemetry;
 mod token;
 
 use std::process::ExitCode;
-use std::str::FromStr as _;
 use std::time::Duration;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::Directive;
 
 use args::{Args, Command};
 
@@ -56,16 +54,14 @@ fn main() -> ExitCode {
 async fn run() -> ExitCode {
     let args = Args::parse();
     anstream::ColorChoice::from(args.color).write_global();
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,arcp::program=info"));
-    // At `trace` it writes whole frames, tokens among them (§14); whoever wants that has to name it.
-    let filter = filter.add_directive(Directive::from_str("tungstenite=debug").unwrap_or_default());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never)
-        .init();
     let json = args.json();
+    let telemetry = match telemetry::start(&args.telemetry()) {
+        Ok(telemetry) => telemetry,
+        Err(failure) => {
+            output::failure(&failure, json);
+            return exit::code_of(&failure);
+        }
+    };
     let done = match args.command {
         Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
         Command::Submit(submit) => submit::run(submit).await,
@@ -82,6 +78,7 @@ async fn run() -> ExitCode {
         Command::Credentials(credentials) => credentials::run(credentials).await.map(|()| ExitCode::SUCCESS),
         Command::Replay(replay) => replay::run(replay).await.map(|()| ExitCode::SUCCESS),
     };
+    telemetry.finish().await;
     done.unwrap_or_else(|failure| {
         if output::has_enough(&failure) {
             return ExitCode::SUCCESS;

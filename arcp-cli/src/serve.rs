@@ -1,5 +1,6 @@
 //! `arcp serve`.
 
+mod admin;
 mod agents;
 mod auth;
 mod stdio;
@@ -21,6 +22,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
 
+use admin::{Admin, Ready};
 pub(crate) use auth::Authenticator;
 use tls::{Certificate, TlsListener};
 
@@ -58,6 +60,11 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let agents = agents(&args, &hosted)?;
     let kept_in = args.store.clone().unwrap_or_else(|| StoreArg::Sqlite("arcp.db".into()));
     let store = open(&kept_in)?;
+    let admin = match args.telemetry.admin {
+        Some(address) => Some(Admin::bind(address).await?),
+        None => None,
+    };
+    let ready = Ready { store: store.clone(), stopping: config.shutdown.clone() };
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
     let authenticator = match verifier {
         Some(verifier) => Authenticator::Right(verifier),
@@ -69,6 +76,10 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let interrupted = interrupted()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
+    if let Some(admin) = admin {
+        eprintln!("admin: http://{}", admin.address()?);
+        admin.serve(ready);
+    }
     let scheme = if certificate.is_some() { "wss" } else { "ws" };
     output::line(&format!("listening on {scheme}://{bound}/arcp"))?;
     if made_up {

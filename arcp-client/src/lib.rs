@@ -40,6 +40,9 @@
 //! are sent again if that does no harm (submits with an idempotency key, subscriptions, listings,
 //! pings); the others fail. [`Client::status`] shows it, [`Builder::resume`] turns it off, and a
 //! [`ResumePoint`] lets another process go on.
+//!
+//! Each submit has a span of [`tracing`]. With the feature `otel` its W3C trace context goes with the
+//! submit, so that the job is part of the caller's trace (§11).
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used))]
 
 mod attach;
@@ -72,6 +75,7 @@ mod submit;
 mod subscribe;
 #[cfg(feature = "tls")]
 mod tls;
+mod trace;
 mod upgrade;
 
 pub use arcp_core;

@@ -5,8 +5,9 @@ use std::time::Duration;
 use arcp_core::agent::AgentRef;
 use arcp_core::lease::{Caps, Lease, LeaseConstraints, Namespace};
 use arcp_core::wire::job::Submit;
-use arcp_core::{Envelope, Error, Feature, Json, MessageType, Timestamp, TraceId};
+use arcp_core::{Envelope, Error, Feature, Json, MessageType, Timestamp, TraceContext, TraceId};
 use serde::Serialize;
+use tracing::Instrument as _;
 
 use crate::engine::Slot;
 use crate::error::RequestError;
@@ -14,6 +15,7 @@ use crate::job::JobHandle;
 use crate::pending::Kind;
 use crate::random;
 use crate::session::{Ask, Session};
+use crate::trace;
 
 /// A job that is about to be submitted.
 #[derive(Debug)]
@@ -85,7 +87,8 @@ impl Submission {
         self
     }
 
-    /// The trace that the job belongs to (§11); a new one if not set.
+    /// The trace that the job belongs to (§11). If not set, it is that of the span that the submit is
+    /// made in, with the feature `otel`, else a new one.
     pub fn trace_id(mut self, trace_id: TraceId) -> Self {
         self.trace_id = Some(trace_id);
         self
@@ -97,14 +100,26 @@ impl Submission {
     /// # Errors
     /// [`RequestError`], `Refused` if there will be no job.
     pub async fn send(self) -> Result<JobHandle, RequestError> {
+        let span = trace::submit_span(self.agent.as_ref().map_or("", AgentRef::name));
+        let outcome = self.submit().instrument(span.clone()).await;
+        trace::submitted(&span, &outcome);
+        outcome
+    }
+
+    async fn submit(self) -> Result<JobHandle, RequestError> {
         let session = self.session.clone();
-        let trace = match self.trace_id {
+        let here = trace::current().filter(|here| self.trace_id.is_none_or(|id| id == here.trace_id()));
+        let trace = match self.trace_id.or(here.as_ref().map(TraceContext::trace_id)) {
             Some(trace) => trace,
             None => random::trace_id().map_err(RequestError::Invalid)?,
         };
         let submit = self.payload()?;
         let message = Envelope::new(MessageType::Submit, &submit).map_err(RequestError::Invalid)?;
-        let mut ask = Ask::new(Kind::Submit, message.with_trace(Some(trace)))?;
+        let message = match here {
+            Some(here) => message.with_trace_context(here),
+            None => message.with_trace(Some(trace)),
+        };
+        let mut ask = Ask::new(Kind::Submit, message)?;
         ask.again = submit.idempotency_key.is_some();
         let (accepted, feed) = session.request(ask, Slot::Submit).await?;
         Ok(JobHandle::new(session, accepted, trace, feed))

@@ -126,6 +126,11 @@ impl TraceId {
     pub fn from_bits(bits: u128) -> Self {
         Self(bits.max(1))
     }
+
+    /// Its bits.
+    pub fn to_bits(self) -> u128 {
+        self.0
+    }
 }
 
 impl FromStr for TraceId {

@@ -67,6 +67,16 @@ pub enum FinalStatus {
 }
 
 impl FinalStatus {
+    /// The status as it is on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => Status::Success.as_str(),
+            Self::Error => Status::Error.as_str(),
+            Self::Cancelled => Status::Cancelled.as_str(),
+            Self::TimedOut => Status::TimedOut.as_str(),
+        }
+    }
+
     pub(crate) fn error() -> Self {
         Self::Error
     }

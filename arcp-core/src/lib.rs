@@ -29,6 +29,7 @@ pub mod money;
 pub mod session;
 pub mod store;
 pub mod time;
+pub mod trace;
 pub mod transport;
 pub mod wire;
 
@@ -38,4 +39,5 @@ pub use feature::{Feature, Features};
 pub use id::{JobId, MessageId, SessionId, TraceId};
 pub use json::Json;
 pub use time::Timestamp;
+pub use trace::TraceContext;
 pub use wire::{Envelope, MessageType};

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 pub use decode::{Fault, Limits};
 
-use crate::{Error, JobId, Json, MessageId, SessionId, TraceId};
+use crate::{Error, JobId, Json, MessageId, SessionId, TraceContext, TraceId};
 
 /// The version that we send in `arcp`.
 pub const VERSION: &str = "1.1";
@@ -103,6 +103,8 @@ pub struct Envelope {
     pub job_id: Option<JobId>,
     /// The trace it belongs to (§11).
     pub trace_id: Option<TraceId>,
+    /// The span of that trace which caused it, where the sender said so.
+    pub trace_context: Option<Box<TraceContext>>,
     /// Its number in the session (§8.3); only events and terminals have one.
     pub event_seq: Option<u64>,
     /// The payload: always an object.
@@ -120,7 +122,16 @@ impl Envelope {
 
     /// A message to send, its payload rendered already.
     pub fn of_json(kind: MessageType, payload: Json) -> Self {
-        Self { id: None, kind, session_id: None, job_id: None, trace_id: None, event_seq: None, payload }
+        Self {
+            id: None,
+            kind,
+            session_id: None,
+            job_id: None,
+            trace_id: None,
+            trace_context: None,
+            event_seq: None,
+            payload,
+        }
     }
 
     /// Sets the job.
@@ -132,6 +143,14 @@ impl Envelope {
     /// Sets the trace.
     pub fn with_trace(mut self, trace_id: Option<TraceId>) -> Self {
         self.trace_id = trace_id;
+        self
+    }
+
+    /// Sets the trace, and the span that causes this message. Beside `trace_id`, which every peer reads
+    /// bare, it is sent as `traceparent` and `tracestate`.
+    pub fn with_trace_context(mut self, context: TraceContext) -> Self {
+        self.trace_id = Some(context.trace_id());
+        self.trace_context = Some(Box::new(context));
         self
     }
 
@@ -159,6 +178,10 @@ impl Envelope {
         push(&mut out, "job_id", self.job_id.as_ref().map(JobId::as_str));
         if let Some(trace) = self.trace_id {
             push(&mut out, "trace_id", Some(&trace.to_string()));
+        }
+        if let Some(context) = &self.trace_context {
+            push(&mut out, "traceparent", Some(&context.to_string()));
+            push(&mut out, "tracestate", context.state());
         }
         if let Some(seq) = self.event_seq {
             out.push_str(",\"event_seq\":");

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arcp_core::transport::{Close, Received, RecvError, Transport};
 use arcp_core::{Code, Envelope, Error, Json, MessageType};
 use http::Extensions;
+use tracing::Instrument as _;
 
 use crate::config::Config;
 use crate::fault::to_wire;
@@ -150,8 +151,15 @@ async fn open<M: MakeSession>(
         let connect = Connect::new(first.clone(), extensions, Arc::clone(&profile));
         make.call(connect).await.map_err(|e| refused(e.into()))
     };
-    tokio::time::timeout(config.handshake_timeout, opening).await.unwrap_or_else(|_| {
+    let span = crate::telemetry::handshake_span(&first);
+    let opening = tokio::time::timeout(config.handshake_timeout, opening).instrument(span.clone());
+    let opened = opening.await.unwrap_or_else(|_| {
         let e = Error::new(Code::InternalError, "the session could not be opened in time; try again");
         Err(NotOpened::refused(e.with_retryable(true), Some(first.clone())))
+    });
+    opened.inspect_err(|why| {
+        if let NotOpened::Refused(refusal) = why {
+            crate::telemetry::failed(&span, refusal.0.code());
+        }
     })
 }

@@ -49,6 +49,7 @@ mod random;
 mod replay;
 pub mod runtime;
 pub mod service;
+pub mod telemetry;
 #[cfg(any(feature = "fetch", feature = "jwks", feature = "litellm"))]
 mod tls;
 pub mod upgrade;

@@ -60,6 +60,7 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
         let (parts, _) = request.into_parts();
         let mut extensions = parts.extensions;
         extensions.insert(HttpInfo::copied(&parts.uri, &parts.headers));
+        crate::telemetry::observed(&mut extensions);
         let (make, config) = (self.make.clone(), Arc::clone(&self.config));
         self.config.tracker.spawn(async move {
             match upgrade.await {

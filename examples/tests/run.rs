@@ -220,3 +220,19 @@ fn jwt_jwks_fetches_the_issuers_keys_and_takes_scopes_from_the_token() {
         ],
     );
 }
+
+#[test]
+fn host_tracing_shows_the_runtimes_spans_to_the_hosts_own_subscriber() {
+    shows(
+        env!("CARGO_BIN_EXE_host_tracing"),
+        &[
+            "result: three pages about tides",
+            "trace: 4bf92f3577b34da6a3ce929d0e0e4736",
+            "request",
+            "arcp.command",
+            "arcp.job",
+            "arcp.job > reading",
+            "arcp.job > arcp.operation",
+        ],
+    );
+}

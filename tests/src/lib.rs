@@ -9,6 +9,7 @@ pub mod command;
 pub mod gateway;
 pub mod issuer;
 pub mod jwks;
+pub mod otlp;
 pub mod peer;
 pub mod process;
 pub mod server;

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use arcp_tower::core::agent::AgentRef;
 use clap::ValueEnum;
 
-use super::{CommandArg, Issuers, Tls};
+use super::{CommandArg, Issuers, Telemetry, Tls};
 use crate::token::TokenArg;
 
 #[derive(Debug, clap::Args)]
@@ -80,6 +80,8 @@ pub(crate) struct Serve {
     /// Register the agents of the demonstration, and not only `echo`.
     #[arg(long)]
     pub(crate) demo_agents: bool,
+    #[command(flatten)]
+    pub(crate) telemetry: Telemetry,
 }
 
 impl Serve {

@@ -11,6 +11,7 @@ use arcp_tower::{AuthLayer, Layer as _, Principal, TraceLayer, each_session, ser
 use http::Extensions;
 use tokio::io::{stdin, stdout};
 
+use super::admin::{self, Ready};
 use super::agents::Hosted;
 use crate::args::{Serve, StoreArg};
 
@@ -24,6 +25,8 @@ pub(super) async fn run(args: Serve) -> anyhow::Result<()> {
     let config = super::config(&args, true);
     let hosted = Hosted::of(&args.agents)?;
     let store = super::open(args.store.as_ref().unwrap_or(&StoreArg::Memory))?;
+    let ready = Ready { store: store.clone(), stopping: config.shutdown.clone() };
+    admin::start(args.telemetry.admin, ready).await?;
     let runtime = super::runtime(&config, store, super::agents(&args, &hosted)?).await?;
     let runtime = each_session(TraceLayer::new()).layer(runtime);
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::{Envelope, MessageType};
-use crate::{Error, Json, MessageId};
+use crate::{Error, Json, MessageId, TraceContext};
 
 /// What a frame may look like.
 #[derive(Debug, Clone, Copy)]
@@ -72,6 +72,8 @@ struct Header<'a> {
     session_id: Option<&'a RawValue>,
     job_id: Option<&'a RawValue>,
     trace_id: Option<&'a RawValue>,
+    traceparent: Option<&'a RawValue>,
+    tracestate: Option<&'a RawValue>,
     event_seq: Option<&'a RawValue>,
     payload: Option<&'a RawValue>,
     twice: Option<&'static str>,
@@ -95,6 +97,8 @@ impl<'de> Deserialize<'de> for Header<'de> {
                         "session_id" => (&mut header.session_id, "session_id"),
                         "job_id" => (&mut header.job_id, "job_id"),
                         "trace_id" => (&mut header.trace_id, "trace_id"),
+                        "traceparent" => (&mut header.traceparent, "traceparent"),
+                        "tracestate" => (&mut header.tracestate, "tracestate"),
                         "event_seq" => (&mut header.event_seq, "event_seq"),
                         "payload" => (&mut header.payload, "payload"),
                         _ => {
@@ -144,12 +148,18 @@ impl Header<'_> {
             Some(raw) if raw.get() == "null" => Json::empty_object(),
             Some(_) => return Err(Error::fault("payload", "must be an object")),
         };
+        let trace_id = text(self.trace_id, "trace_id")?;
+        let trace_context = context(trace_id.as_deref(), self.traceparent, self.tracestate);
+        let trace_id = parsed(trace_id, "trace_id")?;
+        // Of two traces the one that every peer reads counts.
+        let trace_context = trace_context.filter(|c| trace_id.is_none_or(|id| id == c.trace_id()));
         Ok(Envelope {
             id: id?,
             kind: MessageType::from(&*kind),
             session_id: parsed(text(self.session_id, "session_id")?, "session_id")?,
             job_id: parsed(text(self.job_id, "job_id")?, "job_id")?,
-            trace_id: parsed(text(self.trace_id, "trace_id")?, "trace_id")?,
+            trace_id: trace_id.or_else(|| trace_context.as_ref().map(|c| c.trace_id())),
+            trace_context,
             event_seq,
             payload,
         })
@@ -173,6 +183,22 @@ fn parsed<T: std::str::FromStr<Err: fmt::Display>>(
     name: &str,
 ) -> Result<Option<T>, Error> {
     text.map(|text| text.parse().map_err(|e: T::Err| Error::fault(name, &e.to_string()))).transpose()
+}
+
+/// The trace context of a header: a whole `traceparent` as `trace_id`, or one of its own. One that is
+/// none is as good as not there: it is no part of the protocol.
+fn context(
+    trace_id: Option<&str>,
+    parent: Option<&RawValue>,
+    state: Option<&RawValue>,
+) -> Option<Box<TraceContext>> {
+    let beside = || text(parent, "traceparent").ok().flatten()?.parse::<TraceContext>().ok();
+    let context = trace_id.and_then(|text| text.parse().ok()).or_else(beside)?;
+    let state = text(state, "tracestate").ok().flatten();
+    Some(Box::new(match state {
+        Some(state) => context.with_state(&state),
+        None => context,
+    }))
 }
 
 /// We take `1` and `1.<digits>`: a later minor version only adds.
@@ -288,6 +314,31 @@ mod tests {
         let brackets_in_text =
             format!(r#"{{"arcp":"1.1","type":"a","payload":{{"x":"\"{}"}}}}"#, "[".repeat(500));
         assert!(decode(&brackets_in_text).is_ok());
+    }
+
+    #[test]
+    fn s44_a_trace_context_is_taken_whole_or_not_at_all() {
+        let (trace, span) = ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7");
+        let parent = format!("00-{trace}-{span}-01");
+        let read = |members: &str| decode(&format!(r#"{{"arcp":"1.1","type":"a",{members}}}"#)).unwrap();
+        let whole = read(&format!(r#""trace_id":"{parent}","tracestate":"a=1""#)).trace_context.unwrap();
+        assert_eq!((whole.to_string(), whole.state()), (parent.clone(), Some("a=1")));
+        let beside = read(&format!(r#""trace_id":"{trace}","traceparent":"{parent}""#));
+        assert_eq!(beside.trace_context.unwrap().to_string(), parent);
+        assert_eq!(read(&format!(r#""traceparent":"{parent}""#)).trace_id.unwrap().to_string(), trace);
+        let other = format!(r#""trace_id":"{}1","traceparent":"{parent}""#, "0".repeat(31));
+        for bad in [
+            r#""traceparent":7"#,
+            r#""traceparent":"00-x-y-01""#,
+            r#""tracestate":"a=1""#,
+            &other,
+            &format!(r#""trace_id":"{trace}""#),
+        ] {
+            assert_eq!(read(bad).trace_context, None, "{bad}");
+        }
+        let sent = Envelope::of_json(MessageType::Ping, Json::empty_object()).with_trace_context(*whole);
+        let id = MessageId::from_bits(1);
+        assert_eq!(decode(&sent.encode(None, &id)).unwrap().trace_context, sent.trace_context);
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl Reservation {
             return Err(Error::fault("metric", "must begin with cost. and not with cost.budget."));
         }
         if let Some(hold) = self.hold.take() {
-            self.job.authority().settle(hold, spent);
+            self.job.authority().spend(hold, spent);
         }
         self.job.report(metric, "reservation", &self.currency, spent).await
     }

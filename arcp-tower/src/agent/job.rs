@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arcp_core::agent::AgentRef;
 use arcp_core::id::ResultId;
-use arcp_core::{Error, Features, JobId, Json, TraceId};
+use arcp_core::{Error, Features, JobId, Json, TraceContext, TraceId};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
@@ -16,6 +16,7 @@ use crate::layer::AckGate;
 use crate::operation::Operations;
 use crate::runtime::{Credentials, JobAuthority, JobRecord, JobStream, Publish, Runtime};
 use crate::service::SessionCtx;
+use crate::telemetry;
 
 /// A job, as its agent sees it. Clones are the same job, and can be given to tasks.
 ///
@@ -36,6 +37,8 @@ pub(crate) struct JobParts {
     pub(crate) agent: AgentRef,
     pub(crate) input: Json,
     pub(crate) trace_id: TraceId,
+    /// What its work is caused by: its own span, where that is in the trace.
+    pub(crate) origin: TraceContext,
     pub(crate) session: SessionCtx,
     /// Whether its session is sent its events.
     pub(crate) followed: bool,
@@ -86,6 +89,21 @@ impl Job {
         self.0.parts.trace_id
     }
 
+    /// What to tell whoever is asked to do something for this job (§11): as HTTP's `traceparent`, its
+    /// `Display`, and `tracestate`. With the feature `otel` it names the span that is open here, else
+    /// what the client named.
+    ///
+    /// ```
+    /// # use arcp_tower::Job;
+    /// fn request(job: &Job) -> http::request::Builder {
+    ///     http::Request::get("http://tools.internal/").header("traceparent", job.trace_context().to_string())
+    /// }
+    /// ```
+    pub fn trace_context(&self) -> TraceContext {
+        let here = telemetry::current().filter(|context| context.trace_id() == self.trace_id());
+        here.unwrap_or_else(|| self.origin().clone())
+    }
+
     /// Who submitted it.
     pub fn principal(&self) -> &Principal {
         self.0.parts.session.principal()
@@ -123,6 +141,10 @@ impl Job {
     /// The job that delegated it, if one did (§10).
     pub fn parent_job_id(&self) -> Option<&JobId> {
         self.0.parts.record.parent.as_ref().map(|parent| &parent.job_id)
+    }
+
+    pub(crate) fn origin(&self) -> &TraceContext {
+        &self.0.parts.origin
     }
 
     pub(crate) fn authority(&self) -> &Arc<JobAuthority> {

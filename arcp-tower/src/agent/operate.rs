@@ -111,13 +111,14 @@ impl Job {
     }
 
     /// Carries an operation out, and says so.
-    pub(super) async fn operate(&self, operation: Operation) -> Result<Output, Error> {
+    pub(super) async fn operate(&self, mut operation: Operation) -> Result<Output, Error> {
         let call_id = CallId::from_bits(crate::random::bits());
         let body = ToolCall {
             tool: operation.label().into_owned(),
             args: self.shown(&described(&operation)),
             call_id: call_id.to_string(),
         };
+        operation.extensions.insert(call_id.clone());
         self.emit_body("tool_call", &body).await?;
         let said = Unsaid { job: self, call_id: Some(call_id) };
         let name = metric_of(operation.namespace());

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::profile::Refusable;
 use crate::runtime::{CommandFuture, Commands};
 use crate::service::{After, Request, Response, Session, SessionCtx};
+use crate::telemetry::Active;
 use crate::{BoxError, clock, random};
 
 /// Frames that are moved in one direction before the other has its turn.
@@ -66,6 +67,8 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     resume: Option<Box<Envelope>>,
     /// Set when the connection is about to end: what is still to be said goes first, until then.
     closing: Option<(Close, Instant)>,
+    /// The session counts as active for as long.
+    _active: Active,
 }
 
 impl<'a, T, S> Connection<'a, T, S>
@@ -103,6 +106,7 @@ where
             heard: false,
             resume: None,
             closing: None,
+            _active: Active::session(),
         }
     }
 

@@ -9,6 +9,7 @@ use tower_service::Service;
 
 use crate::agent::Job;
 use crate::operation::{Operation, Output};
+use crate::telemetry;
 
 /// Asks a job's lease about each operation: whether it has expired, whether there is budget left, and
 /// whether a pattern covers the target, in this order. What is denied goes no further.
@@ -57,6 +58,7 @@ where
     fn call(&mut self, mut operation: Operation) -> Self::Future {
         let authority = self.job.authority();
         if let Err(denial) = authority.check(operation.namespace(), operation.canonical()) {
+            telemetry::denied(operation.namespace(), &denial);
             if !authority.only_audits(&denial) {
                 return Either::Right(ready(Err(denial)));
             }

@@ -7,14 +7,15 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
-use tracing::{Span, field};
+use tracing::Span;
 
 use crate::operation::{Operation, Output};
 use crate::service::{Request, Response};
+use crate::telemetry::{answered, code_of, command_span, failed, operation_span};
 
 /// Opens a span for each command of a session, and one for each operation of a job, where the runtime
-/// puts it. No span lives as long as a connection or a job:
-/// those would never be exported.
+/// puts it; [`telemetry`](crate::telemetry) says what is in them and whose they are. None lives as long
+/// as a connection, or as the job that it begins: it would not be exported before.
 ///
 /// ```
 /// use arcp_tower::{Runtime, TraceLayer, each_session};
@@ -50,7 +51,7 @@ pub struct Trace<S> {
 impl<S> Service<Operation> for Trace<S>
 where
     S: Service<Operation, Response = Output>,
-    S::Error: std::fmt::Display,
+    S::Error: 'static,
 {
     type Response = Output;
     type Error = S::Error;
@@ -61,20 +62,7 @@ where
     }
 
     fn call(&mut self, operation: Operation) -> Self::Future {
-        let span = tracing::info_span!(
-            "arcp.operation",
-            "arcp.capability" = operation.namespace().as_str(),
-            "arcp.target" = operation.target(),
-            "arcp.job.id" = field::Empty,
-            trace_id = field::Empty,
-            "error.type" = field::Empty,
-        );
-        if !span.is_disabled()
-            && let Some(job) = operation.job()
-        {
-            span.record("arcp.job.id", field::display(job.id()));
-            span.record("trace_id", field::display(job.trace_id()));
-        }
+        let span = operation_span(&operation);
         let future = span.in_scope(|| self.inner.call(operation));
         OperationSpan { future, span }
     }
@@ -93,7 +81,7 @@ pin_project! {
 impl<F, E> Future for OperationSpan<F>
 where
     F: Future<Output = Result<Output, E>>,
-    E: std::fmt::Display,
+    E: 'static,
 {
     type Output = Result<Output, E>;
 
@@ -102,7 +90,7 @@ where
         let _entered = this.span.enter();
         let outcome = this.future.poll(cx);
         if let Poll::Ready(Err(error)) = &outcome {
-            this.span.record("error.type", field::display(error));
+            failed(this.span, code_of(error));
         }
         outcome
     }
@@ -111,7 +99,7 @@ where
 impl<S> Service<Request> for Trace<S>
 where
     S: Service<Request, Response = Response>,
-    S::Error: std::fmt::Display,
+    S::Error: 'static,
 {
     type Response = Response;
     type Error = S::Error;
@@ -121,21 +109,8 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let span = tracing::info_span!(
-            "arcp.command",
-            "arcp.message.type" = request.message.kind.as_str(),
-            "arcp.session.id" = %request.session.id(),
-            "arcp.job.id" = field::Empty,
-            trace_id = field::Empty,
-            "error.type" = field::Empty,
-        );
-        if let Some(job_id) = &request.message.job_id {
-            span.record("arcp.job.id", field::display(job_id));
-        }
-        if let Some(trace_id) = &request.message.trace_id {
-            span.record("trace_id", field::display(trace_id));
-        }
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let span = command_span(&mut request);
         let future = span.in_scope(|| self.inner.call(request));
         TraceFuture { future, span }
     }
@@ -154,7 +129,7 @@ pin_project! {
 impl<F, E> Future for TraceFuture<F>
 where
     F: Future<Output = Result<Response, E>>,
-    E: std::fmt::Display,
+    E: 'static,
 {
     type Output = Result<Response, E>;
 
@@ -163,14 +138,8 @@ where
         let _entered = this.span.enter();
         let outcome = this.future.poll(cx);
         match &outcome {
-            Poll::Ready(Ok(response)) => {
-                if let Some(job_id) = response.replies.first().and_then(|reply| reply.job_id.as_ref()) {
-                    this.span.record("arcp.job.id", field::display(job_id));
-                }
-            }
-            Poll::Ready(Err(error)) => {
-                this.span.record("error.type", field::display(error));
-            }
+            Poll::Ready(Ok(response)) => answered(this.span, response),
+            Poll::Ready(Err(error)) => failed(this.span, code_of(error)),
             Poll::Pending => {}
         }
         outcome

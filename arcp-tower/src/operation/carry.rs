@@ -93,6 +93,9 @@ impl Service<Operation> for super::fetch::Fetcher {
             let mut request = http::Request::new(operation.content.clone().unwrap_or_default());
             *request.method_mut() = parts.method.clone();
             *request.headers_mut() = parts.headers.clone();
+            if let Some(job) = operation.job() {
+                traced(request.headers_mut(), &job.trace_context());
+            }
             *request.uri_mut() = uri;
             let response = fetcher.fetch(request, &granted).await?;
             let (parts, body) = response.into_parts();
@@ -103,5 +106,16 @@ impl Service<Operation> for super::fetch::Fetcher {
             Ok(output)
         }
         .boxed()
+    }
+}
+
+/// Forwards the trace context (§11), unless the agent has a `traceparent` of its own.
+#[cfg(feature = "fetch")]
+fn traced(headers: &mut http::HeaderMap, context: &arcp_core::TraceContext) {
+    let http::header::Entry::Vacant(free) = headers.entry("traceparent") else { return };
+    let Ok(parent) = context.to_string().parse() else { return };
+    free.insert(parent);
+    if let Some(Ok(state)) = context.state().map(str::parse) {
+        headers.insert("tracestate", state);
     }
 }

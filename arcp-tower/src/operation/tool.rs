@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arcp_core::money::{Amount, Currency};
-use arcp_core::{Code, Error, JobId, Json, TraceId};
+use arcp_core::{Code, Error, JobId, Json, TraceContext, TraceId};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use http::Extensions;
 use serde::Serialize;
@@ -123,6 +123,11 @@ impl Call {
     /// The trace that the call belongs to (§11).
     pub fn trace_id(&self) -> TraceId {
         self.job.trace_id()
+    }
+
+    /// What to tell a service that the call goes on to; see [`Job::trace_context`].
+    pub fn trace_context(&self) -> TraceContext {
+        self.job.trace_context()
     }
 
     /// What layers know of this call.

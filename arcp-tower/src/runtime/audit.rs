@@ -13,6 +13,7 @@ use super::{Runtime, commit_patiently};
 use crate::auth::Principal;
 use crate::layer::rate::Limiter;
 use crate::random;
+use crate::telemetry;
 
 /// Principals that are remembered before those with full quota are forgotten.
 const SWEEP: usize = 10_000;
@@ -69,6 +70,7 @@ impl Resumes {
         refused: Option<&'static str>,
     ) -> Option<Op> {
         let Attempt { principal, session_id, last_event_seq } = attempt;
+        telemetry::resumed(refused);
         if self.limiter.len() > SWEEP {
             self.limiter.retain_recent();
         }

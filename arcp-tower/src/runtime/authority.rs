@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::lock::lock;
+use crate::telemetry;
 
 /// Clocks of peers differ: a lease ends this much after its `expires_at`.
 pub(crate) const SKEW: Duration = Duration::from_secs(1);
@@ -256,7 +257,9 @@ impl JobAuthority {
 
     /// Takes `amount` out of a counter, also below zero. A negative amount takes nothing.
     pub(crate) fn charge(&self, currency: &Currency, amount: Amount) {
-        self.counter(currency, |budget| budget.charge(currency, amount));
+        if self.counter(currency, |budget| budget.charge(currency, amount)).is_some() {
+            telemetry::spent(currency, amount);
+        }
     }
 
     /// Sets `amount` aside; `None` if nobody counts the currency.
@@ -272,6 +275,12 @@ impl JobAuthority {
     pub(crate) fn settle(&self, hold: Hold, spent: Amount) {
         let currency = hold.currency().clone();
         self.counter(&currency, |budget| budget.settle(hold, spent));
+    }
+
+    /// Ends a reservation whose money was spent, and not given on.
+    pub(crate) fn spend(&self, hold: Hold, spent: Amount) {
+        telemetry::spent(hold.currency(), spent);
+        self.settle(hold, spent);
     }
 
     /// Gives `amount` away to a child.

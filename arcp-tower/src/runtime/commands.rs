@@ -8,11 +8,13 @@ use std::task::{Context, Poll};
 use arcp_core::{Code, Envelope, Error, MessageType};
 use tokio::task::JoinHandle;
 use tower_service::Service;
+use tracing::{Instrument as _, Span};
 
 use super::{Runtime, cancel, list, stillborn, submit, subscribe};
 use crate::auth::Scope;
 use crate::profile::Refusable;
 use crate::service::{Request, Response, SessionCtx};
+use crate::telemetry;
 
 /// Takes the commands of one session.
 #[derive(Clone)]
@@ -72,15 +74,17 @@ impl Commands {
 
     /// What no layer may delay.
     pub(crate) fn urgent(&self, message: Envelope) -> CommandFuture {
+        let span = telemetry::message_span(&message, &self.session);
         if let Err(refused) = self.permitted(&message) {
-            return CommandFuture(Inner::Ready(Some(Err(refused))));
+            return CommandFuture(Inner::Ready(Some(ended(&span, Err(refused)))));
         }
         let Some(journal) = self.runtime.0.journal.clone() else {
-            return CommandFuture(Inner::Ready(Some(cancel::in_memory(self, &message))));
+            let outcome = span.in_scope(|| cancel::in_memory(self, &message));
+            return CommandFuture(Inner::Ready(Some(ended(&span, outcome))));
         };
-        let commands = self.clone();
-        let work = async move { cancel::stored(&commands, &journal, &message).await };
-        CommandFuture(Inner::Task(self.runtime.0.handle.spawn(work)))
+        let (commands, within) = (self.clone(), span.clone());
+        let work = async move { ended(&within, cancel::stored(&commands, &journal, &message).await) };
+        CommandFuture(Inner::Task(self.runtime.0.handle.spawn(work.instrument(span))))
     }
 
     /// Says a refusal as a job that is accepted and ends at once with `error`.
@@ -112,8 +116,13 @@ impl Service<Request> for Commands {
             return CommandFuture(Inner::Ready(Some(answer)));
         }
         let work = self.clone().stored(request.message);
-        CommandFuture(Inner::Task(self.runtime.0.handle.spawn(work)))
+        CommandFuture(Inner::Task(self.runtime.0.handle.spawn(work.in_current_span())))
     }
+}
+
+/// Says in a span how its command ended.
+fn ended(span: &Span, outcome: Result<Response, Error>) -> Result<Response, Error> {
+    outcome.inspect_err(|error| telemetry::failed(span, error.code()))
 }
 
 /// The response future of [`Commands`]. What asks a store runs as a task: a connection that is

@@ -139,16 +139,14 @@ async fn start(operation: Operation) -> Result<Output, Error> {
     parent.record().adopt(&record);
     given.keep();
 
-    let job = submit::job_of(
-        &runtime,
-        &record,
-        session,
-        submit::Birth { agent: agent_ref, input, authority, followed: follows },
-    );
+    let cause = Some(parent.trace_context());
+    let birth = submit::Birth { agent: agent_ref, input, authority, followed: follows, cause };
+    let (job, span) = submit::job_of(&runtime, &record, session, birth);
     let link = supervise::Link { parent: parent.clone(), given: given.money.clone() };
     let run = supervise::Run {
         record: record.clone(),
         job,
+        span,
         agent,
         registry: runtime.0.registry.clone(),
         credentials: runtime.0.credentials.clone(),

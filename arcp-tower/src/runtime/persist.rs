@@ -8,6 +8,7 @@ use arcp_core::{Code, Error};
 
 use super::Journal;
 use crate::random;
+use crate::telemetry::{self, Timer};
 
 /// How often a batch is tried before it counts as failed.
 const TRIES: u32 = 8;
@@ -21,7 +22,10 @@ pub(crate) async fn commit_patiently(store: Arc<dyn Store>, batch: Batch) -> Res
     let (mut wait, mut known) = (Duration::from_millis(10), true);
     let mut tries = 0;
     loop {
-        let failure = match store.commit(batch.clone()).await {
+        let since = Timer::start();
+        let done = store.commit(batch.clone()).await;
+        telemetry::commit(done.as_ref().err(), since);
+        let failure = match done {
             Err(e @ (StoreError::Full | StoreError::Unknown)) => (e, wait),
             Err(e @ StoreError::Unavailable { retry_after }) => (e, retry_after.max(wait)),
             done => return done,

@@ -19,6 +19,7 @@ use super::authority::JobAuthority;
 use super::journal::{Journal, Portion};
 use crate::auth::Principal;
 use crate::service::{Emit, SessionCtx};
+use crate::telemetry;
 
 /// A job's log and those who follow it. Each event is in it once, however many do.
 pub(crate) struct JobStream {
@@ -37,6 +38,8 @@ struct State {
     log: JobLog,
     /// Events up to this number may be seen: all of them, or those that were written.
     visible: u64,
+    /// How many events were counted.
+    counted: telemetry::Tally,
     /// Events up to this number were handed to the store, which answers in its own time.
     offered: u64,
     /// Where the log broke off: what was behind it never was.
@@ -133,6 +136,7 @@ impl JobStream {
         let state = State {
             log,
             visible,
+            counted: telemetry::Tally::from(visible),
             offered: visible,
             broken_at: None,
             note: 0,
@@ -182,7 +186,10 @@ impl JobStream {
     pub(crate) fn end(self: &Arc<Self>, terminal: Event, status: Status) -> Result<u64, Ended> {
         let mut state = self.state();
         state.ended = Some(status);
-        self.push(&mut state, terminal).inspect(|_| self.announce(state))
+        let pushed = self.push(&mut state, terminal);
+        let head = state.log.head();
+        state.counted.reach(head);
+        pushed.inspect(|_| self.announce(state))
     }
 
     /// Whether an agent may go on; if not, `cx` is woken when it may. What is not written yet is
@@ -201,6 +208,7 @@ impl JobStream {
         let job_seq = state.log.append(Arc::new(event))?;
         if self.journal.is_none() {
             state.visible = job_seq;
+            state.counted.pass(job_seq);
         }
         Ok(job_seq)
     }
@@ -282,6 +290,8 @@ impl JobStream {
         state.note = portion.note.as_ref().map_or(state.note, |(newest, _)| *newest);
         let more = state.log.head() > state.visible;
         state.queued = more;
+        let head = state.log.head();
+        state.counted.reach(head);
         if state.is_over() {
             // Its end was sent before the store had said that it has it.
             state.log.forget();
@@ -366,8 +376,12 @@ impl JobStream {
             state.log.read(from, most.min(visible), into)?;
         }
         let more = from + ((into.len() - before) as u64) <= state.visible;
-        if !more && let Some(Some(watcher)) = state.watchers.get_mut(slot.0) {
-            watcher.told = false;
+        if !more {
+            let head = state.log.head();
+            state.counted.reach(head);
+            if let Some(Some(watcher)) = state.watchers.get_mut(slot.0) {
+                watcher.told = false;
+            }
         }
         Ok(more)
     }

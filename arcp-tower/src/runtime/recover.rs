@@ -127,12 +127,12 @@ async fn run_again(
         Arc::new(JobRecord { session: Some(cx.clone()), authority: Some(authority.clone()), ..record });
     runtime.0.registry.insert(&record)?;
     runtime.0.credentials.adopt(&record).await.map_err(failed)?;
-    let birth = submit::Birth { agent: agent_ref, input, authority, followed: true };
-    let job = submit::job_of(runtime, &record, &cx, birth);
+    let birth = submit::Birth { agent: agent_ref, input, authority, followed: true, cause: None };
+    let (job, span) = submit::job_of(runtime, &record, &cx, birth);
     let max_runtime = max_runtime_sec.map(Duration::from_secs);
     let (registry, credentials) = (runtime.0.registry.clone(), runtime.0.credentials.clone());
     let agent = agent.clone();
-    let run = supervise::Run { record, job, agent, registry, credentials, max_runtime, link: None };
+    let run = supervise::Run { record, job, span, agent, registry, credentials, max_runtime, link: None };
     let jobs = runtime.0.handle.clone();
     runtime.0.handle.spawn(run.supervise(jobs));
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arcp_core::job::{FinalStatus, Lifecycle, Status};
 use arcp_core::lease::{Lease, LeaseConstraints};
 use arcp_core::store::IdempotencyRow;
-use arcp_core::{Code, Error, JobId, Json, SessionId, Timestamp};
+use arcp_core::{Code, Error, JobId, Json, SessionId, Timestamp, TraceId};
 use tokio_util::sync::CancellationToken;
 
 use super::JobStream;
@@ -79,6 +79,14 @@ impl JobRecord {
             over: CancellationToken::new(),
             outcome: Mutex::default(),
         }
+    }
+
+    pub(crate) fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    pub(crate) fn trace_id(&self) -> TraceId {
+        self.log.trace_id()
     }
 
     /// It delegated a job.

@@ -23,6 +23,7 @@ use super::{Commands, JobStream, commit_patiently, refused, supervise};
 use crate::agent::Agent;
 use crate::random;
 use crate::service::Response;
+use crate::telemetry;
 pub(super) use birth::{Birth, job_of};
 use repeat::{again, repeat, repeat_stored};
 
@@ -276,9 +277,11 @@ fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) ->
     inner.credentials.attach(&mut accepted, session);
     let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?;
     let reply = reply.with_job(record.id.clone()).with_trace(Some(trace_id));
-    let job = job_of(runtime, &record, session, Birth { agent: agent_ref, input, authority, followed: true });
+    let cause = Some(telemetry::caused_by(message, trace_id));
+    let birth = Birth { agent: agent_ref, input, authority, followed: true, cause };
+    let (job, span) = job_of(runtime, &record, session, birth);
     let (registry, credentials) = (inner.registry.clone(), inner.credentials.clone());
-    let run = supervise::Run { record, job, agent, registry, credentials, max_runtime, link: None };
+    let run = supervise::Run { record, job, span, agent, registry, credentials, max_runtime, link: None };
     let (handle, session) = (inner.handle.clone(), session.clone());
     Ok(Response::one(reply).then(move || {
         session.tell(feed);

@@ -12,16 +12,20 @@ use arcp_core::{Code, Error, Event, Feature, Json, MessageType};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
+use tracing::{Instrument as _, Span};
 
 use super::Credentials;
 use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
 use crate::lock::lock;
+use crate::telemetry;
 
 /// Everything that a job needs to run.
 pub(super) struct Run {
     pub(super) record: Arc<JobRecord>,
     pub(super) job: Job,
+    /// What the agent runs in.
+    pub(super) span: Span,
     pub(super) agent: Arc<dyn Agent>,
     pub(super) registry: Arc<Registry>,
     pub(super) credentials: Arc<Credentials>,
@@ -51,8 +55,9 @@ impl Run {
     /// never yields, costs the job and nothing else.
     pub(super) async fn supervise(self, jobs: Handle) {
         self.record.start();
-        let said =
-            self.wait(jobs.spawn(work(self.agent.clone(), self.record.clone(), self.job.clone()))).await;
+        let active = telemetry::Active::job();
+        let work = work(self.agent.clone(), self.record.clone(), self.job.clone());
+        let said = self.wait(jobs.spawn(work.instrument(self.span.clone()))).await;
         let (by_itself, outcome) = match said.map_err(AgentError::into_parts) {
             Ok(result) => (FinalStatus::Success, Ok(result)),
             Err((status, error)) => (status, Err(error)),
@@ -68,6 +73,8 @@ impl Run {
         self.record.cancel.cancel();
         let outcome = if lapsed { Err(self.lapsed()) } else { outcome };
         self.conclude(end, &outcome);
+        telemetry::job_over(&self.span, end, outcome.as_ref().err(), self.job.authority());
+        telemetry::job_ended(&self.record.agent, end, &active);
         self.credentials.finish(&self.record.id).await;
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;

@@ -231,6 +231,11 @@ impl SessionCtx {
         self.0.window.free()
     }
 
+    /// Events of its own jobs that it has yet to acknowledge, whether it was sent them or not.
+    pub(crate) fn ahead(&self) -> usize {
+        self.0.config.window.saturating_sub(self.free_credits())
+    }
+
     pub(crate) fn credit(&self, credits: u64) {
         self.0.window.credit(credits);
     }

@@ -11,6 +11,7 @@ use super::{Connection, Held};
 use crate::fault::to_wire;
 use crate::profile::{Refusable, Refusal, Refused};
 use crate::service::{After, Request, Response};
+use crate::telemetry::{self, Timer};
 use crate::{BoxError, clock};
 
 impl<T, S> Connection<'_, T, S>
@@ -43,18 +44,19 @@ where
     /// Collects replies in the order of the requests: some clients have nothing else to match by.
     pub(super) fn poll_calls(&mut self, cx: &mut Context<'_>) -> bool {
         let mut progress = false;
-        while let Poll::Ready(Some((request, outcome))) = self.urgent_calls.poll_next(cx) {
+        while let Poll::Ready(Some((request, since, outcome))) = self.urgent_calls.poll_next(cx) {
             progress = true;
-            self.answer(outcome, &request);
+            self.answer(outcome, &request, since);
         }
-        while let Poll::Ready(Some((request, outcome))) = self.calls.poll_next(cx) {
+        while let Poll::Ready(Some((request, since, outcome))) = self.calls.poll_next(cx) {
             progress = true;
-            self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request);
+            self.answer(outcome.map_err(|e| to_wire(&*e.into())), &request, since);
         }
         progress
     }
 
-    fn answer(&mut self, outcome: Result<Response, Error>, request: &Refusable) {
+    fn answer(&mut self, outcome: Result<Response, Error>, request: &Refusable, since: Timer) {
+        telemetry::command(request.kind.as_ref(), outcome.as_ref().err(), since);
         match outcome {
             Ok(response) => self.reply(response, request),
             Err(error) => self.refuse(&error, request),

@@ -13,7 +13,7 @@ use super::{Connection, TURN};
 use crate::driver::refuse::refusal;
 use crate::profile::Refusable;
 use crate::service::{Request, Response};
-use crate::{BoxError, clock};
+use crate::{BoxError, clock, telemetry};
 
 impl<T, S> Connection<'_, T, S>
 where
@@ -68,6 +68,7 @@ where
                 Inbound::Ack(seq) => {
                     let ahead = |e: AckAhead| Error::fault("payload.last_processed_seq", &e.to_string());
                     self.cx.ack(seq).map_err(ahead)?;
+                    telemetry::acknowledged(|| (self.cx.lag(), self.cx.ahead()));
                     self.delivery.acked(seq);
                 }
                 Inbound::Pong(nonce) => self.held.retain(|held| held.nonce.as_ref() != Some(&nonce)),

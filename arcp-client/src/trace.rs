@@ -1,0 +1,72 @@
+//! The span of a submit, and what of it the runtime is told (§11).
+
+use arcp_core::TraceContext;
+use tracing::{Span, field};
+
+use crate::error::RequestError;
+use crate::job::JobHandle;
+
+/// Opens the span of a submit.
+pub(crate) fn submit_span(agent: &str) -> Span {
+    tracing::info_span!(
+        "arcp.submit",
+        "otel.name" = format!("job.submit {agent}"),
+        "otel.kind" = "client",
+        "arcp.message.type" = "job.submit",
+        "arcp.agent" = agent,
+        "arcp.job.id" = field::Empty,
+        trace_id = field::Empty,
+        "error.type" = field::Empty,
+        "otel.status_code" = field::Empty,
+    )
+}
+
+/// What came of it.
+pub(crate) fn submitted(span: &Span, outcome: &Result<JobHandle, RequestError>) {
+    match outcome {
+        Ok(job) => {
+            span.record("arcp.job.id", field::display(job.id()));
+            span.record("trace_id", field::display(job.trace_id()));
+        }
+        Err(error) => {
+            span.record("error.type", kind(error));
+            span.record("otel.status_code", "ERROR");
+        }
+    }
+}
+
+/// A failure by its kind: what it says may be anything.
+fn kind(error: &RequestError) -> &'static str {
+    match error {
+        RequestError::Refused(error) => error.code().as_str(),
+        RequestError::NotNegotiated(_) => "not_negotiated",
+        RequestError::Invalid(_) => "invalid",
+        RequestError::TimedOut => "timeout",
+        RequestError::TooMany => "too_many",
+        RequestError::Unreadable(_) => "unreadable",
+        RequestError::Disconnected(_) => "disconnected",
+    }
+}
+
+/// The context of the span that is open here, if it is in a trace.
+#[cfg(feature = "otel")]
+pub(crate) fn current() -> Option<TraceContext> {
+    use arcp_core::TraceId;
+    use opentelemetry::trace::TraceContextExt as _;
+    use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+    let context = Span::current().context();
+    let span = context.span();
+    let otel = span.span_context();
+    otel.is_valid().then(|| {
+        let trace = TraceId::from_bits(u128::from_be_bytes(otel.trace_id().to_bytes()));
+        let span = u64::from_be_bytes(otel.span_id().to_bytes());
+        TraceContext::new(trace, span, otel.is_sampled()).with_state(&otel.trace_state().header())
+    })
+}
+
+/// Without OpenTelemetry no span is in a trace.
+#[cfg(not(feature = "otel"))]
+pub(crate) fn current() -> Option<TraceContext> {
+    None
+}
