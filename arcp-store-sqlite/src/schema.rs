@@ -96,11 +96,15 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX credential_due ON credential(due) WHERE due IS NOT NULL;
     CREATE INDEX credential_over ON credential(state, since);
 ",
+    "
+    -- Of a row that was written before there is none.
+    ALTER TABLE segment ADD COLUMN sum INTEGER;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 6;
-const _: () = assert!(MIGRATIONS.len() == 6, "a migration is a version");
+pub(crate) const VERSION: i64 = 7;
+const _: () = assert!(MIGRATIONS.len() == 7, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
