@@ -100,11 +100,16 @@ const MIGRATIONS: &[&str] = &[
     -- Of a row that was written before there is none.
     ALTER TABLE segment ADD COLUMN sum INTEGER;
 ",
+    "
+    -- The file remembers the batches of the last 16 transactions; the rest is in memory.
+    DELETE FROM batch_ids WHERE pos <= (SELECT max(pos) - 16 FROM batch_ids);
+    DROP TABLE batch_mark;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 7;
-const _: () = assert!(MIGRATIONS.len() == 7, "a migration is a version");
+pub(crate) const VERSION: i64 = 8;
+const _: () = assert!(MIGRATIONS.len() == 8, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
