@@ -41,7 +41,8 @@ pub use row::{
 use crate::{JobId, SessionId, Timestamp};
 
 /// How long a store remembers the ids of batches, counted from the first [`Store::trim`] after them.
-/// It may forget sooner all but the newest 65,536.
+/// It may forget sooner all but the newest 65,536, and when it is opened anew all but those that may
+/// have been under way when it was closed: who committed the others had its answer, or is gone.
 pub const BATCH_IDS_KEPT: Duration = Duration::from_secs(3600);
 
 /// How much longer than other rows a store remembers a credential that could not be revoked: long

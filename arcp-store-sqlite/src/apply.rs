@@ -246,10 +246,12 @@ impl Apply<'_> {
                 return Err(self.why_job(job, owner));
             }
         }
-        let (sql, mut first) = ("INSERT INTO segment VALUES (NULL, ?1, ?2, ?3, ?4, ?5)", after + 1);
+        let (sql, mut first) = ("INSERT INTO segment VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)", after + 1);
         while !events.is_empty() {
             let taken = segment::pack(events, self.packed);
-            self.run(sql, params![job.as_str(), n(first), n(taken as u64), at.as_millis(), *self.packed])?;
+            let sum = segment::sum(job, first, self.packed);
+            let params = params![job.as_str(), n(first), n(taken as u64), at.as_millis(), *self.packed, sum];
+            self.run(sql, params)?;
             first += taken as u64;
             events = &events[taken..];
         }

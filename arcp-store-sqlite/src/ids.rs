@@ -1,4 +1,8 @@
-//! Which batches were applied: in memory for asking, one row per transaction for the next process.
+//! Which batches were applied.
+//!
+//! In memory for an hour, for whoever repeats one. In the file only those of the last few
+//! transactions: what became of a COMMIT that failed is read from there, and nothing is committed
+//! before that is known. Who could repeat an older one is gone with the process that held the file.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -10,6 +14,8 @@ use rusqlite::{Connection, params};
 const KEEP: usize = 1 << 16;
 /// Marks are this many milliseconds apart at the least, which bounds how many there are.
 const APART: i64 = 60_000;
+/// How many transactions the file remembers.
+pub(crate) const IN_FILE: i64 = 16;
 
 /// The ids of applied batches. What is written is remembered only once it is committed.
 #[derive(Debug, Default)]
@@ -17,22 +23,27 @@ pub(crate) struct BatchIds {
     known: HashSet<u128>,
     groups: VecDeque<(i64, Vec<u128>)>,
     last: i64,
+    /// At this time, in milliseconds, this was the last place.
+    marks: VecDeque<(i64, i64)>,
 }
 
 impl BatchIds {
     pub(crate) fn load(conn: &Connection) -> rusqlite::Result<Self> {
-        // Places are never given twice, or an old mark would be taken for a new group's.
-        let last = "SELECT coalesce(max(pos), 0) FROM batch_mark";
-        let last = conn.query_row(last, [], |row| row.get(0))?;
-        let mut ids = Self { last, ..Self::default() };
-        let mut rows = conn.prepare("SELECT pos, ids FROM batch_ids ORDER BY pos")?;
-        let mut rows = rows.query([])?;
+        let mut ids = Self::default();
+        ids.catch_up(conn)?;
+        Ok(ids)
+    }
+
+    /// Remembers what is in the file and was not known: what a COMMIT did that said it had failed.
+    pub(crate) fn catch_up(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+        let mut rows = conn.prepare("SELECT pos, ids FROM batch_ids WHERE pos > ?1 ORDER BY pos")?;
+        let mut rows = rows.query([self.last])?;
         while let Some(row) = rows.next()? {
             let (pos, packed): (i64, Vec<u8>) = (row.get(0)?, row.get(1)?);
             let (group, _) = packed.as_chunks::<16>();
-            ids.remember(pos, group.iter().map(|id| u128::from_le_bytes(*id)).collect());
+            self.remember(pos, group.iter().map(|id| u128::from_le_bytes(*id)).collect());
         }
-        Ok(ids)
+        Ok(())
     }
 
     pub(crate) fn has(&self, id: u128) -> bool {
@@ -44,20 +55,11 @@ impl BatchIds {
         let pos = self.last + 1;
         let packed: Vec<u8> = group.iter().flat_map(|id| id.to_le_bytes()).collect();
         conn.prepare_cached("INSERT INTO batch_ids VALUES (?1, ?2)")?.execute(params![pos, packed])?;
-        if self.known.len() > 2 * KEEP {
-            let mut left = self.known.len();
-            let surplus = self.groups.iter().take_while(|(_, group)| {
-                left -= group.len();
-                left >= KEEP
-            });
-            if let Some((through, _)) = surplus.last() {
-                conn.execute("DELETE FROM batch_ids WHERE pos <= ?1", [through])?;
-            }
-        }
+        conn.prepare_cached("DELETE FROM batch_ids WHERE pos <= ?1")?.execute([pos - IN_FILE])?;
         Ok(pos)
     }
 
-    /// Remembers a group that is committed, and forgets what was deleted with it.
+    /// Remembers a group that is committed.
     pub(crate) fn remember(&mut self, pos: i64, group: Vec<u128>) {
         if self.known.len() > 2 * KEEP {
             while self.groups.front().is_some_and(|(_, group)| self.known.len() - group.len() >= KEEP) {
@@ -72,27 +74,29 @@ impl BatchIds {
     /// Deletes those that a trim saw [`BATCH_IDS_KEPT`] ago; returns up to which place. Call
     /// [`Self::forget`] with it when it is committed.
     pub(crate) fn trim(&self, conn: &Connection, now: Timestamp) -> rusqlite::Result<i64> {
-        let kept = i64::try_from(BATCH_IDS_KEPT.as_millis()).unwrap_or(i64::MAX);
-        let old = now.as_millis().saturating_sub(kept);
-        let sql = "SELECT coalesce(max(pos), 0) FROM batch_mark WHERE at <= ?1";
-        let through: i64 = conn.prepare_cached(sql)?.query_row([old], |row| row.get(0))?;
+        let old = self.marks.iter().take_while(|(at, _)| *at <= before(now)).last();
+        let through = old.map_or(0, |(_, pos)| *pos);
         if through > 0 {
-            conn.execute("DELETE FROM batch_ids WHERE pos <= ?1", [through])?;
-            conn.execute("DELETE FROM batch_mark WHERE at <= ?1", [old])?;
+            conn.prepare_cached("DELETE FROM batch_ids WHERE pos <= ?1")?.execute([through])?;
         }
-        let sql = "INSERT INTO batch_mark SELECT ?1, ?2 WHERE ?2 > 0
-            AND NOT EXISTS (SELECT 1 FROM batch_mark WHERE at > ?1 - ?3 OR pos >= ?2)";
-        conn.prepare_cached(sql)?.execute(params![now.as_millis(), self.last, APART])?;
         Ok(through)
     }
 
-    /// Forgets groups up to a place; returns how many ids that were.
-    pub(crate) fn forget(&mut self, through: i64) -> u64 {
-        let before = self.known.len();
+    /// Forgets groups up to a place, and marks what is left; returns how many ids that were.
+    pub(crate) fn forget(&mut self, through: i64, now: Timestamp) -> u64 {
+        let known = self.known.len();
         while self.groups.front().is_some_and(|(pos, _)| *pos <= through) {
             self.forget_first();
         }
-        (before - self.known.len()) as u64
+        while self.marks.front().is_some_and(|(_, pos)| *pos <= through) {
+            self.marks.pop_front();
+        }
+        let now = now.as_millis();
+        let due = |(at, pos): &(i64, i64)| now.saturating_sub(*at) >= APART && *pos < self.last;
+        if self.last > through && self.marks.back().is_none_or(due) {
+            self.marks.push_back((now, self.last));
+        }
+        (known - self.known.len()) as u64
     }
 
     fn forget_first(&mut self) {
@@ -100,4 +104,9 @@ impl BatchIds {
             self.known.remove(&id);
         }
     }
+}
+
+/// When what may be forgotten was seen.
+fn before(now: Timestamp) -> i64 {
+    now.as_millis().saturating_sub(i64::try_from(BATCH_IDS_KEPT.as_millis()).unwrap_or(i64::MAX))
 }

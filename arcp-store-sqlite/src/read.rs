@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, ToSql, params, params_from_it
 
 use crate::error::without_effect;
 use crate::row::{self, n};
-use crate::segment::Unpack;
+use crate::segment::{self, Unpack};
 
 pub(crate) enum Fault {
     Engine(rusqlite::Error),
@@ -96,16 +96,20 @@ pub(crate) fn job_events(conn: &Connection, job: &JobId, after: u64, max: usize)
     if next > head {
         return Ok(Page { items, floor, more: false });
     }
-    let sql = "SELECT first, events FROM segment WHERE job = ?1
+    let sql = "SELECT first, events, sum FROM segment WHERE job = ?1
         AND first >= (SELECT max(first) FROM segment WHERE job = ?1 AND first <= ?2) ORDER BY first";
     let mut sql = tx.prepare_cached(sql)?;
     let mut rows = sql.query(params![job.as_str(), n(next)])?;
-    while let Some(segment) = rows.next()? {
-        let mut at = row::number(segment, 0)?;
+    while let Some(found) = rows.next()? {
+        let mut at = row::number(found, 0)?;
         if at > next {
             return Err(Fault::Damaged("a job's log has a hole"));
         }
-        let mut packed = Unpack::new(segment.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?);
+        let events = found.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+        if found.get::<_, Option<u32>>(2)?.is_some_and(|sum| sum != segment::sum(job, at, events)) {
+            return Err(Fault::Damaged("a row of a job's log is not what was written"));
+        }
+        let mut packed = Unpack::new(events);
         while let Some(event) = packed.next() {
             at += 1;
             if at <= next {

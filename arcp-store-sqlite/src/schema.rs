@@ -96,11 +96,20 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX credential_due ON credential(due) WHERE due IS NOT NULL;
     CREATE INDEX credential_over ON credential(state, since);
 ",
+    "
+    -- Of a row that was written before there is none.
+    ALTER TABLE segment ADD COLUMN sum INTEGER;
+",
+    "
+    -- The file remembers the batches of the last 16 transactions; the rest is in memory.
+    DELETE FROM batch_ids WHERE pos <= (SELECT max(pos) - 16 FROM batch_ids);
+    DROP TABLE batch_mark;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 6;
-const _: () = assert!(MIGRATIONS.len() == 6, "a migration is a version");
+pub(crate) const VERSION: i64 = 8;
+const _: () = assert!(MIGRATIONS.len() == 8, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

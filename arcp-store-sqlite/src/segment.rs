@@ -5,7 +5,7 @@
 //! (2 bytes) and the name.
 
 use arcp_core::store::StoredEvent;
-use arcp_core::{Feature, Json, MessageType};
+use arcp_core::{Feature, JobId, Json, MessageType};
 
 /// Events of one row.
 pub(crate) const EVENTS: usize = 2048;
@@ -45,6 +45,15 @@ pub(crate) fn pack(events: &[StoredEvent], into: &mut Vec<u8>) -> usize {
         into.extend(payload);
     }
     events.len()
+}
+
+/// What a row must come to when it is read: its place and its events.
+pub(crate) fn sum(job: &JobId, first: u64, packed: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(job.as_str().as_bytes());
+    sum.update(&first.to_le_bytes());
+    sum.update(packed);
+    sum.finalize()
 }
 
 /// What `events` take, packed.

@@ -262,6 +262,25 @@ mod tests {
     }
 
     #[test]
+    fn a_batch_is_known_though_the_file_was_healed_and_remembers_only_later_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();
+        for id in 1..=100 {
+            block_on(store.commit(audit(id))).unwrap();
+        }
+        *store.fault.lock().unwrap() = Some(Fault::Undone);
+        assert_eq!(block_on(store.commit(audit(101))), Err(RETRY));
+        for id in 1..=101 {
+            block_on(store.commit(audit(id))).unwrap();
+        }
+        assert_eq!((records(&path), store.stats().reopened), (101, 1));
+        let kept = Connection::open(&path).unwrap();
+        let kept: i64 = kept.query_row("SELECT count(*) FROM batch_ids", [], |row| row.get(0)).unwrap();
+        assert_eq!(kept, crate::ids::IN_FILE);
+    }
+
+    #[test]
     fn a_commit_that_failed_and_was_done_all_the_same_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");

@@ -257,7 +257,7 @@ impl Writer {
         let trimmed = self.one(|conn| Ok((ids.trim(conn, now)?, trim::trim(conn, now, what)?)));
         self.ids = ids;
         let (through, gone) = trimmed?;
-        Ok(gone + self.ids.forget(through))
+        Ok(gone + self.ids.forget(through, now))
     }
 
     /// A transaction of its own.

@@ -92,7 +92,7 @@ fn a_file_of_a_newer_schema_is_refused_and_not_changed() {
     open(&path).unwrap().close();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 6 })));
+    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 8 })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 
@@ -327,13 +327,72 @@ async fn a_damaged_row_is_an_error_and_no_gap() {
     }
 }
 
+#[tokio::test]
+async fn bad_input_57_a_flipped_bit_in_a_stored_event_is_an_error_and_never_other_content() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).unwrap();
+    store.commit(batch(1, vec![new_job(1), append(1, 0, 3, 40)])).await.unwrap();
+    store.close();
+    let whole = fs::read(&path).unwrap();
+    let places: Vec<_> = (0..whole.len() - 40).filter(|at| whole[*at..at + 40] == [b'x'; 40]).collect();
+    assert_eq!(places.len(), 3, "each payload is there once");
+    for bit in 0..8 {
+        // Most of these leave a payload that is as good a text as what was written.
+        let mut flipped = whole.clone();
+        flipped[places[bit % 3] + bit] ^= 1 << bit;
+        fs::write(&path, flipped).unwrap();
+        let store = open(&path).unwrap();
+        let read = store.job_events(&JobId::from_bits(1), 0, 1 << 20).await;
+        assert!(matches!(read, Err(StoreError::Corrupt(_))), "bit {bit}: {read:?}");
+        store.close();
+    }
+    fs::write(&path, whole).unwrap();
+    let store = open(&path).unwrap();
+    assert_eq!(store.job_events(&JobId::from_bits(1), 0, 1 << 20).await.unwrap().items.len(), 3);
+}
+
+#[tokio::test]
+async fn a_row_in_the_place_of_another_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let store = open(&path).unwrap();
+    store.commit(batch(1, vec![new_job(1), append(1, 0, 2, 9)])).await.unwrap();
+    store.commit(batch(2, vec![new_job(2), append(2, 0, 2, 9)])).await.unwrap();
+    store.close();
+    let damage = "UPDATE segment SET sum = (SELECT sum FROM segment AS other WHERE other.job <> segment.job)";
+    Connection::open(&path).unwrap().execute_batch(damage).unwrap();
+    let store = open(&path).unwrap();
+    let read = store.job_events(&JobId::from_bits(1), 0, 1 << 20).await;
+    assert!(matches!(read, Err(StoreError::Corrupt(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn what_is_kept_to_know_a_repeat_takes_no_more_room_after_many_commits_than_after_few() {
+    let dir = tempfile::tempdir().unwrap();
+    let sizes = [50, 400].map(async |commits: u128| {
+        let path = dir.path().join(format!("{commits}.db"));
+        let store = open(&path).unwrap();
+        for id in 1..=commits {
+            store.commit(batch(id, vec![Op::DropIdempotency { key: "k".into() }])).await.unwrap();
+        }
+        assert_eq!(store.stats().transactions, u64::try_from(commits).unwrap());
+        store.close();
+        size(&path)
+    });
+    let [few, many] = sizes;
+    assert_eq!(few.await, many.await);
+}
+
 /// What takes a file back to the schema before its own.
-const BACK: [&str; 5] = [
+const BACK: [&str; 7] = [
     "DROP TABLE secret",
     "ALTER TABLE job DROP COLUMN cancelling",
     "ALTER TABLE job DROP COLUMN bytes",
     "DROP TABLE job_note",
     "DROP TABLE credential",
+    "ALTER TABLE segment DROP COLUMN sum",
+    "CREATE TABLE batch_mark(at INTEGER NOT NULL, pos INTEGER NOT NULL)",
 ];
 
 #[tokio::test]

@@ -23,7 +23,6 @@ use super::Writer;
 use crate::checkpoint::checkpoint;
 use crate::error::{RETRY, without_effect};
 use crate::group::Outcome;
-use crate::ids::BatchIds;
 use crate::open::reopen;
 use crate::stats::count;
 
@@ -59,7 +58,8 @@ impl Writer {
         if checkpoint(&conn, "TRUNCATE")?.is_none() {
             return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None));
         }
-        (self.ids, self.conn) = (BatchIds::load(&conn)?, Some(conn));
+        self.ids.catch_up(&conn)?;
+        self.conn = Some(conn);
         self.signal.cleared();
         self.logged = 0;
         count(&self.counters.reopened, 1);
