@@ -47,10 +47,18 @@ pub fn serve<T: Transport, M: MakeSession>(
     let config = config.into();
     // No `async fn`: what it is called with would be in its future twice, for as long as it lives.
     async move {
-        let mut bearer = None;
+        let (mut bearer, mut kept) = (None, None);
         // Boxed: it is larger than what comes after it, and is over soon.
         let opening = Box::pin(async {
-            let first = first(&mut io, &config).await?;
+            let first = {
+                let stranger = config.door.stranger(config.max_handshakes);
+                tokio::select! {
+                    biased;
+                    first = first(&mut io, &config) => first?,
+                    close = stranger.sent_away() => return Err(NotOpened::Unreadable(close)),
+                    () = config.shutdown.cancelled() => return Err(NotOpened::Unreadable(stopping())),
+                }
+            };
             bearer = late::bearer(&first);
             open(&mut make, first, extensions, &config).await
         });
@@ -59,6 +67,7 @@ pub fn serve<T: Transport, M: MakeSession>(
                 io.opened();
                 // One session after the other, as the peer wants them.
                 loop {
+                    kept = session.kept.take();
                     let mut connection = Connection::new(&mut io, session);
                     session = match late::run(&mut connection, &mut make, bearer.as_ref(), &config).await {
                         Ok(resumed) => resumed,
@@ -69,7 +78,8 @@ pub fn serve<T: Transport, M: MakeSession>(
             Err(why) => Box::pin(refused(&mut io, why, &config)).await,
         }?;
         let closing = poll_fn(|cx| io.poll_close(cx, &close));
-        let _ = tokio::time::timeout(config.close_timeout, closing).await;
+        let _ = tokio::time::timeout(config.door.closing(config.close_timeout), closing).await;
+        drop(kept);
         tracing::debug!(%close, "connection closed");
         Some(close)
     }
@@ -89,9 +99,16 @@ async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> O
             let (error, first) = &*refusal;
             tracing::debug!(%error, "handshake refused");
             refuse::handshake(io, config, error, first.as_ref()).await;
-            Some(Close::new(Close::POLICY, error.code().as_str()))
+            // It will be let in elsewhere, or later.
+            let drained = error.retryable() && config.door.is_draining();
+            Some(if drained { stopping() } else { Close::new(Close::POLICY, error.code().as_str()) })
         }
     }
+}
+
+/// How a connection is closed whose runtime stops.
+fn stopping() -> Close {
+    Close::new(Close::RESTART, "the runtime is stopping")
 }
 
 /// Why no session was opened.

@@ -13,6 +13,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
+use super::drain::{self, Over};
 use super::Credentials;
 use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
@@ -58,12 +59,26 @@ impl Run {
         }
         // No child outlives its parent, and what it leaves is back before the parent's end is there.
         self.record.outlive().await;
+        let halted = self.record.is_halted();
+        if halted && self.runs_again() {
+            return self.leave();
+        }
         let lapsed = self.record.stopping() == Some(FinalStatus::Error);
         let Some(end) = self.record.finish(by_itself) else { return };
         self.record.cancel.cancel();
-        let outcome = if lapsed { Err(self.lapsed()) } else { outcome };
+        let outcome = match (halted, lapsed) {
+            (true, _) => Err(drain::stopped()),
+            (_, true) => Err(self.lapsed()),
+            _ => outcome,
+        };
         self.conclude(end, &outcome);
-        self.credentials.finish(&self.record.id).await;
+        let stop = &self.job.runtime().0.stop;
+        tokio::select! {
+            biased;
+            () = self.credentials.finish(&self.record.id) => {}
+            // It goes on all the same, and what is not done by then when the store is opened next.
+            () = stop.hurry.cancelled() => {}
+        }
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
@@ -71,8 +86,30 @@ impl Run {
             Ok(_) => tracing::debug!(%job_id, ?end, "job ended"),
             Err(error) => tracing::error!(%job_id, %error, "a terminal message could not be written"),
         }
+        self.over(if halted { Over::Stopped } else { Over::Finished });
         self.registry.ended(&self.record);
         self.record.over.cancel();
+    }
+
+    /// Whether it runs again when its store is opened next (see [`recover`](super::recover)).
+    fn runs_again(&self) -> bool {
+        let runtime = &self.job.runtime().0;
+        runtime.journal.is_some() && self.link.is_none() && runtime.restartable.contains(&self.record.agent)
+    }
+
+    /// Nobody runs it here any more, and it has not ended.
+    fn leave(&self) {
+        tracing::debug!(job_id = %self.record.id, "job left to run again");
+        self.over(Over::Left);
+        self.registry.remove(&self.record);
+        self.record.over.cancel();
+    }
+
+    fn over(&self, over: Over) {
+        let runtime = &self.job.runtime().0;
+        if runtime.config.door.is_draining() {
+            runtime.stop.count(over);
+        }
     }
 
     fn lapsed(&self) -> Error {
@@ -152,8 +189,12 @@ impl Run {
             }
         }
         // It was told to stop. It may take its time to unwind, but not for ever.
-        if let Ok(joined) = timeout(self.job.grace(), &mut agent).await {
-            return outcome(joined);
+        tokio::select! {
+            biased;
+            in_time = timeout(self.job.grace(), &mut agent) => if let Ok(joined) = in_time {
+                return outcome(joined);
+            },
+            () = self.job.runtime().0.stop.abort.cancelled() => {}
         }
         agent.abort();
         Err(Error::new(Code::Cancelled, "the agent did not stop in time"))
