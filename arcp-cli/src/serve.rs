@@ -1,5 +1,7 @@
 //! `arcp serve`.
 
+mod drain;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +10,14 @@ use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::{Durability, Store};
 use arcp_tower::{
-    Access, AuthLayer, BearerTokens, Builder, Config, Observed, Principal, Runtime, TraceLayer, each_session,
+    Access, AuthLayer, BearerTokens, Builder, Config, Handle, Observed, Principal, Runtime, TraceLayer, each_session,
 };
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
+
+use drain::Signals;
 
 use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
@@ -57,49 +60,43 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let agents = |builder: Builder| agents(builder).observe(policy);
     let store = open(&store)?;
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
-    let app = app(&config, BearerTokens::new(principals), store, agents).await?;
+    let (app, handle) = app(&config, BearerTokens::new(principals), store, agents).await?;
 
     // Who reads the address may already ask for the end.
-    let interrupted = interrupted()?;
+    let signals = Signals::catch()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
     output::line(&format!("listening on ws://{bound}/arcp"))?;
     if made_up {
         output::line(&format!("token: {}", tokens[0].token()))?;
     }
-    let stop = config.shutdown.clone();
     let listener = listener.tap_io(|io| {
         // Frames are gathered before they are written; waiting for more would only delay them.
         let _ = io.set_nodelay(true);
     });
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move {
-            interrupted.await;
-            stop.cancel();
-        })
-        .await?;
-    config.tracker.close();
-    let _ = tokio::time::timeout(Duration::from_secs(3), config.tracker.wait()).await;
-    Ok(())
+    let host = axum::serve(listener, app).with_graceful_shutdown(config.shutdown.cancelled_owned());
+    drain::serve(host, signals, &handle, Duration::from_secs(args.drain)).await
 }
 
-/// The routes: one.
+/// The routes: one; and the hold on what is behind it.
 pub(crate) async fn app(
     config: &Config,
     tokens: BearerTokens,
     store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
-) -> anyhow::Result<Router> {
+) -> anyhow::Result<(Router, Handle)> {
     let builder = Runtime::builder().name("arcp", env!("CARGO_PKG_VERSION")).config(config.clone());
     let builder = match store {
         Some(store) => builder.store(store),
         None => builder,
     };
+    let runtime = agents(builder).open().await?;
+    let handle = runtime.handle();
     let runtime = ServiceBuilder::new()
         .layer(AuthLayer::new(tokens))
         .layer(each_session(TraceLayer::new()))
-        .service(agents(builder).open().await?);
-    Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+        .service(runtime);
+    Ok((Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())), handle))
 }
 
 /// Who may watch whose jobs.
@@ -120,16 +117,4 @@ fn open(store: &StoreArg) -> anyhow::Result<Option<Arc<dyn Store>>> {
             Ok(Some(Arc::new(opened)))
         }
     }
-}
-
-/// Catches from now on what asks the process to end; the future resolves when something does.
-fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }

@@ -59,7 +59,9 @@ pub use config::Config;
 pub use credential::CredentialProvisioner;
 pub use door::Door;
 pub use driver::serve;
-pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
+pub use layer::{
+    AckGateLayer, AuthLayer, PrincipalRateLayer, SessionCapLayer, TraceLayer, each_session, each_session_fn,
+};
 pub use observe::{Access, ObservePolicy, Observed};
 pub use operation::tool_fn;
 pub use replay::replay;

@@ -70,7 +70,7 @@ async fn a_hundred_jobs_of_fifty_sessions_end_or_can_be_resumed_and_all_are_out_
             let other = match n % 5 {
                 0 => peer.submit("stubborn", json!({ "ms": 3_600_000 })).await,
                 1 => peer.submit("again", json!(15_000)).await,
-                2 => peer.submit("chatty", json!({ "count": 2000, "delay_ms": 20 })).await,
+                2 => peer.submit("chatty", json!({ "count": 200, "delay_ms": 100 })).await,
                 3 => peer.submit("slow", json!({})).await,
                 _ => peer.submit("slow", json!({ "ms": 100 + 100 * n })).await,
             };

@@ -11,7 +11,7 @@ use super::{NotOpened, open};
 use crate::BoxError;
 use crate::config::Config;
 use crate::profile::Refusable;
-use crate::service::{MakeSession, Request, Response, Session};
+use crate::service::{Leaving, MakeSession, Request, Response, Session};
 
 /// What a hello authenticated itself with. A later resume on the same connection may come without,
 /// and is then authenticated with the same once more.
@@ -41,7 +41,8 @@ where
         if let Some(bearer) = bearer {
             authenticate(&mut request, bearer);
         }
-        let extensions = (*connection.session().extensions()).clone();
+        let mut extensions = (*connection.session().extensions()).clone();
+        extensions.insert(Leaving(connection.session().id().clone()));
         // Boxed: hardly any connection comes here.
         match Box::pin(open(make, *request, extensions, config)).await {
             Ok(session) => return Ok(session),

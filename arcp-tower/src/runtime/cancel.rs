@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arcp_core::session::MAX_TEXT;
 use arcp_core::store::{Batch, Op, StoreError};
 use arcp_core::wire::job::{Cancel, Cancelled};
-use arcp_core::{Code, Envelope, Error, JobId, MessageType};
+use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType, SessionId};
+use serde::Serialize;
 
 use super::registry::{JobRecord, not_found};
 use super::{Commands, Journal, commit_patiently, refused};
@@ -21,9 +22,10 @@ struct Wanted {
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let wanted = read(message)?;
     let found = commands.runtime.here(commands.session.principal(), &wanted.job_id);
-    let (record, _) = found.ok_or_else(|| not_found(&wanted.job_id))?;
-    check(commands, &record)?;
-    answer(message, wanted, record)
+    let found = found.map(|(record, _)| record);
+    let decided = decide(commands, found.as_ref(), &wanted);
+    audit(commands, &wanted, found.as_ref(), decided.is_ok());
+    answer(message, wanted, decided?)
 }
 
 /// Who is told that a job is cancelled may rely on it, so it is written down before: a process that
@@ -35,17 +37,72 @@ pub(super) async fn stored(
 ) -> Result<Response, Error> {
     let wanted = read(message)?;
     let found = commands.runtime.anywhere(commands.session.principal(), &wanted.job_id).await;
-    let (record, _) = found.map_err(|e| refused(&e))?.ok_or_else(|| not_found(&wanted.job_id))?;
-    check(commands, &record)?;
-    let op = Op::CancelJob { job: record.id.clone(), owner: journal.owner };
-    let principal = record.principal.name().to_owned();
-    let batch = Batch { id: random::bits(), principal, ops: vec![op] };
-    match commit_patiently(journal.store.clone(), batch).await {
-        Ok(_) => answer(message, wanted, record),
+    let found = found.map_err(|e| refused(&e))?.map(|(record, _)| record);
+    let decided = decide(commands, found.as_ref(), &wanted);
+    let decision = |allowed| {
+        let record = Json::of(&audit(commands, &wanted, found.as_ref(), allowed))?;
+        Ok::<_, Error>(Op::Audit { at: commands.runtime.wall(), record })
+    };
+    let record = match decided {
+        Ok(record) => record,
+        Err(e) => {
+            keep(commands, journal, vec![decision(false)?]).await.map_err(|e| refused(&e))?;
+            return Err(e);
+        }
+    };
+    let cancel = Op::CancelJob { job: record.id.clone(), owner: journal.owner };
+    match keep(commands, journal, vec![cancel, decision(true)?]).await {
+        Ok(()) => answer(message, wanted, record),
         // It ended meanwhile.
-        Err(StoreError::Conflict { .. }) => Err(already_ended()),
+        Err(StoreError::Conflict { .. }) => {
+            keep(commands, journal, vec![decision(false)?]).await.map_err(|e| refused(&e))?;
+            Err(already_ended())
+        }
         Err(e) => Err(refused(&e)),
     }
+}
+
+/// What is cancelled is the principal's own, so it is its batch in any case.
+async fn keep(commands: &Commands, journal: &Journal, ops: Vec<Op>) -> Result<(), StoreError> {
+    let principal = commands.session.principal().name().to_owned();
+    let batch = Batch { id: random::bits(), principal, ops };
+    commit_patiently(journal.store.clone(), batch).await.map(drop)
+}
+
+/// A decision, as auditors read it.
+#[derive(Serialize)]
+struct Decision<'a> {
+    what: &'static str,
+    principal: &'a str,
+    session_id: &'a SessionId,
+    job_id: &'a JobId,
+    /// Whose job it is, where the principal may know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    allowed: bool,
+}
+
+/// Every decision leaves a record (§14).
+fn audit<'a>(
+    commands: &'a Commands,
+    wanted: &'a Wanted,
+    found: Option<&'a Arc<JobRecord>>,
+    allowed: bool,
+) -> Decision<'a> {
+    let (principal, session_id) = (commands.session.principal().name(), commands.session.id());
+    let (job_id, owner) = (&wanted.job_id, found.map(|job| job.principal.name()));
+    tracing::info!(target: "arcp::audit", ?principal, %session_id, %job_id, ?owner, allowed, "job.cancel");
+    Decision { what: "job.cancel", principal, session_id, job_id, owner, allowed }
+}
+
+fn decide(
+    commands: &Commands,
+    found: Option<&Arc<JobRecord>>,
+    wanted: &Wanted,
+) -> Result<Arc<JobRecord>, Error> {
+    let record = found.ok_or_else(|| not_found(&wanted.job_id))?;
+    check(commands, record)?;
+    Ok(record.clone())
 }
 
 fn read(message: &Envelope) -> Result<Wanted, Error> {

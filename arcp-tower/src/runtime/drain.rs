@@ -210,7 +210,10 @@ impl Inner {
     /// of a session always stands for an event of a log. Who follows several is told by one of them.
     fn tell_draining(&self, runtime: &Runtime) {
         let mut told = HashSet::new();
-        for job in self.registry.running() {
+        let mut running = self.registry.running();
+        // The oldest, where one will do.
+        running.sort_unstable_by_key(|job| job.created_at);
+        for job in running {
             let followers = job.log.followers();
             if followers.iter().all(|session| told.contains(session)) {
                 continue;

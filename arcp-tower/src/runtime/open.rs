@@ -12,10 +12,11 @@ use super::{Commands, Runtime, Tokens, resume};
 use crate::auth::Principal;
 use crate::profile::Profile;
 use crate::random;
-use crate::service::{Attachment, Connect, Opening, Session, SessionCtx};
+use crate::service::{Attachment, Connect, Leaving, Opening, Session, SessionCtx};
 
 pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<Commands>, Error> {
     let Connect { handshake, mut extensions, profile } = connect;
+    extensions.remove::<Leaving>();
     if runtime.0.config.door.is_draining() {
         return Err(draining());
     }
