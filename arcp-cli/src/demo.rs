@@ -51,8 +51,9 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let config = Config::default();
     let token = TokenArg::made_up()?;
     let tokens = BearerTokens::new([(token.token(), token.principal(None))]);
-    let (app, _handle) = app(&config, tokens, None, |builder| builder.agent("code-refactor@2.0.0", agent_fn(refactor)))
-        .await?;
+    let (app, _handle) =
+        app(&config, tokens, None, |builder| builder.agent("code-refactor@2.0.0", agent_fn(refactor)))
+            .await?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = Proxy::start(listener.local_addr()?).await?;
     let served = tokio::spawn(async move { axum::serve(listener, app).await });

@@ -10,7 +10,8 @@ use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::{Durability, Store};
 use arcp_tower::{
-    Access, AuthLayer, BearerTokens, Builder, Config, Handle, Observed, Principal, Runtime, TraceLayer, each_session,
+    Access, AuthLayer, BearerTokens, Builder, Config, Handle, Observed, Principal, Runtime, TraceLayer,
+    each_session,
 };
 use axum::Router;
 use axum::serve::ListenerExt as _;

@@ -263,7 +263,10 @@ async fn upgrades_are_answered_with_503_while_what_is_open_goes_on() {
     assert_eq!(peer.closed().await.code, Close::RESTART);
     let began = std::time::Instant::now();
     let drained = draining.await.unwrap();
-    assert!(drained.is_whole() && began.elapsed() < Duration::from_secs(3), "who never said hello is not waited for");
+    assert!(
+        drained.is_whole() && began.elapsed() < Duration::from_secs(3),
+        "who never said hello is not waited for"
+    );
     assert_eq!(server.connections(), 0);
     drop(silent);
     server.stop().await;

@@ -30,7 +30,7 @@ async fn s15_two_thousand_that_never_say_hello_hold_a_bounded_number_of_places_a
     assert_eq!(config.door.strangers(), 499);
     // Those who waited longest were sent away at once, the others when their time was over.
     let mut codes = Vec::new();
-    for (_, served) in silent.iter_mut() {
+    for (_, served) in &mut silent {
         codes.push(served.await.unwrap().map_or(0, |close| close.code));
     }
     let of = |code: u16| codes.iter().filter(|c| **c == code).count();
@@ -43,7 +43,8 @@ async fn s15_two_thousand_that_never_say_hello_hold_a_bounded_number_of_places_a
 #[tokio::test(start_paused = true)]
 async fn open_sessions_of_a_principal_are_capped_and_who_comes_back_is_let_in() {
     let (config, cap) = (Config::default(), SessionCapLayer::new(3));
-    let stack = ServiceBuilder::new().layer(AuthLayer::new(tokens())).layer(cap.clone()).service(runtime(&config));
+    let stack =
+        ServiceBuilder::new().layer(AuthLayer::new(tokens())).layer(cap.clone()).service(runtime(&config));
     let server = Memories::of(stack, &config);
     let alice = Principal::new("alice");
     let mut peers = Vec::new();
@@ -55,7 +56,10 @@ async fn open_sessions_of_a_principal_are_capped_and_who_comes_back_is_let_in() 
     for _ in 0..20 {
         let answer = server.connect().say_hello(features(ALICE, &[])).await;
         assert_eq!(code(&answer), "INTERNAL_ERROR", "{answer}");
-        assert_eq!((&answer["payload"]["details"]["reason"], &answer["payload"]["retryable"]), (&json!("limit"), &json!(true)));
+        assert_eq!(
+            (&answer["payload"]["details"]["reason"], &answer["payload"]["retryable"]),
+            (&json!("limit"), &json!(true))
+        );
     }
     server.open(BOB, &ALL).await.works().await;
     // A session that is taken over counts once.
@@ -164,13 +168,15 @@ async fn s45_every_cancel_and_every_subscribe_leaves_a_record_before_it_is_answe
 async fn s44_a_trace_that_is_none_is_not_echoed() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
-        for bad in ["0".repeat(32), "g".repeat(32), "x".repeat(4096), "\n\u{1b}[2J".to_owned(), String::new()] {
+        for bad in ["0".repeat(32), "g".repeat(32), "x".repeat(4096), "\n\u{1b}[2J".to_owned(), String::new()]
+        {
             let (id, mut message) = peer.message("job.submit", &json!({ "agent": "echo", "input": 1 }));
             message["trace_id"] = json!(bad);
             peer.send_text(message.to_string()).await;
             let answer = peer.reply(&id).await;
             let said = answer.to_string();
-            let echoed = answer["trace_id"] == json!(bad) || (!bad.is_empty() && said.contains(&json!(bad).to_string()));
+            let echoed = answer["trace_id"] == json!(bad)
+                || (!bad.is_empty() && said.contains(&json!(bad).to_string()));
             assert!(!echoed, "{said}");
         }
         peer.works().await;

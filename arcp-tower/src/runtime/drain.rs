@@ -118,7 +118,7 @@ impl Handle {
         let drained = Drained {
             sessions_closed: sessions.saturating_sub(sessions_cut),
             sessions_cut,
-            jobs_unsettled: inner.registry.running().len(),
+            jobs_unsettled: inner.registry.active(),
             written,
             ..inner.stop.counted()
         };

@@ -295,6 +295,11 @@ impl Registry {
         }
     }
 
+    /// Jobs that run, or whose end is still to come.
+    pub(super) fn active(&self) -> usize {
+        lock(&self.jobs).running.values().sum()
+    }
+
     /// The jobs that run, or are about to.
     pub(super) fn running(&self) -> Vec<Arc<JobRecord>> {
         let jobs = lock(&self.jobs);

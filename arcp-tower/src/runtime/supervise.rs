@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
-use super::drain::{self, Over};
 use super::Credentials;
+use super::drain::{self, Over};
 use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
 use crate::lock::lock;
@@ -40,8 +40,10 @@ pub(super) struct Link {
 
 type Outcome = Result<Json, Error>;
 
-/// Bytes of an agent's words in a terminal message: escaped, they are still well below a frame.
-const MOST_WORDS: usize = 64 << 10;
+/// Bytes of what an agent, a tool or a service says of a failure.
+const MOST_WORDS: usize = 4 << 10;
+/// Bytes of a result's summary: escaped, they are still well below a frame.
+const MOST_SUMMARY: usize = 64 << 10;
 /// Bytes of the details of an agent's error.
 const MOST_DETAILS: usize = 256 << 10;
 
@@ -228,7 +230,7 @@ impl Run {
                 if !inline.is_null() {
                     tracing::warn!(job_id = %self.record.id, "a returned result is dropped: one was streamed");
                 }
-                let summary = summary.map(|summary| within(&summary, MOST_WORDS).to_owned());
+                let summary = summary.map(|summary| within(&summary, MOST_SUMMARY).to_owned());
                 (result.result_id, result.result_size, result.summary) = (Some(id), Some(size), summary);
             }
             _ => result.result = Some(inline),

@@ -41,9 +41,10 @@ where
         if progress {
             self.watch.moved(clock::now());
         }
-        match stuck {
-            true => self.watch.stuck(clock::now(), self.io.taken(), progress),
-            false => self.watch.flows(),
+        if stuck {
+            self.watch.stuck(clock::now(), self.io.taken(), progress);
+        } else {
+            self.watch.flows();
         }
         Ok(progress)
     }
