@@ -51,7 +51,7 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let config = Config::default();
     let token = TokenArg::made_up()?;
     let tokens = BearerTokens::new([(token.token(), token.principal(None))]);
-    let app = app(&config, Authenticator::Left(tokens), None, |builder| {
+    let (app, _handle) = app(&config, Authenticator::Left(tokens), None, |builder| {
         builder.agent("code-refactor@2.0.0", agent_fn(refactor))
     })
     .await?;

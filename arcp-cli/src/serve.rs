@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod auth;
+mod drain;
 mod stdio;
 mod tls;
 
@@ -14,16 +15,17 @@ use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::{Durability, Store};
 use arcp_tower::{
-    Access, AuthLayer, BearerTokens, Builder, Config, Observed, Principal, Runtime, TraceLayer, each_session,
+    Access, AuthLayer, BearerTokens, Builder, Config, Handle, Observed, Principal, Runtime, TraceLayer,
+    each_session,
 };
 use axum::Router;
 use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tower::ServiceBuilder;
 
 use admin::{Admin, Ready};
 pub(crate) use auth::Authenticator;
+use drain::Signals;
 use tls::{Certificate, TlsListener};
 
 use crate::args::{Serve, StoreArg};
@@ -64,45 +66,42 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         Some(address) => Some(Admin::bind(address).await?),
         None => None,
     };
-    let ready = Ready { store: store.clone(), stopping: config.shutdown.clone() };
+    let kept = store.clone();
     let durability = store.as_ref().map_or(Durability::Volatile, |store| store.caps().durability);
     let authenticator = match verifier {
         Some(verifier) => Authenticator::Right(verifier),
         None => Authenticator::Left(bearers(&tokens, args.principal.as_deref())),
     };
-    let app = app(&config, authenticator, store, agents).await?;
+    let (app, handle) = app(&config, authenticator, store, agents).await?;
 
     // Who reads the address may already ask for the end.
-    let interrupted = interrupted()?;
+    let signals = Signals::catch()?;
     // Beside what scripts read.
     eprintln!("durability: {durability}");
     if let Some(admin) = admin {
         eprintln!("admin: http://{}", admin.address()?);
-        admin.serve(ready);
+        admin.serve(Ready { store: kept, runtime: handle.clone() });
     }
     let scheme = if certificate.is_some() { "wss" } else { "ws" };
     output::line(&format!("listening on {scheme}://{bound}/arcp"))?;
     if made_up {
         output::line(&format!("token: {}", tokens[0].token()))?;
     }
-    let stop = config.shutdown.clone();
-    let interrupted = async move {
-        interrupted.await;
-        stop.cancel();
-    };
+    let within = Duration::from_secs(args.drain);
+    let shutdown = config.shutdown.clone().cancelled_owned();
     if let Some(certificate) = certificate {
         certificate.follow()?;
         let listener = TlsListener::new(listener, certificate);
-        axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+        let host = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+        drain::serve(host, signals, &handle, within).await?;
     } else {
         let listener = listener.tap_io(|io| {
             // Frames are gathered before they are written; waiting for more would only delay them.
             let _ = io.set_nodelay(true);
         });
-        axum::serve(listener, app).with_graceful_shutdown(interrupted).await?;
+        let host = axum::serve(listener, app).with_graceful_shutdown(shutdown);
+        drain::serve(host, signals, &handle, within).await?;
     }
-    config.tracker.close();
-    let _ = tokio::time::timeout(Duration::from_secs(3), config.tracker.wait()).await;
     hosted.stop().await;
     Ok(())
 }
@@ -140,18 +139,20 @@ fn agents(args: &Serve, hosted: &Hosted) -> anyhow::Result<impl FnOnce(Builder) 
     Ok(move |builder| hosted.register(litellm::provision(agents(builder), gateway).observe(policy)))
 }
 
-/// The routes: one.
+/// The routes: one; and the hold on what is behind it.
 pub(crate) async fn app(
     config: &Config,
     authenticator: Authenticator,
     store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
-) -> anyhow::Result<Router> {
+) -> anyhow::Result<(Router, Handle)> {
+    let runtime = runtime(config, store, agents).await?;
+    let handle = runtime.handle();
     let runtime = ServiceBuilder::new()
         .layer(AuthLayer::new(authenticator))
         .layer(each_session(TraceLayer::new()))
-        .service(runtime(config, store, agents).await?);
-    Ok(Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())))
+        .service(runtime);
+    Ok((Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())), handle))
 }
 
 /// The runtime, to which everybody is let in who comes with a principal.
@@ -186,16 +187,4 @@ fn open(store: &StoreArg) -> anyhow::Result<Option<Arc<dyn Store>>> {
             Ok(Some(Arc::new(opened)))
         }
     }
-}
-
-/// Catches from now on what asks the process to end; the future resolves when something does.
-fn interrupted() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    })
 }

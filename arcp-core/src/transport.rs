@@ -135,6 +135,13 @@ pub trait Transport: Unpin {
     /// If the connection failed.
     fn send(&mut self, frame: String) -> io::Result<()>;
 
+    /// How much the peer has taken so far of what was sent, in whatever unit: while there is more to
+    /// send and this stays as it is, the peer takes nothing. `None` if that is only known of whole
+    /// frames, by [`Transport::poll_ready`].
+    fn taken(&self) -> Option<u64> {
+        None
+    }
+
     /// Sees that what was sent leaves.
     ///
     /// # Errors
@@ -175,6 +182,10 @@ impl<T: Transport + ?Sized> Transport for Box<T> {
 
     fn send(&mut self, frame: String) -> io::Result<()> {
         (**self).send(frame)
+    }
+
+    fn taken(&self) -> Option<u64> {
+        (**self).taken()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
+use crate::door::Door;
 use crate::profile::Choice;
 
 /// The bounds of the runtime and of its connections: every queue, buffer, map and wait has one here.
@@ -22,6 +23,9 @@ use crate::profile::Choice;
 pub struct Config {
     /// How long the first message may take, and then the answer to it. 5 s.
     pub handshake_timeout: Duration,
+    /// Connections that have not said hello. 1,024; of more, the one that has waited longest is closed
+    /// with 1013.
+    pub max_handshakes: usize,
     /// The first message, in bytes. 16 KiB.
     pub first_frame: usize,
     /// Every later message, in bytes. 2 MiB and 64 KiB.
@@ -36,7 +40,13 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long a connection may take to close. 1 s.
     pub close_timeout: Duration,
-    /// Frames a second that a connection may send. 50,000.
+    /// How long a peer may take nothing of what there is to send it, before its connection is closed
+    /// with 4408. 2 minutes.
+    pub stall_timeout: Duration,
+    /// How long nothing may be said, either way, on a connection without heartbeats that waits for no
+    /// job, before it is closed with 1001. 1 hour.
+    pub idle_timeout: Duration,
+    /// Frames a second that a connection may send, whatever they are. 50,000.
     pub frame_rate: u32,
     /// Frames that it may send at once. 50,000.
     pub frame_burst: u32,
@@ -165,8 +175,10 @@ pub struct Config {
     pub profile: Choice,
     /// The wall clock; the system's.
     pub clock: Clock,
+    /// Where connections come in, and whether they still do.
+    pub door: Door,
     /// Ends every connection when it is cancelled: an upgraded connection escapes a host's own
-    /// graceful shutdown.
+    /// graceful shutdown. [`Handle::drain`](crate::Handle::drain) does it last.
     pub shutdown: CancellationToken,
     /// Lets a host wait for the connections to end.
     pub tracker: TaskTracker,
@@ -176,6 +188,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             handshake_timeout: Duration::from_secs(5),
+            max_handshakes: 1024,
             first_frame: 16 << 10,
             max_frame: (2 << 20) + (64 << 10),
             json_depth: 128,
@@ -183,6 +196,8 @@ impl Default for Config {
             write_buffer: 64 << 10,
             heartbeat: Duration::from_secs(30),
             close_timeout: Duration::from_secs(1),
+            stall_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(3600),
             frame_rate: 50_000,
             frame_burst: 50_000,
             control_queue: 64,
@@ -242,6 +257,7 @@ impl Default for Config {
             reconcile: Duration::from_secs(3600),
             profile: Choice::default(),
             clock: Clock::system(),
+            door: Door::default(),
             shutdown: CancellationToken::new(),
             tracker: TaskTracker::new(),
         }

@@ -48,10 +48,18 @@ pub fn serve<T: Transport, M: MakeSession>(
     let config = config.into();
     // No `async fn`: what it is called with would be in its future twice, for as long as it lives.
     async move {
-        let mut bearer = None;
+        let (mut bearer, mut kept) = (None, None);
         // Boxed: it is larger than what comes after it, and is over soon.
         let opening = Box::pin(async {
-            let first = first(&mut io, &config).await?;
+            let first = {
+                let stranger = config.door.stranger(config.max_handshakes);
+                tokio::select! {
+                    biased;
+                    first = first(&mut io, &config) => first?,
+                    close = stranger.sent_away() => return Err(NotOpened::SentAway(close)),
+                    () = config.shutdown.cancelled() => return Err(NotOpened::SentAway(stopping())),
+                }
+            };
             bearer = late::bearer(&first);
             open(&mut make, first, extensions, &config).await
         });
@@ -60,6 +68,7 @@ pub fn serve<T: Transport, M: MakeSession>(
                 io.opened();
                 // One session after the other, as the peer wants them.
                 loop {
+                    kept = session.kept.take();
                     let mut connection = Connection::new(&mut io, session);
                     session = match late::run(&mut connection, &mut make, bearer.as_ref(), &config).await {
                         Ok(resumed) => resumed,
@@ -70,7 +79,8 @@ pub fn serve<T: Transport, M: MakeSession>(
             Err(why) => Box::pin(refused(&mut io, why, &config)).await,
         }?;
         let closing = poll_fn(|cx| io.poll_close(cx, &close));
-        let _ = tokio::time::timeout(config.close_timeout, closing).await;
+        let _ = tokio::time::timeout(config.door.closing(config.close_timeout), closing).await;
+        drop(kept);
         tracing::debug!(%close, "connection closed");
         Some(close)
     }
@@ -80,6 +90,7 @@ pub fn serve<T: Transport, M: MakeSession>(
 async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> Option<Close> {
     match why {
         NotOpened::Gone => None,
+        NotOpened::SentAway(close) => Some(close),
         NotOpened::Unreadable(e) => {
             if let Some(error) = refuse::refusal(&e, io.says_why()) {
                 refuse::handshake(io, config, &error, None).await;
@@ -90,15 +101,24 @@ async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> O
             let (error, first) = &*refusal;
             tracing::debug!(%error, "handshake refused");
             refuse::handshake(io, config, error, first.as_ref()).await;
-            Some(Close::new(Close::POLICY, error.code().as_str()))
+            // It will be let in elsewhere, or later.
+            let drained = error.retryable() && config.door.is_draining();
+            Some(if drained { stopping() } else { Close::new(Close::POLICY, error.code().as_str()) })
         }
     }
+}
+
+/// How a connection is closed whose runtime stops.
+fn stopping() -> Close {
+    Close::new(Close::RESTART, "the runtime is stopping")
 }
 
 /// Why no session was opened.
 enum NotOpened {
     /// There is nobody to tell.
     Gone,
+    /// It is not wanted: there are too many, or it is too late.
+    SentAway(Close),
     /// The first frame could not be received.
     Unreadable(RecvError),
     /// The first frame, if there was one that could be read, was refused.

@@ -6,6 +6,7 @@ mod each_session;
 mod lease;
 mod meter;
 pub(crate) mod rate;
+mod session_cap;
 mod trace;
 
 pub use ack::{AckGate, AckGateLayer};
@@ -15,4 +16,5 @@ pub use each_session::{each_session, each_session_fn};
 pub use lease::{Lease, LeaseLayer};
 pub use meter::{Meter, MeterFuture, MeterLayer};
 pub use rate::{PrincipalRate, PrincipalRateLayer, Quota};
+pub use session_cap::{SessionCap, SessionCapFuture, SessionCapLayer};
 pub use trace::{OperationSpan, Trace, TraceFuture, TraceLayer};

@@ -36,6 +36,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod credential;
+mod door;
 pub mod driver;
 mod fault;
 pub mod layer;
@@ -59,12 +60,15 @@ pub use auth::{BearerTokens, Credentials, HostSession, Principal, Scope, Scopes,
 pub use clock::Clock;
 pub use config::Config;
 pub use credential::CredentialProvisioner;
+pub use door::Door;
 pub use driver::serve;
-pub use layer::{AckGateLayer, AuthLayer, PrincipalRateLayer, TraceLayer, each_session, each_session_fn};
+pub use layer::{
+    AckGateLayer, AuthLayer, PrincipalRateLayer, SessionCapLayer, TraceLayer, each_session, each_session_fn,
+};
 pub use observe::{Access, ObservePolicy, Observed};
 pub use operation::tool_fn;
 pub use replay::replay;
-pub use runtime::{Builder, ChildJob, Runtime};
+pub use runtime::{Builder, ChildJob, Drained, Handle, Runtime};
 pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response, Session, SessionCtx};
 
 pub use arcp_core as core;

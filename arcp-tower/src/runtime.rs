@@ -9,6 +9,7 @@ mod commands;
 mod credential;
 mod cursor;
 mod delegate;
+mod drain;
 mod journal;
 mod list;
 mod open;
@@ -39,7 +40,6 @@ use arcp_core::wire::session::Party;
 use arcp_core::{Error, Feature, Features};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -50,6 +50,7 @@ pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
 pub(crate) use credential::Credentials;
 pub use delegate::ChildJob;
+pub use drain::{Drained, Handle};
 pub(crate) use journal::Journal;
 pub(crate) use persist::{commit_patiently, refused};
 pub use publish::Publish;
@@ -106,13 +107,21 @@ struct Inner {
     /// What resume tokens are made with, and cursors where there is no store.
     secret: [u8; 32],
     /// Jobs run here and not where a connection happens to be served: a host's worker may go away.
-    handle: Handle,
+    handle: tokio::runtime::Handle,
+    /// Counts the connections that have a session.
+    open: drain::Open,
+    stop: drain::Stop,
 }
 
 impl Runtime {
     /// Begins a runtime.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+
+    /// A hold on it, to end it in an orderly way once it is mounted.
+    pub fn handle(&self) -> Handle {
+        Handle::new(self.clone())
     }
 
     /// Puts a layer around it. `ServiceBuilder` does the same for several.
@@ -139,7 +148,7 @@ impl Runtime {
         let principal = principal.name().to_owned();
         let batch = arcp_core::store::Batch { id: crate::random::bits(), principal, ops: vec![op] };
         let store = journal.store.clone();
-        self.0.handle.spawn(async move {
+        journal.spawn(async move {
             if let Err(error) = commit_patiently(store, batch).await {
                 tracing::warn!(%error, "a record for auditors could not be kept");
             }

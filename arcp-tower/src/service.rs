@@ -10,6 +10,7 @@ mod window;
 
 pub(crate) use attach::{AttachError, Caller, Remembered};
 pub(crate) use attachment::{Attachment, Early, Next, Numbered, Staged};
+pub(crate) use connect::Leaving;
 pub use connect::{Connect, HttpInfo};
 pub use emit::Emit;
 pub use request::{After, Request, Response};

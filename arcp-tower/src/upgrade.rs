@@ -53,7 +53,7 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
             Ok(accept) => accept,
             Err((status, why)) => return ready(Ok(plain(status, why))),
         };
-        if self.config.shutdown.is_cancelled() {
+        if self.config.door.is_draining() || self.config.shutdown.is_cancelled() {
             return ready(Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping")));
         }
         let upgrade = hyper::upgrade::on(&mut request);

@@ -180,6 +180,19 @@ fn result_chunk_arrives_whole() {
 }
 
 #[test]
+fn drain_lets_jobs_end_and_the_next_process_goes_on() {
+    shows(
+        env!("CARGO_BIN_EXE_drain"),
+        &[
+            "finished: 1, stopped: 1, left: 1, in time: true",
+            "quick: in time",
+            "long: the runtime was stopped while the job ran",
+            "again: at last",
+        ],
+    );
+}
+
+#[test]
 fn provisioned_credentials_end_with_their_job_and_are_not_shown() {
     shows(env!("CARGO_BIN_EXE_provisioned_credentials"), &["length: 14", "keys in force: 0"]);
 }

@@ -243,7 +243,7 @@ async fn bad_input_40_an_event_larger_than_a_frame_is_refused_to_the_agent_and_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn words_of_an_agent_that_are_too_long_still_end_its_job_in_one_frame() {
+async fn s46_words_of_an_agent_that_are_too_long_still_end_its_job_in_one_frame() {
     let config = Config::default();
     let runtime = Runtime::builder()
         .agent(
@@ -276,6 +276,8 @@ async fn words_of_an_agent_that_are_too_long_still_end_its_job_in_one_frame() {
         ("summing", Value::Null),
     ] {
         let frames = run(&mut peer, agent, json!(3 * MIB)).await;
-        assert_eq!(frames.last().unwrap()["payload"]["code"], code, "{agent}");
+        let end = &frames.last().unwrap()["payload"];
+        assert_eq!(end["code"], code, "{agent}");
+        assert!(end["message"].as_str().is_none_or(|words| words.len() <= 4096), "{agent}");
     }
 }

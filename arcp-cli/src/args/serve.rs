@@ -56,6 +56,10 @@ pub(crate) struct Serve {
     /// The heartbeat interval.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
+    /// How long clients and jobs may take when the server is asked to end (SIGTERM, Ctrl-C); a second
+    /// signal ends it at once.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub(crate) drain: u64,
     /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
     /// given credentials. On loopback they are, and over TLS.
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use arcp_tower::Handle;
 use arcp_tower::core::JobId;
 use arcp_tower::core::store::Store;
 use axum::Router;
@@ -13,7 +14,6 @@ use axum::routing::get;
 use http::{StatusCode, header};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
 /// How long the store may take to show that it is there.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -35,13 +35,13 @@ pub(super) struct Admin {
 #[derive(Clone)]
 pub(super) struct Ready {
     pub(super) store: Option<Arc<dyn Store>>,
-    pub(super) stopping: CancellationToken,
+    pub(super) runtime: Handle,
 }
 
 impl Ready {
     /// Whether new sessions are welcome, and if not, why.
     async fn check(&self) -> Result<(), &'static str> {
-        if self.stopping.is_cancelled() {
+        if self.runtime.is_draining() {
             return Err("stopping");
         }
         let Some(store) = &self.store else { return Ok(()) };

@@ -13,6 +13,7 @@ use tokio::io::{stdin, stdout};
 
 use super::admin::{self, Ready};
 use super::agents::Hosted;
+use super::drain::Signals;
 use crate::args::{Serve, StoreArg};
 
 /// Whom the starting process acts for, unless `--principal` says so.
@@ -25,16 +26,17 @@ pub(super) async fn run(args: Serve) -> anyhow::Result<()> {
     let config = super::config(&args, true);
     let hosted = Hosted::of(&args.agents)?;
     let store = super::open(args.store.as_ref().unwrap_or(&StoreArg::Memory))?;
-    let ready = Ready { store: store.clone(), stopping: config.shutdown.clone() };
-    admin::start(args.telemetry.admin, ready).await?;
+    let kept = store.clone();
     let runtime = super::runtime(&config, store, super::agents(&args, &hosted)?).await?;
+    let handle = runtime.handle();
+    admin::start(args.telemetry.admin, Ready { store: kept, runtime: handle.clone() }).await?;
     let runtime = each_session(TraceLayer::new()).layer(runtime);
 
-    let interrupted = super::interrupted()?;
-    let stop = config.shutdown.clone();
+    let mut signals = Signals::catch()?;
+    let within = Duration::from_secs(args.drain);
     tokio::spawn(async move {
-        interrupted.await;
-        stop.cancel();
+        signals.next().await;
+        handle.drain(within).await;
     });
     let io = Lines::new(stdin(), stdout(), config.line_limits());
     let mut extensions = Extensions::new();

@@ -18,6 +18,8 @@ pub(super) struct Gather<T> {
     /// Full: everything is written before anything is added.
     full: bool,
     most: usize,
+    /// Bytes that the stream has taken in all.
+    taken: u64,
 }
 
 /// A buffer that grows beyond this grows to its full size at once.
@@ -25,7 +27,7 @@ const SMALL: usize = 4 << 10;
 
 impl<T> Gather<T> {
     pub(super) fn new(io: T, most: usize) -> Self {
-        Self { io, gathered: Vec::new(), written: 0, full: false, most }
+        Self { io, gathered: Vec::new(), written: 0, full: false, most, taken: 0 }
     }
 
     /// Adds bytes, whether there is room or not. What `append` adds is `len` bytes, or a few more.
@@ -36,6 +38,11 @@ impl<T> Gather<T> {
             self.gathered.reserve_exact(ahead.max(len));
         }
         append(&mut self.gathered);
+    }
+
+    /// Bytes that the stream has taken in all.
+    pub(super) fn taken(&self) -> u64 {
+        self.taken
     }
 
     /// Gives the buffer back if nothing is in it.
@@ -60,6 +67,7 @@ impl<T: AsyncWrite + Unpin> Gather<T> {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.written += n;
+            self.taken += n as u64;
         }
         self.gathered.clear();
         // One that holds a single large message is not kept.

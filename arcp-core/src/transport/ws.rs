@@ -136,6 +136,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
         formed.map_err(send_error)
     }
 
+    fn taken(&self) -> Option<u64> {
+        Some(self.ws.get_ref().inner_ref().taken())
+    }
+
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.ws).poll_flush(cx)).map_err(send_error)?;
         // If the peer closed first, the flush before ends with that, and leaves the answer here.

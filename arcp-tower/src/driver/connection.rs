@@ -2,6 +2,7 @@
 
 mod answer;
 mod read;
+mod watch;
 mod write;
 
 use std::collections::VecDeque;
@@ -15,6 +16,7 @@ use arcp_core::session::{Link, LinkConfig};
 use arcp_core::transport::{Close, Transport};
 use arcp_core::{Code, Envelope, Feature};
 use tower_service::Service;
+use watch::Watch;
 
 use super::calls::Calls;
 use super::delivery::Delivery;
@@ -65,6 +67,7 @@ pub(super) struct Connection<'a, T, S: Service<Request>> {
     heard: bool,
     /// The peer wants another session. Nothing is read until that is decided.
     resume: Option<Box<Envelope>>,
+    watch: Watch,
     /// Set when the connection is about to end: what is still to be said goes first, until then.
     closing: Option<(Close, Instant)>,
     /// The session counts as active for as long.
@@ -77,7 +80,7 @@ where
     S: Service<Request, Response = Response, Error: Into<BoxError>>,
 {
     pub(super) fn new(io: &'a mut T, session: Session<S>) -> Self {
-        let Session { attachment, service, greeting, urgent, config, store } = session;
+        let Session { attachment, service, greeting, urgent, config, store, .. } = session;
         let cx = attachment.cx.clone();
         let mut link_config = LinkConfig::new(cx.features());
         link_config.heartbeat =
@@ -85,6 +88,7 @@ where
         link_config.frame_rate = (config.frame_rate, config.frame_burst);
         link_config.control_queue = config.control_queue;
         link_config.nonce = random::bits();
+        let watch = Watch::new(clock::now(), link_config.heartbeat.is_some(), &config);
         let mut link = Link::new(clock::now(), cx.id().clone(), &link_config);
         if let Some(greeting) = greeting {
             link.reply(greeting);
@@ -105,6 +109,7 @@ where
             held: Vec::new(),
             heard: false,
             resume: None,
+            watch,
             closing: None,
             _active: Active::session(),
         }
@@ -137,6 +142,10 @@ where
                 if progress {
                     continue;
                 }
+                if self.is_drained() {
+                    self.close(Close::new(Close::RESTART, "the runtime is stopping"));
+                    continue;
+                }
                 if self.is_idle()
                     && let Some(request) = self.resume.take()
                 {
@@ -164,6 +173,19 @@ where
     fn is_idle(&self) -> bool {
         let called = self.pending.is_empty() && self.calls.is_empty() && self.urgent_calls.is_empty();
         called && !self.link.has_replies()
+    }
+
+    /// Whether the runtime ends, and this connection has nothing left to do: its jobs are over, and
+    /// it was sent everything.
+    fn is_drained(&self) -> bool {
+        let door = &self.config.door;
+        door.is_draining()
+            && self.closing.is_none()
+            && self.resume.is_none()
+            && self.stashed.is_none()
+            && self.is_idle()
+            && (door.is_settled() || !self.cx.is_busy())
+            && self.delivery.is_caught_up()
     }
 
     /// Nothing is to be done for now. Most connections wait most of their time, and hold nothing for
@@ -198,7 +220,8 @@ where
     }
 
     fn close(&mut self, close: Close) {
-        self.closing.get_or_insert((close, clock::after(self.config.close_timeout)));
+        let most = self.config.door.closing(self.config.close_timeout);
+        self.closing.get_or_insert((close, clock::after(most)));
     }
 
     fn next_timeout(&self) -> Option<Instant> {
@@ -206,7 +229,7 @@ where
         // A heartbeat that was missed stays missed: only the end counts from then on.
         let next = match &self.closing {
             Some((_, until)) => Some(*until),
-            None => self.link.poll_timeout(clock::now()),
+            None => [self.link.poll_timeout(clock::now()), self.watch.timeout()].into_iter().flatten().min(),
         };
         [next, held].into_iter().flatten().min()
     }
@@ -216,6 +239,9 @@ where
         self.held.retain(|held| held.until > now);
         if self.closing.is_some() {
             return;
+        }
+        if let Some(close) = self.watch.over(now, self.cx.is_busy()) {
+            return self.close(close);
         }
         if let Err(error) = self.link.handle_timeout(now, self.config.clock.wall()) {
             debug_assert_eq!(error.code(), Code::HeartbeatLost);

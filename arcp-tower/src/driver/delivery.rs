@@ -83,6 +83,12 @@ impl Delivery {
         self.confirm = self.store.is_some();
     }
 
+    /// Whether everything there is was sent, and what was acknowledged is on its way to the store.
+    pub(super) fn is_caught_up(&self) -> bool {
+        let known = self.ack.is_none() && !self.confirm && self.busy.is_none();
+        known && self.ready.is_empty() && self.staged.events.is_empty() && self.attachment.is_caught_up()
+    }
+
     /// Nothing is to be sent for now: queues that have grown are given back.
     pub(super) fn rest(&mut self) {
         const SMALL: usize = 8;

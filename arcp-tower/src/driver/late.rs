@@ -11,7 +11,7 @@ use super::{NotOpened, open};
 use crate::BoxError;
 use crate::config::Config;
 use crate::profile::Refusable;
-use crate::service::{MakeSession, Request, Response, Session};
+use crate::service::{Leaving, MakeSession, Request, Response, Session};
 
 /// What a hello authenticated itself with. A later resume on the same connection may come without,
 /// and is then authenticated with the same once more.
@@ -44,6 +44,7 @@ where
         let mut extensions = (*connection.session().extensions()).clone();
         // Whom the host found out at the upgrade; an authenticator decides anew.
         extensions.insert(connection.session().caller());
+        extensions.insert(Leaving(connection.session().id().clone()));
         // Boxed: hardly any connection comes here.
         match Box::pin(open(make, *request, extensions, config)).await {
             Ok(session) => return Ok(session),

@@ -95,7 +95,7 @@ impl Runtime {
         let record = self.0.resumes.record(attempt, self.wall(), Some(why));
         let (Some(op), Some(journal)) = (record, &self.0.journal) else { return };
         let (store, principal) = (journal.store.clone(), attempt.principal.name().to_owned());
-        self.0.handle.spawn(async move {
+        journal.spawn(async move {
             let batch = Batch { id: random::bits(), principal, ops: vec![op] };
             if let Err(error) = commit_patiently(store, batch).await {
                 tracing::warn!(%error, "the refusal of a resume was not kept");

@@ -374,6 +374,8 @@ impl Builder {
             secret: crate::random::secret(),
             config,
             handle: handle.clone(),
+            open: super::drain::Open::new(),
+            stop: super::drain::Stop::default(),
         });
         handle.spawn(super::sweep::sweep(Arc::downgrade(&inner), every, written));
         Ok(Runtime(inner))

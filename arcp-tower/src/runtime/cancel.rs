@@ -5,15 +5,18 @@ use std::sync::Arc;
 use arcp_core::session::MAX_TEXT;
 use arcp_core::store::{Batch, Op, StoreError};
 use arcp_core::wire::job::{Cancel, Cancelled};
-use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
+use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType, SessionId};
 use serde::Serialize;
 
 use super::registry::{JobRecord, not_found};
 use super::{Commands, Journal, commit_patiently, refused};
-use crate::auth::Scope;
+use crate::auth::{Principal, Scope};
 use crate::observe::Access;
 use crate::random;
 use crate::service::Response;
+
+/// A job, and what the principal may know of it.
+type Found = (Arc<JobRecord>, Access);
 
 /// What a cancellation says.
 struct Wanted {
@@ -24,9 +27,9 @@ struct Wanted {
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let wanted = read(message)?;
     let found = commands.runtime.here(&commands.session.caller(), &wanted.job_id);
-    let (record, access) = found.ok_or_else(|| not_found(&wanted.job_id))?;
-    check(commands, &record, access)?;
-    answer(message, wanted, record)
+    let decided = decide(commands, found.as_ref(), &wanted);
+    audit(commands, &wanted, found.as_ref(), decided.is_ok());
+    answer(message, wanted, decided?)
 }
 
 /// Who is told that a job is cancelled may rely on it, so it is written down before: a process that
@@ -38,20 +41,69 @@ pub(super) async fn stored(
 ) -> Result<Response, Error> {
     let wanted = read(message)?;
     let found = commands.runtime.anywhere(&commands.session.caller(), &wanted.job_id).await;
-    let (record, access) = found.map_err(|e| refused(&e))?.ok_or_else(|| not_found(&wanted.job_id))?;
-    let by_admin = check(commands, &record, access)?;
-    let mut ops = vec![Op::CancelJob { job: record.id.clone(), owner: journal.owner }];
-    if let Some(by) = by_admin {
-        ops.push(Op::Audit { at: commands.runtime.wall(), record: Json::of(&by)? });
-    }
-    let principal = record.principal.name().to_owned();
-    let batch = Batch { id: random::bits(), principal, ops };
-    match commit_patiently(journal.store.clone(), batch).await {
-        Ok(_) => answer(message, wanted, record),
+    let found = found.map_err(|e| refused(&e))?;
+    let decided = decide(commands, found.as_ref(), &wanted);
+    let decision = |allowed| {
+        let record = Json::of(&audit(commands, &wanted, found.as_ref(), allowed))?;
+        Ok::<_, Error>(Op::Audit { at: commands.runtime.wall(), record })
+    };
+    let record = match decided {
+        Ok(record) => record,
+        Err(e) => {
+            let principal = commands.session.principal();
+            keep(journal, principal, vec![decision(false)?]).await.map_err(|e| refused(&e))?;
+            return Err(e);
+        }
+    };
+    let cancel = Op::CancelJob { job: record.id.clone(), owner: journal.owner };
+    match keep(journal, &record.principal, vec![cancel, decision(true)?]).await {
+        Ok(()) => answer(message, wanted, record),
         // It ended meanwhile.
-        Err(StoreError::Conflict { .. }) => Err(already_ended()),
+        Err(StoreError::Conflict { .. }) => {
+            keep(journal, &record.principal, vec![decision(false)?]).await.map_err(|e| refused(&e))?;
+            Err(already_ended())
+        }
         Err(e) => Err(refused(&e)),
     }
+}
+
+/// Writes among what is `principal`'s: whoever's the job is, or who asked for one that is not there.
+async fn keep(journal: &Journal, principal: &Principal, ops: Vec<Op>) -> Result<(), StoreError> {
+    let principal = principal.name().to_owned();
+    let batch = Batch { id: random::bits(), principal, ops };
+    commit_patiently(journal.store.clone(), batch).await.map(drop)
+}
+
+/// A decision, as auditors read it.
+#[derive(Serialize)]
+struct Decision<'a> {
+    what: &'static str,
+    principal: &'a str,
+    session_id: &'a SessionId,
+    job_id: &'a JobId,
+    /// Whose job it is, where the principal may know of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<&'a str>,
+    allowed: bool,
+}
+
+/// Every decision leaves a record (§14).
+fn audit<'a>(
+    commands: &'a Commands,
+    wanted: &'a Wanted,
+    found: Option<&'a Found>,
+    allowed: bool,
+) -> Decision<'a> {
+    let (principal, session_id) = (commands.session.principal().name(), commands.session.id());
+    let (job_id, owner) = (&wanted.job_id, found.map(|(job, _)| job.principal.name()));
+    tracing::info!(target: "arcp::audit", ?principal, %session_id, %job_id, ?owner, allowed, "job.cancel");
+    Decision { what: "job.cancel", principal, session_id, job_id, owner, allowed }
+}
+
+fn decide(commands: &Commands, found: Option<&Found>, wanted: &Wanted) -> Result<Arc<JobRecord>, Error> {
+    let (record, access) = found.ok_or_else(|| not_found(&wanted.job_id))?;
+    check(commands, record, *access)?;
+    Ok(record.clone())
 }
 
 fn read(message: &Envelope) -> Result<Wanted, Error> {
@@ -63,40 +115,18 @@ fn read(message: &Envelope) -> Result<Wanted, Error> {
     Ok(Wanted { job_id, reason })
 }
 
-/// A job that was cancelled by a session which did not submit it, as auditors read it (§14).
-#[derive(Serialize)]
-struct ByAdmin<'a> {
-    what: &'static str,
-    principal: &'a str,
-    job_id: &'a JobId,
-    owner: &'a str,
-}
-
-/// Whether the session may cancel a job, and by which right if that is not its own.
-fn check<'a>(
-    commands: &'a Commands,
-    record: &'a JobRecord,
-    access: Access,
-) -> Result<Option<ByAdmin<'a>>, Error> {
+/// Whether the session may cancel a job: its own, or as an administrator any that it may watch.
+fn check(commands: &Commands, record: &JobRecord, access: Access) -> Result<(), Error> {
     let session = &commands.session;
-    let own = record.is_controlled_by(session.id());
     let as_admin = access == Access::Watch && session.scopes().allow(Scope::Admin);
-    if !own && !as_admin {
+    if !record.is_controlled_by(session.id()) && !as_admin {
         // Watching a job gives no right over it (§7.6).
         return Err(Error::new(
             Code::PermissionDenied,
             "only the session that submitted a job may cancel it",
         ));
     }
-    if record.status().is_terminal() {
-        return Err(already_ended());
-    }
-    if own {
-        return Ok(None);
-    }
-    let (principal, owner) = (session.principal().name(), record.principal.name());
-    tracing::info!(target: "arcp::audit", principal, job_id = %record.id, owner, "job.cancel");
-    Ok(Some(ByAdmin { what: "job.cancel", principal, job_id: &record.id, owner }))
+    if record.status().is_terminal() { Err(already_ended()) } else { Ok(()) }
 }
 
 fn already_ended() -> Error {

@@ -14,6 +14,7 @@ use arcp_core::Json;
 use arcp_core::job::Status;
 use arcp_core::store::{Batch, Hash, Joined, Op, Store, StoreError, StoredEvent};
 use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use super::sweep::Written;
 use super::{JobStream, commit_patiently};
@@ -34,6 +35,8 @@ pub(crate) struct Journal {
     pub(super) written: Arc<Written>,
     clock: Clock,
     handle: Handle,
+    /// Everything that is being written in the background.
+    pub(super) writes: TaskTracker,
     queues: Mutex<HashMap<Principal, Vec<Arc<JobStream>>>>,
 }
 
@@ -48,7 +51,8 @@ impl Journal {
         let Joined { owner, secret } = joined;
         let written = Arc::new(Written::new(config.max_session_bytes));
         let clock = config.clock.clone();
-        Arc::new(Self { store, owner, secret, written, clock, handle, queues: Mutex::default() })
+        let (writes, queues) = (TaskTracker::new(), Mutex::default());
+        Arc::new(Self { store, owner, secret, written, clock, handle, writes, queues })
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
@@ -64,7 +68,12 @@ impl Journal {
         }
         queues.insert(principal.clone(), vec![stream]);
         drop(queues);
-        self.handle.spawn(self.clone().write(principal.clone()));
+        self.spawn(self.clone().write(principal.clone()));
+    }
+
+    /// Writes something in the background. Whoever ends the runtime waits for it.
+    pub(super) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.writes.spawn_on(work, &self.handle);
     }
 
     /// Writes until there is nothing new.

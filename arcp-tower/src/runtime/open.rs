@@ -6,15 +6,20 @@ use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
 use http::Extensions;
 
+use super::drain::draining;
 use super::persist::{contended, put_session};
 use super::{Commands, Runtime, Tokens, resume};
 use crate::auth::Principal;
 use crate::profile::Profile;
 use crate::random;
-use crate::service::{Attachment, Connect, Opening, Session, SessionCtx};
+use crate::service::{Attachment, Connect, Leaving, Opening, Session, SessionCtx};
 
 pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<Commands>, Error> {
     let Connect { handshake, mut extensions, profile } = connect;
+    extensions.remove::<Leaving>();
+    if runtime.0.config.door.is_draining() {
+        return Err(draining());
+    }
     // Fail closed: without an authenticating layer nobody is let in.
     let principal: Principal = extensions
         .remove()
@@ -48,7 +53,9 @@ pub(super) async fn open(runtime: Runtime, connect: Connect) -> Result<Session<C
         urgent: commands,
         config,
         store,
-    })
+        kept: None,
+    }
+    .keep(runtime.0.open.token()))
 }
 
 async fn fresh(

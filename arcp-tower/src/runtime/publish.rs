@@ -10,7 +10,7 @@ use arcp_core::job::Status;
 use arcp_core::log::{BelowFloor, Caps, Ended, JobLog};
 use arcp_core::session::FeedId;
 use arcp_core::store::StoredEvent;
-use arcp_core::{Code, Error, Event, JobId, TraceId};
+use arcp_core::{Code, Error, Event, JobId, SessionId, TraceId};
 use smallvec::SmallVec;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
@@ -335,6 +335,13 @@ impl JobStream {
         if state.visible == state.log.head() && !state.watchers.iter().flatten().any(sent_to) {
             state.log.forget();
         }
+    }
+
+    /// The sessions with a connection that are sent its events.
+    pub(super) fn followers(&self) -> Vec<SessionId> {
+        let state = self.state();
+        let attached = state.watchers.iter().flatten().filter(|watcher| watcher.session.is_attached());
+        attached.map(|watcher| watcher.session.id().clone()).collect()
     }
 
     /// Adds a follower. It counts as told, so nothing reaches it before its session is told in its

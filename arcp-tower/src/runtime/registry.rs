@@ -1,6 +1,7 @@
 //! The jobs that this runtime knows: those that run, and for a while those that ended.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,10 +9,12 @@ use arcp_core::job::{FinalStatus, Lifecycle, Status};
 use arcp_core::lease::{Lease, LeaseConstraints};
 use arcp_core::store::IdempotencyRow;
 use arcp_core::{Code, Error, JobId, Json, SessionId, Timestamp, TraceId};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::JobStream;
 use super::authority::JobAuthority;
+use super::drain::draining;
 use crate::agent::Parent;
 use crate::auth::Principal;
 use crate::clock::{self, Clock};
@@ -39,6 +42,8 @@ pub(crate) struct JobRecord {
     pub(super) log: Arc<JobStream>,
     pub(super) cancel: CancellationToken,
     pub(super) life: Mutex<Lifecycle>,
+    /// Whether it is to end because the runtime does.
+    pub(super) halted: AtomicBool,
     /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
     pub(super) controllers: Mutex<Vec<SessionId>>,
     /// Jobs that it delegated and that have not ended.
@@ -74,6 +79,7 @@ impl JobRecord {
             log,
             cancel: CancellationToken::new(),
             life: Mutex::default(),
+            halted: AtomicBool::new(false),
             controllers: Mutex::default(),
             children: Mutex::default(),
             over: CancellationToken::new(),
@@ -117,6 +123,20 @@ impl JobRecord {
     /// Its lease has ended: `true` if it will end for that.
     pub(super) fn lapse(&self) -> bool {
         lock(&self.life).lapse()
+    }
+
+    /// The runtime ends: so does the job, unless it is ending already.
+    pub(super) fn halt(&self) {
+        let mut life = lock(&self.life);
+        if life.stopping().is_none() && life.lapse() {
+            self.halted.store(true, Ordering::Release);
+            drop(life);
+            self.cancel.cancel();
+        }
+    }
+
+    pub(super) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
     }
 
     pub(super) fn status(&self) -> Status {
@@ -168,6 +188,8 @@ pub(super) struct Registry {
     max_keys: usize,
     retention: Duration,
     clock: Clock,
+    /// Told of each job that is over.
+    fewer: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -180,6 +202,8 @@ struct Jobs {
     ended_bytes: usize,
     keys: HashMap<(Principal, String), IdempotencyRow>,
     keys_in_order: VecDeque<(Principal, String)>,
+    /// Whether clients are given no new job.
+    closed: bool,
 }
 
 impl Registry {
@@ -187,7 +211,8 @@ impl Registry {
         let (max_jobs, max_ended, retention) = (config.max_jobs, config.max_ended_jobs, config.retention);
         let (max_keys, max_ended_bytes) = (config.max_keys, config.max_ended_bytes);
         let clock = config.clock.clone();
-        Self { jobs: Mutex::default(), max_jobs, max_ended, max_ended_bytes, max_keys, retention, clock }
+        let (jobs, fewer) = (Mutex::default(), Notify::new());
+        Self { jobs, max_jobs, max_ended, max_ended_bytes, max_keys, retention, clock, fewer }
     }
 
     /// Takes a job in, if its principal may run one more.
@@ -227,7 +252,11 @@ impl Registry {
 
     /// Whether the principal of `job` may run one more.
     pub(super) fn room(&self, job: &JobRecord) -> Result<(), Error> {
-        let running = lock(&self.jobs).running.get(&job.principal).copied().unwrap_or(0);
+        let jobs = lock(&self.jobs);
+        if jobs.closed {
+            return Err(draining());
+        }
+        let running = jobs.running.get(&job.principal).copied().unwrap_or(0);
         if running < self.max_jobs { Ok(()) } else { Err(self.full()) }
     }
 
@@ -236,6 +265,10 @@ impl Registry {
     }
 
     fn add(&self, jobs: &mut Jobs, job: &Arc<JobRecord>) -> Result<(), Error> {
+        // What a job delegates is part of it.
+        if jobs.closed && job.parent.is_none() {
+            return Err(draining());
+        }
         let running = jobs.running.entry(job.principal.clone()).or_default();
         if *running >= self.max_jobs {
             return Err(self.full());
@@ -251,6 +284,34 @@ impl Registry {
         let mut jobs = lock(&self.jobs);
         jobs.by_id.remove(&job.id);
         jobs.done(&job.principal);
+        self.fewer.notify_waiters();
+    }
+
+    /// Clients are given no new job from now on.
+    pub(super) fn close(&self) {
+        lock(&self.jobs).closed = true;
+    }
+
+    /// Resolves when no job runs.
+    pub(super) async fn idle(&self) {
+        loop {
+            let fewer = self.fewer.notified();
+            if lock(&self.jobs).running.is_empty() {
+                return;
+            }
+            fewer.await;
+        }
+    }
+
+    /// Jobs that run, or whose end is still to come.
+    pub(super) fn active(&self) -> usize {
+        lock(&self.jobs).running.values().sum()
+    }
+
+    /// The jobs that run, or are about to.
+    pub(super) fn running(&self) -> Vec<Arc<JobRecord>> {
+        let jobs = lock(&self.jobs);
+        jobs.by_id.values().filter(|job| !job.status().is_terminal()).cloned().collect()
     }
 
     /// A job has ended.
@@ -261,6 +322,7 @@ impl Registry {
         jobs.ended.push_back((clock::after(self.retention), job.id.clone(), bytes));
         jobs.ended_bytes += bytes;
         self.sweep(&mut jobs);
+        self.fewer.notify_waiters();
     }
 
     fn sweep(&self, jobs: &mut Jobs) {

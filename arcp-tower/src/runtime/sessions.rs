@@ -87,6 +87,11 @@ impl Sessions {
         self.held().by_id.get(id).cloned()
     }
 
+    /// Has each connection look at what is new with the runtime itself.
+    pub(super) fn wake(&self) {
+        self.held().by_id.values().for_each(SessionCtx::wake);
+    }
+
     /// A session never began, or is over.
     pub(super) fn remove(&self, session: &SessionCtx) {
         self.held().remove(session);
@@ -111,11 +116,13 @@ impl Sessions {
         // this is written, it is fenced.
         let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
         let journal = self.journal.clone();
+        let writing = journal.as_ref().map(|journal| journal.writes.token());
         self.handle.spawn(async move {
             let over = tokio::time::Instant::from_std(crate::clock::after(here));
             if let Some(journal) = journal {
                 write_down(&journal, row).await;
             }
+            drop(writing);
             tokio::time::sleep_until(over).await;
             if session.epoch() == epoch
                 && let Some(sessions) = weak.upgrade()
@@ -151,7 +158,8 @@ impl Drop for Taken {
         let (Some(row), Some(journal)) = (self.row.take(), self.sessions.journal.clone()) else { return };
         let Sessions { window, held_for, .. } = *self.sessions;
         let now = self.sessions.clock.wall();
-        self.sessions.handle.spawn(async move {
+        let writes = journal.clone();
+        writes.spawn(async move {
             let feeds = loop {
                 match journal.store.feeds(&row.id).await {
                     Ok(feeds) => break feeds,

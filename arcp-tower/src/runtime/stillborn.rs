@@ -41,7 +41,7 @@ pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable)
         JobStream::new(id.clone(), trace_id, session.principal().clone(), runtime.0.config.log_caps(), None);
     let log = Arc::new(log);
     log.end(end.clone(), Status::Error).map_err(|e| Error::limit(e.to_string()))?;
-    let (handle, journal, session) = (runtime.0.handle.clone(), runtime.0.journal.clone(), session.clone());
+    let (journal, session) = (runtime.0.journal.clone(), session.clone());
     let now = runtime.wall();
     let begin = move |session: &crate::service::SessionCtx| {
         if let Some(feed) = session.follow(&log, 1, true) {
@@ -52,8 +52,9 @@ pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable)
         None => begin(&session),
         Some(journal) => {
             let batch = keep(&journal, &session, asked, &end, (trace_id, now));
-            handle.spawn(async move {
-                match commit_patiently(journal.store.clone(), batch).await {
+            let store = journal.store.clone();
+            journal.spawn(async move {
+                match commit_patiently(store, batch).await {
                     Ok(_) => begin(&session),
                     Err(error) => tracing::warn!(%error, "a refusal could not be kept"),
                 }

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, Span};
 
 use super::Credentials;
+use super::drain::{self, Over};
 use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
 use crate::lock::lock;
@@ -45,8 +46,10 @@ type Outcome = Result<Json, Error>;
 /// What an agent says: an error also says how the job ends.
 type Said = Result<Json, AgentError>;
 
-/// Bytes of an agent's words in a terminal message: escaped, they are still well below a frame.
-const MOST_WORDS: usize = 64 << 10;
+/// Bytes of what an agent, a tool or a service says of a failure.
+const MOST_WORDS: usize = 4 << 10;
+/// Bytes of a result's summary: escaped, they are still well below a frame.
+const MOST_SUMMARY: usize = 64 << 10;
 /// Bytes of the details of an agent's error.
 const MOST_DETAILS: usize = 256 << 10;
 
@@ -68,14 +71,28 @@ impl Run {
         }
         // No child outlives its parent, and what it leaves is back before the parent's end is there.
         self.record.outlive().await;
+        let halted = self.record.is_halted();
+        if halted && self.runs_again() {
+            return self.leave();
+        }
         let lapsed = self.record.stopping() == Some(FinalStatus::Error);
         let Some(end) = self.record.finish(by_itself) else { return };
         self.record.cancel.cancel();
-        let outcome = if lapsed { Err(self.lapsed()) } else { outcome };
+        let outcome = match (halted, lapsed) {
+            (true, _) => Err(drain::stopped()),
+            (_, true) => Err(self.lapsed()),
+            _ => outcome,
+        };
         self.conclude(end, &outcome);
         telemetry::job_over(&self.span, end, outcome.as_ref().err(), self.job.authority());
         telemetry::job_ended(&self.record.agent, end, &active);
-        self.credentials.finish(&self.record.id).await;
+        let stop = &self.job.runtime().0.stop;
+        tokio::select! {
+            biased;
+            () = self.credentials.finish(&self.record.id) => {}
+            // It goes on all the same, and what is not done by then when the store is opened next.
+            () = stop.hurry.cancelled() => {}
+        }
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
@@ -83,8 +100,30 @@ impl Run {
             Ok(_) => tracing::debug!(%job_id, ?end, "job ended"),
             Err(error) => tracing::error!(%job_id, %error, "a terminal message could not be written"),
         }
+        self.over(if halted { Over::Stopped } else { Over::Finished });
         self.registry.ended(&self.record);
         self.record.over.cancel();
+    }
+
+    /// Whether it runs again when its store is opened next (see [`recover`](super::recover)).
+    fn runs_again(&self) -> bool {
+        let runtime = &self.job.runtime().0;
+        runtime.journal.is_some() && self.link.is_none() && runtime.restartable.contains(&self.record.agent)
+    }
+
+    /// Nobody runs it here any more, and it has not ended.
+    fn leave(&self) {
+        tracing::debug!(job_id = %self.record.id, "job left to run again");
+        self.over(Over::Left);
+        self.registry.remove(&self.record);
+        self.record.over.cancel();
+    }
+
+    fn over(&self, over: Over) {
+        let runtime = &self.job.runtime().0;
+        if runtime.config.door.is_draining() {
+            runtime.stop.count(over);
+        }
     }
 
     fn lapsed(&self) -> Error {
@@ -164,8 +203,12 @@ impl Run {
             }
         }
         // It was told to stop. It may take its time to unwind, but not for ever.
-        if let Ok(joined) = timeout(self.job.grace(), &mut agent).await {
-            return outcome(joined);
+        tokio::select! {
+            biased;
+            in_time = timeout(self.job.grace(), &mut agent) => if let Ok(joined) = in_time {
+                return outcome(joined);
+            },
+            () = self.job.runtime().0.stop.abort.cancelled() => {}
         }
         agent.abort();
         Err(Error::new(Code::Cancelled, "the agent did not stop in time").into())
@@ -201,7 +244,7 @@ impl Run {
                 if !inline.is_null() {
                     tracing::warn!(job_id = %self.record.id, "a returned result is dropped: one was streamed");
                 }
-                let summary = summary.map(|summary| within(&summary, MOST_WORDS).to_owned());
+                let summary = summary.map(|summary| within(&summary, MOST_SUMMARY).to_owned());
                 (result.result_id, result.result_size, result.summary) = (Some(id), Some(size), summary);
             }
             _ => result.result = Some(inline),

@@ -121,6 +121,11 @@ impl Attachment {
         self.cx.0.window.again(feed);
     }
 
+    /// Whether everything there is was read.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.replay.is_empty() && self.cx.0.window.is_stale()
+    }
+
     /// Frames up to `event_seq` were handed to the transport.
     pub(crate) fn handed(&self, event_seq: u64) {
         let mut state = lock(&self.cx.0.state);

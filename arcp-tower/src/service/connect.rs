@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arcp_core::Envelope;
+use arcp_core::{Envelope, SessionId};
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::profile::Profile;
@@ -27,6 +27,10 @@ impl Connect {
         Self { handshake, extensions, profile }
     }
 }
+
+/// The session that a connection leaves if this handshake is let through (§6.3).
+#[derive(Debug, Clone)]
+pub(crate) struct Leaving(pub(crate) SessionId);
 
 /// What a session can see of the HTTP request that it began with, in every host.
 #[derive(Debug, Clone)]

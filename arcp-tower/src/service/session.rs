@@ -1,5 +1,6 @@
 //! A session at the runtime: its stack of services, and what outlives its connections.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, Weak};
@@ -32,7 +33,12 @@ pub struct Session<S> {
     pub(crate) config: Arc<Config>,
     /// Where numbers are kept before they leave, if they are.
     pub(crate) store: Option<Arc<dyn Store>>,
+    /// What is given back when its connection is closed.
+    pub(crate) kept: Option<Kept>,
 }
+
+/// Anything that is dropped when a connection is closed.
+pub(crate) type Kept = Box<dyn Any + Send + Sync>;
 
 impl<S> Session<S> {
     /// What outlives the connection.
@@ -42,9 +48,18 @@ impl<S> Session<S> {
 
     /// Wraps the service that takes the session's commands. This is how layers reach it.
     pub fn map_service<T>(self, f: impl FnOnce(&SessionCtx, S) -> T) -> Session<T> {
-        let Self { attachment, service, greeting, urgent, config, store } = self;
+        let Self { attachment, service, greeting, urgent, config, store, kept } = self;
         let service = f(&attachment.cx, service);
-        Session { attachment, service, greeting, urgent, config, store }
+        Session { attachment, service, greeting, urgent, config, store, kept }
+    }
+
+    /// Keeps something for as long as the connection is open, such as a permit.
+    pub fn keep(self, permit: impl Any + Send + Sync) -> Self {
+        let kept: Kept = match self.kept {
+            None => Box::new(permit),
+            Some(before) => Box::new((permit, before)),
+        };
+        Self { kept: Some(kept), ..self }
     }
 }
 
@@ -323,6 +338,11 @@ impl SessionCtx {
             stream.unwatch(slot);
         }
         true
+    }
+
+    /// Has its connection look at everything once more.
+    pub(crate) fn wake(&self) {
+        self.0.window.wake();
     }
 
     /// There is something new in a feed.

@@ -109,6 +109,16 @@ impl Window {
         self.waker.wake();
     }
 
+    /// The connection is to look at everything once more.
+    pub(super) fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Whether there is nothing new in any feed.
+    pub(super) fn is_stale(&self) -> bool {
+        lock(&self.fresh).is_empty()
+    }
+
     /// A frame that answers no command. Nobody keeps it for a session without a connection, and of
     /// more than `most` that wait the oldest goes.
     pub(super) fn notify(&self, notice: Envelope, most: usize) {

@@ -25,6 +25,10 @@ impl<T> Metered<T> {
         self.left = None;
     }
 
+    pub(super) fn inner_ref(&self) -> &T {
+        &self.io
+    }
+
     pub(super) fn inner(&mut self) -> &mut T {
         &mut self.io
     }

@@ -38,6 +38,7 @@ where
             match received {
                 Ok(Received::Frame(frame)) => {
                     self.link.heard(now);
+                    self.watch.moved(now);
                     let first = !mem::replace(&mut self.heard, true);
                     if first && self.delivery.attachment.confirm_token() {
                         self.delivery.confirmed();

@@ -11,7 +11,7 @@ use tower_service::Service;
 use super::{Connection, TURN};
 use crate::driver::delivery::Ready;
 use crate::service::{Request, Response};
-use crate::{BoxError, random};
+use crate::{BoxError, clock, random};
 
 impl<T, S> Connection<'_, T, S>
 where
@@ -19,9 +19,12 @@ where
     S: Service<Request, Response = Response, Error: Into<BoxError>>,
 {
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
-        let mut progress = false;
+        let (mut progress, mut stuck) = (false, false);
         for _ in 0..TURN {
-            let Poll::Ready(ready) = self.io.poll_ready(cx) else { break };
+            let Poll::Ready(ready) = self.io.poll_ready(cx) else {
+                stuck = true;
+                break;
+            };
             ready?;
             let Some(frame) = self.next_frame(cx) else { break };
             self.io.send(frame)?;
@@ -30,9 +33,18 @@ where
         self.cx.credit(mem::take(&mut self.credits));
         if !progress {
             // While there is more to send, it is gathered; what is left goes when there is no more.
-            if let Poll::Ready(flushed) = self.io.poll_flush(cx) {
-                flushed?;
+            match self.io.poll_flush(cx) {
+                Poll::Ready(flushed) => flushed?,
+                Poll::Pending => stuck = true,
             }
+        }
+        if progress {
+            self.watch.moved(clock::now());
+        }
+        if stuck {
+            self.watch.stuck(clock::now(), self.io.taken(), progress);
+        } else {
+            self.watch.flows();
         }
         Ok(progress)
     }
