@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::{Durability, Store};
+use arcp_tower::upgrade::Host;
 use arcp_tower::{
     Access, AuthLayer, BearerTokens, Builder, Config, Observed, Principal, Runtime, TraceLayer, each_session,
 };
@@ -45,7 +46,13 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let config = config(&args, bound.ip().is_loopback() || args.private_transport);
+    let config = config(&args, bound.ip().is_loopback() || args.private_transport).with(|config| {
+        config.allowed_origins.clone_from(&args.allowed_origins);
+        config.allowed_hosts.clone_from(&args.allowed_hosts);
+        if bound.ip().is_loopback() {
+            config.allowed_hosts.extend(Host::loopback());
+        }
+    });
     let hosted = Hosted::of(&args.agents)?;
     let agents = agents(&args, &hosted)?;
     let kept_in = args.store.clone().unwrap_or_else(|| StoreArg::Sqlite("arcp.db".into()));

@@ -1,5 +1,7 @@
 //! The WebSocket upgrade: a service that any host on hyper can mount, axum among them.
 
+mod allow;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use http_body_util::Full;
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower_service::Service;
+
+pub use allow::{Host, NotAllowable, Origin};
 
 use crate::config::Config;
 use crate::service::{HttpInfo, Mount};
@@ -49,6 +53,9 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if let Some((status, why)) = allow::refusal(&self.config, request.uri(), request.headers()) {
+            return ready(Ok(plain(status, why)));
+        }
         let accept = match accept_key(&request) {
             Ok(accept) => accept,
             Err((status, why)) => return ready(Ok(plain(status, why))),
