@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::{Durability, Store};
+use arcp_tower::upgrade::Host;
 use arcp_tower::{
     Access, AuthLayer, BearerTokens, Builder, Config, Handle, Observed, Principal, Runtime, TraceLayer,
     each_session,
@@ -57,7 +58,16 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
     let private = bound.ip().is_loopback() || args.private_transport || certificate.is_some();
-    let config = config(&args, private);
+    let config = config(&args, private).with(|config| {
+        config.allowed_origins.clone_from(&args.allowed_origins);
+        config.allowed_hosts.clone_from(&args.allowed_hosts);
+        if bound.ip().is_loopback() {
+            config.allowed_hosts.extend(Host::loopback());
+            // Such as 127.0.0.2; an address is a name that needs no brackets in IPv4 and has them in IPv6.
+            let own = SocketAddr::new(bound.ip(), 80).to_string();
+            config.allowed_hosts.extend(own.strip_suffix(":80").and_then(|own| own.parse().ok()));
+        }
+    });
     let hosted = Hosted::of(&args.agents)?;
     let agents = agents(&args, &hosted)?;
     let kept_in = args.store.clone().unwrap_or_else(|| StoreArg::Sqlite("arcp.db".into()));

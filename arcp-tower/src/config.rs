@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::door::Door;
 use crate::profile::Choice;
+use crate::upgrade::{Host, Origin};
 
 /// The bounds of the runtime and of its connections: every queue, buffer, map and wait has one here.
 ///
@@ -171,6 +172,10 @@ pub struct Config {
     pub credential_settle: Duration,
     /// How often what services have is compared with what they should. 1 hour.
     pub reconcile: Duration,
+    /// Origins whose pages may connect (`Origin`); none. A client that names no origin is no page.
+    pub allowed_origins: Vec<Origin>,
+    /// Names that the host may be asked for (`Host`, `:authority`); with none it is not looked at.
+    pub allowed_hosts: Vec<Host>,
     /// How peers are told apart; by their first frame.
     pub profile: Choice,
     /// The wall clock; the system's.
@@ -255,6 +260,8 @@ impl Default for Config {
             revoke_backoff: Duration::from_secs(300),
             credential_settle: Duration::from_secs(60),
             reconcile: Duration::from_secs(3600),
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
             profile: Choice::default(),
             clock: Clock::system(),
             door: Door::default(),

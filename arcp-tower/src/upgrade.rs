@@ -1,5 +1,7 @@
 //! The WebSocket upgrade: a service that any host on hyper can mount, axum among them.
 
+mod allow;
+
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::sync::Arc;
@@ -7,11 +9,14 @@ use std::task::{Context, Poll};
 
 use arcp_core::transport::WebSocket;
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower_service::Service;
+
+pub use allow::{Host, NotAllowable, Origin};
 
 use crate::config::Config;
 use crate::service::{HttpInfo, Mount};
@@ -49,38 +54,71 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let accept = match accept_key(&request) {
-            Ok(accept) => accept,
-            Err((status, why)) => return ready(Ok(plain(status, why))),
+        let answer = match self.answer(&request) {
+            Ok(answer) => answer.map(|()| Full::default()),
+            Err(refusal) => return ready(Ok(refusal)),
         };
-        if self.config.door.is_draining() || self.config.shutdown.is_cancelled() {
-            return ready(Ok(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping")));
-        }
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
         let mut extensions = parts.extensions;
         extensions.insert(HttpInfo::copied(&parts.uri, &parts.headers));
-        crate::telemetry::observed(&mut extensions);
-        let (make, config) = (self.make.clone(), Arc::clone(&self.config));
+        let serving = self.clone();
         self.config.tracker.spawn(async move {
             match upgrade.await {
-                Ok(io) => {
-                    let ws = WebSocket::server(TokioIo::new(io), config.ws_limits()).await;
-                    crate::serve(ws, make, extensions, config).await;
-                }
+                Ok(io) => serving.serve(TokioIo::new(io), extensions).await,
                 Err(error) => tracing::debug!(%error, "the upgrade failed"),
             }
         });
-        let mut response = Response::new(Full::default());
+        ready(Ok(answer))
+    }
+}
+
+impl<M: Mount> Upgrade<M> {
+    /// The head of the answer to a request: for hosts that are not on hyper. With it the connection
+    /// becomes a byte stream, for [`Upgrade::serve`].
+    ///
+    /// # Errors
+    /// The whole answer, if the request is not an upgrade, or not one that is let in.
+    pub fn answer<B>(&self, request: &Request<B>) -> Result<Response<()>, Response<Full<Bytes>>> {
+        if let Some((status, why)) = allow::refusal(&self.config, request.uri(), request.headers()) {
+            return Err(plain(status, why));
+        }
+        let accept = accept_key(request).map_err(|(status, why)| plain(status, why))?;
+        if self.config.door.is_draining() || self.config.shutdown.is_cancelled() {
+            return Err(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping"));
+        }
+        let mut response = Response::new(());
+        let headers = response.headers_mut();
+        if let Some(protocol) = protocol(request) {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        }
         if let Some(accept) = accept {
-            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-            let headers = response.headers_mut();
             headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         }
-        ready(Ok(response))
+        Ok(response)
     }
+
+    /// Serves the connection that an upgraded request became, until it is closed. `extensions` are for
+    /// the layers; an [`HttpInfo`] should be among them.
+    pub async fn serve<T>(self, io: T, mut extensions: Extensions)
+    where
+        T: AsyncRead + AsyncWrite + Unpin,
+    {
+        crate::telemetry::observed(&mut extensions);
+        let ws = WebSocket::server(io, self.config.ws_limits()).await;
+        crate::serve(ws, self.make, extensions, self.config).await;
+    }
+}
+
+/// The first protocol that the client offers and that is this one. A browser that offers some, and is
+/// answered with none, gives up.
+fn protocol<B>(request: &Request<B>) -> Option<&'static str> {
+    let offered = request.headers().get_all(header::SEC_WEBSOCKET_PROTOCOL);
+    let mut offered = offered.iter().filter_map(|line| line.to_str().ok()).flat_map(|line| line.split(','));
+    offered.find_map(|offer| ["arcp.v1.1", "arcp.v1"].into_iter().find(|known| *known == offer.trim()))
 }
 
 /// The accept key of an HTTP/1.1 upgrade; none for an extended CONNECT.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use arcp_tower::core::agent::AgentRef;
+use arcp_tower::upgrade::{Host, Origin};
 use clap::ValueEnum;
 
 use super::{CommandArg, Issuers, Telemetry, Tls};
@@ -60,6 +61,14 @@ pub(crate) struct Serve {
     /// signal ends it at once.
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(crate) drain: u64,
+    /// An origin whose pages may connect, `https://app.example`; may be given several times. Without
+    /// any, no page of a browser may.
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub(crate) allowed_origins: Vec<Origin>,
+    /// A name that clients may ask for in `Host`; may be given several times. On loopback its own
+    /// names are allowed, and no other that is not given; elsewhere, without any, all are.
+    #[arg(long = "allow-host", value_name = "HOST")]
+    pub(crate) allowed_hosts: Vec<Host>,
     /// Whatever is in front of this address ends TLS, and nobody reads what is between: clients may be
     /// given credentials. On loopback they are, and over TLS.
     #[arg(long)]
