@@ -1,0 +1,44 @@
+//! Mounts an ARCP runtime in an actix-web app: `.route("/arcp", arcp_actix::handler(runtime))`.
+//!
+//! ```no_run
+#![doc = include_str!("../../examples/src/bin/actix.rs")]
+//! ```
+//!
+//! The WebSocket is the one of every other host: actix hands over the bytes of an upgraded connection,
+//! so limits, close codes and answers to pings are the same to the last one. Connections live on actix's
+//! workers, and jobs where the runtime was built: a worker that is restarted costs its connections, which
+//! resume, and no job.
+
+mod convert;
+mod stream;
+
+use actix_web::{HttpRequest, HttpResponse, Route, rt, web};
+use arcp_tower::upgrade::Upgrade;
+use arcp_tower::{Config, Mount};
+
+/// A route that serves ARCP over WebSocket, with the default bounds.
+///
+/// Layers, authenticators and agents find in the request's extensions: [`arcp_tower::HttpInfo`], the
+/// peer's [`std::net::SocketAddr`], and whatever the app's middleware put into an [`http::Extensions`]
+/// among the request's own (`request.extensions_mut()`): actix's cannot be copied.
+pub fn handler<M: Mount + Sync>(runtime: M) -> Route {
+    handler_with(runtime, Config::default())
+}
+
+/// [`handler`] with bounds of your own: best those that the runtime was built with.
+pub fn handler_with<M: Mount + Sync>(runtime: M, config: Config) -> Route {
+    let (tracker, capacity) = (config.tracker.clone(), config.write_buffer);
+    let upgrade = Upgrade::with_config(runtime, config);
+    web::route().to(move |request: HttpRequest, payload: web::Payload| {
+        let (request, extensions) = convert::request(&request);
+        let answer = match upgrade.answer(&request) {
+            Ok(head) => {
+                let (io, body) = stream::bytes(payload, capacity);
+                rt::spawn(tracker.track_future(upgrade.clone().serve(io, extensions)));
+                convert::head(head.status(), head.headers(), HttpResponse::build).streaming(body)
+            }
+            Err(refusal) => convert::refusal(refusal),
+        };
+        std::future::ready(answer)
+    })
+}
