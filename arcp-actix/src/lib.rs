@@ -37,7 +37,7 @@ pub fn handler_with<M: Mount + Sync>(runtime: M, config: Config) -> Route {
                 rt::spawn(tracker.track_future(upgrade.clone().serve(io, extensions)));
                 convert::head(head.status(), head.headers(), HttpResponse::build).streaming(body)
             }
-            Err(refusal) => convert::refusal(refusal),
+            Err(refusal) => convert::refusal(*refusal),
         };
         std::future::ready(answer)
     })

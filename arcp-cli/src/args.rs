@@ -23,7 +23,7 @@ pub(crate) use auth::{Issuers, Scopes};
 pub(crate) use command::CommandArg;
 pub(crate) use lease::{Lease, LeaseCheck, LeaseCovers};
 pub(crate) use send::Send;
-pub(crate) use serve::{HostedArg, Serve, StoreArg};
+pub(crate) use serve::{HostedArg, Serve, Server, StoreArg};
 pub(crate) use submit::Submit;
 #[cfg(feature = "otlp")]
 pub(crate) use telemetry::Protocol;

@@ -16,7 +16,7 @@ use crate::args::{Demo, Format};
 use crate::proxy::Proxy;
 use crate::remote::open_at;
 use crate::screen::Screen;
-use crate::serve::{Authenticator, app};
+use crate::serve::{Authenticator, host, mount};
 use crate::submit::code_of;
 use crate::token::TokenArg;
 
@@ -51,10 +51,11 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
     let config = Config::default();
     let token = TokenArg::made_up()?;
     let tokens = BearerTokens::new([(token.token(), token.principal(None))]);
-    let (app, _handle) = app(&config, Authenticator::Left(tokens), None, |builder| {
+    let (mount, _handle) = mount(&config, Authenticator::Left(tokens), None, |builder| {
         builder.agent("code-refactor@2.0.0", agent_fn(refactor))
     })
     .await?;
+    let app = host::router(mount, &config);
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let proxy = Proxy::start(listener.local_addr()?).await?;
     let served = tokio::spawn(async move { axum::serve(listener, app).await });

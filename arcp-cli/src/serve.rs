@@ -4,6 +4,7 @@ mod admin;
 mod agents;
 mod auth;
 mod drain;
+pub(crate) mod host;
 mod stdio;
 mod tls;
 
@@ -16,20 +17,18 @@ use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::store::{Durability, Store};
 use arcp_tower::upgrade::Host;
 use arcp_tower::{
-    Access, AuthLayer, BearerTokens, Builder, Config, Handle, Observed, Principal, Runtime, TraceLayer,
-    each_session,
+    Access, AuthLayer, BearerTokens, Builder, Config, Handle, Mount, Observed, Principal, Runtime,
+    TraceLayer, each_session,
 };
-use axum::Router;
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tower::ServiceBuilder;
 
 use admin::{Admin, Ready};
 pub(crate) use auth::Authenticator;
 use drain::Signals;
-use tls::{Certificate, TlsListener};
+use tls::Certificate;
 
-use crate::args::{Serve, StoreArg};
+use crate::args::{Serve, Server, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
 use crate::litellm;
@@ -46,6 +45,12 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
     let verifier = args.issuers.is_wanted().then(|| auth::verifier(&args.issuers)).transpose()?;
     let certificate = Certificate::of(&args.tls)?;
+    if let Some(certificate) = &certificate {
+        if args.server != Server::Axum {
+            return Err(Failure::new(Exit::Usage, "TLS is for --server axum").into());
+        }
+        certificate.follow()?;
+    }
     let mut tokens = if verifier.is_none() { tokens(&args)? } else { args.tokens.clone() };
     let made_up = tokens.is_empty() && verifier.is_none();
     if made_up {
@@ -82,7 +87,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         Some(verifier) => Authenticator::Right(verifier),
         None => Authenticator::Left(bearers(&tokens, args.principal.as_deref())),
     };
-    let (app, handle) = app(&config, authenticator, store, agents).await?;
+    let (mount, handle) = mount(&config, authenticator, store, agents).await?;
 
     // Who reads the address may already ask for the end.
     let signals = Signals::catch()?;
@@ -98,20 +103,17 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         output::line(&format!("token: {}", tokens[0].token()))?;
     }
     let within = Duration::from_secs(args.drain);
-    let shutdown = config.shutdown.clone().cancelled_owned();
-    if let Some(certificate) = certificate {
-        certificate.follow()?;
-        let listener = TlsListener::new(listener, certificate);
-        let host = axum::serve(listener, app).with_graceful_shutdown(shutdown);
-        drain::serve(host, signals, &handle, within).await?;
-    } else {
-        let listener = listener.tap_io(|io| {
-            // Frames are gathered before they are written; waiting for more would only delay them.
-            let _ = io.set_nodelay(true);
-        });
-        let host = axum::serve(listener, app).with_graceful_shutdown(shutdown);
-        drain::serve(host, signals, &handle, within).await?;
-    }
+    let host = async {
+        match (args.server, certificate) {
+            (Server::Axum, Some(certificate)) => {
+                host::axum_tls(listener, certificate, host::router(mount, &config), &config).await
+            }
+            (Server::Axum, None) => host::axum(listener, host::router(mount, &config), &config).await,
+            (Server::Actix, _) => host::actix(listener, mount, &config).await,
+            (Server::Hyper, _) => host::hyper(listener, mount, &config).await,
+        }
+    };
+    drain::serve(host, signals, &handle, within).await?;
     hosted.stop().await;
     Ok(())
 }
@@ -149,20 +151,20 @@ fn agents(args: &Serve, hosted: &Hosted) -> anyhow::Result<impl FnOnce(Builder) 
     Ok(move |builder| hosted.register(litellm::provision(agents(builder), gateway).observe(policy)))
 }
 
-/// The routes: one; and the hold on what is behind it.
-pub(crate) async fn app(
+/// What is mounted, and the hold on what is behind it.
+pub(crate) async fn mount(
     config: &Config,
     authenticator: Authenticator,
     store: Option<Arc<dyn Store>>,
     agents: impl FnOnce(Builder) -> Builder,
-) -> anyhow::Result<(Router, Handle)> {
+) -> anyhow::Result<(impl Mount + Sync, Handle)> {
     let runtime = runtime(config, store, agents).await?;
     let handle = runtime.handle();
-    let runtime = ServiceBuilder::new()
+    let mount = ServiceBuilder::new()
         .layer(AuthLayer::new(authenticator))
         .layer(each_session(TraceLayer::new()))
         .service(runtime);
-    Ok((Router::new().route("/arcp", arcp_axum::handler_with(runtime, config.clone())), handle))
+    Ok((mount, handle))
 }
 
 /// The runtime, to which everybody is let in who comes with a principal.

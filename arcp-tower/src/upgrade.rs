@@ -56,7 +56,7 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let answer = match self.answer(&request) {
             Ok(answer) => answer.map(|()| Full::default()),
-            Err(refusal) => return ready(Ok(refusal)),
+            Err(refusal) => return ready(Ok(*refusal)),
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
@@ -79,13 +79,13 @@ impl<M: Mount> Upgrade<M> {
     ///
     /// # Errors
     /// The whole answer, if the request is not an upgrade, or not one that is let in.
-    pub fn answer<B>(&self, request: &Request<B>) -> Result<Response<()>, Response<Full<Bytes>>> {
+    pub fn answer<B>(&self, request: &Request<B>) -> Result<Response<()>, Box<Response<Full<Bytes>>>> {
         if let Some((status, why)) = allow::refusal(&self.config, request.uri(), request.headers()) {
-            return Err(plain(status, why));
+            return Err(Box::new(plain(status, why)));
         }
-        let accept = accept_key(request).map_err(|(status, why)| plain(status, why))?;
+        let accept = accept_key(request).map_err(|(status, why)| Box::new(plain(status, why)))?;
         if self.config.door.is_draining() || self.config.shutdown.is_cancelled() {
-            return Err(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping"));
+            return Err(Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping")));
         }
         let mut response = Response::new(());
         let headers = response.headers_mut();

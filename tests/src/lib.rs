@@ -7,6 +7,7 @@ pub mod authority;
 pub mod clock;
 pub mod command;
 pub mod gateway;
+pub mod host;
 pub mod issuer;
 pub mod jwks;
 pub mod otlp;

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use arcp_axum::handler_with;
 use arcp_core::transport::{Close, Memory, WebSocket, WsLimits, memory};
 use arcp_tower::layer::Auth;
 use arcp_tower::{AuthLayer, BearerTokens, Config, Mount, Runtime, serve};
@@ -11,6 +10,7 @@ use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::host::Host;
 use crate::{ALICE, BOB, Peer, Wire, agents};
 
 /// A runtime with every agent of [`agents`].
@@ -37,9 +37,12 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `mount` at `/arcp`.
+    /// Serves `mount` at `/arcp`, in the host that the test is about; see [`Host`].
     pub async fn of<M: Mount + Sync>(mount: M, config: &Config) -> Self {
-        Self::start(Router::new().route("/arcp", handler_with(mount, config.clone())), config).await
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let served = Host::of_this_test().serve(listener, mount, config);
+        Self { address, config: config.clone(), served }
     }
 
     /// Serves every agent to [`ALICE`] and [`BOB`].

@@ -54,6 +54,9 @@ pub(crate) struct Serve {
     /// Lets one principal list and watch the jobs of another; may be given several times.
     #[arg(long, value_name = "OBSERVER=PRINCIPAL", value_parser = observer)]
     pub(crate) observe: Vec<(String, String)>,
+    /// The web server that the runtime is mounted in.
+    #[arg(long, value_enum, default_value_t = Server::Axum)]
+    pub(crate) server: Server,
     /// The heartbeat interval.
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub(crate) heartbeat: u64,
@@ -151,4 +154,15 @@ fn observer(text: &str) -> Result<(String, String), &'static str> {
     let (observer, principal) = text.split_once('=').unwrap_or_default();
     let named = !observer.is_empty() && !principal.is_empty();
     named.then(|| (observer.to_owned(), principal.to_owned())).ok_or("must be OBSERVER=PRINCIPAL")
+}
+
+/// The web server that the runtime is mounted in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Server {
+    /// axum.
+    Axum,
+    /// actix-web.
+    Actix,
+    /// hyper alone: HTTP/1.1, and HTTP/2 with prior knowledge.
+    Hyper,
 }

@@ -1,0 +1,117 @@
+//! The web servers that a runtime can be mounted in.
+
+use arcp_tower::upgrade::Upgrade;
+use arcp_tower::{Config, Mount};
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tower::ServiceBuilder;
+use tower_http::cors::CorsLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
+use tower_http::trace::TraceLayer;
+
+/// A web server. The same tests run over each: those in a module `actix`, `hyper` or `nested` over that
+/// one, and all others over axum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Host {
+    /// An axum app with one route.
+    Axum,
+    /// A nested axum app with state, and layers of `tower-http` around it.
+    Nested,
+    /// An actix-web app, on two workers.
+    Actix,
+    /// hyper alone.
+    Hyper,
+}
+
+impl Host {
+    /// The host that the test of this thread is about, by the first module of its name.
+    pub fn of_this_test() -> Self {
+        let thread = std::thread::current();
+        match thread.name().and_then(|name| name.split_once("::")).map(|(module, _)| module) {
+            Some("actix") => Self::Actix,
+            Some("hyper") => Self::Hyper,
+            Some("nested") => Self::Nested,
+            _ => Self::Axum,
+        }
+    }
+
+    /// Serves `mount` at `/arcp` until `config.shutdown`.
+    pub fn serve<M: Mount + Sync>(self, listener: TcpListener, mount: M, config: &Config) -> JoinHandle<()> {
+        let route = || arcp_axum::handler_with(mount.clone(), config.clone());
+        match self {
+            Self::Axum => axum(listener, Router::new().route("/arcp", route()), config),
+            Self::Nested => {
+                let around = ServiceBuilder::new()
+                    .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
+                    .layer(TraceLayer::new_for_http())
+                    .layer(CorsLayer::permissive())
+                    .layer(RequestBodyLimitLayer::new(1024))
+                    .layer(PropagateRequestIdLayer::x_request_id());
+                let inner: Router<&str> =
+                    Router::new().route("/", arcp_axum::handler_with(mount, config.clone()));
+                axum(listener, Router::new().nest("/arcp", inner.with_state("state")).layer(around), config)
+            }
+            Self::Actix => actix(listener, mount, config),
+            Self::Hyper => hyper(listener, mount, config),
+        }
+    }
+}
+
+fn axum(listener: TcpListener, app: Router, config: &Config) -> JoinHandle<()> {
+    let stop = config.shutdown.clone();
+    tokio::spawn(async move {
+        axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.unwrap();
+    })
+}
+
+fn actix<M: Mount + Sync>(listener: TcpListener, mount: M, config: &Config) -> JoinHandle<()> {
+    let (config, listener) = (config.clone(), listener.into_std().unwrap());
+    let (stopped, ended) = oneshot::channel();
+    // It has threads of its own, and its futures are not for others.
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let stop = config.shutdown.clone();
+            let app = move || {
+                let route = arcp_actix::handler_with(mount.clone(), config.clone());
+                actix_web::App::new().route("/arcp", route)
+            };
+            let server = actix_web::HttpServer::new(app).workers(2).disable_signals().shutdown_timeout(1);
+            let server = server.listen(listener).unwrap().run();
+            let handle = server.handle();
+            actix_web::rt::spawn(async move {
+                stop.cancelled().await;
+                handle.stop(true).await;
+            });
+            server.await.unwrap();
+        });
+        let _ = stopped.send(());
+    });
+    tokio::spawn(async move {
+        let _ = ended.await;
+    })
+}
+
+fn hyper<M: Mount + Sync>(listener: TcpListener, mount: M, config: &Config) -> JoinHandle<()> {
+    let service = TowerToHyperService::new(Upgrade::with_config(mount, config.clone()));
+    let stop = config.shutdown.clone();
+    let mut server = Builder::new(TokioExecutor::new());
+    server.http2().enable_connect_protocol();
+    tokio::spawn(async move {
+        loop {
+            let (tcp, _) = tokio::select! {
+                accepted = listener.accept() => accepted.unwrap(),
+                () = stop.cancelled() => return,
+            };
+            let (server, service) = (server.clone(), service.clone());
+            tokio::spawn(async move {
+                let _ = server.serve_connection_with_upgrades(TokioIo::new(tcp), service).await;
+            });
+        }
+    })
+}

@@ -1,0 +1,8 @@
+//! Over raw hyper.
+
+#[path = "../bad_input.rs"]
+mod bad_input;
+#[path = "exercise.rs"]
+mod exercise;
+#[path = "rfc6455.rs"]
+mod rfc6455;

@@ -1,0 +1,7 @@
+//! The same tests over every host: what holds in one holds in all, to the last close code.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod actix;
+mod axum;
+mod hyper;
+mod nested;
