@@ -83,7 +83,7 @@ pub(crate) enum Command {
   arcp serve --bind 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \
     --jwks https://login.example.com/.well-known/jwks.json \
     --jwt-issuer https://login.example.com --jwt-audience arcp")]
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Submit a job, follow its events, and print its result.
     #[command(after_help = "Examples:
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'

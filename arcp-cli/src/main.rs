@@ -63,7 +63,7 @@ async fn run() -> ExitCode {
         }
     };
     let done = match args.command {
-        Command::Serve(serve) => serve::run(serve).await.map(|()| ExitCode::SUCCESS),
+        Command::Serve(serve) => serve::run(*serve).await.map(|()| ExitCode::SUCCESS),
         Command::Submit(submit) => submit::run(submit).await,
         Command::Demo(demo) => demo::run(demo).await,
         Command::Tail(tail) => tail::run(tail).await,

@@ -41,7 +41,7 @@ mod tests {
     async fn waits_double_up_to_their_bound_and_begin_anew_after_a_success() {
         let (config, now) = (ProcessConfig::default(), Instant::now());
         let mut backoff = Backoff::default();
-        let mut wait = |backoff: &mut Backoff| {
+        let wait = |backoff: &mut Backoff| {
             backoff.failed(now, &config);
             backoff.until().unwrap() - now
         };

@@ -54,7 +54,7 @@ pub fn attributes(given: &[KeyValue]) -> Attributes {
 
 /// An id as W3C writes it.
 pub fn hex(id: &[u8]) -> String {
-    id.iter().map(|byte| format!("{byte:02x}")).collect()
+    id.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 impl Received {

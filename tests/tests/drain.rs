@@ -86,7 +86,7 @@ async fn a_hundred_jobs_of_fifty_sessions_end_or_can_be_resumed_and_all_are_out_
             let ended = ends(&frames);
             for (which, job) in jobs.iter().enumerate() {
                 let left = store.is_some() && which == 1 && n % 5 == 1;
-                assert_eq!(ended.get(job).is_none(), left, "{n} {which}");
+                assert_eq!(!ended.contains_key(job), left, "{n} {which}");
                 let Some(end) = ended.get(job) else { continue };
                 let stopped = end["details"]["reason"] == "runtime_stopped";
                 assert!(!stopped || (end["code"] == "INTERNAL_ERROR" && end["retryable"] == true), "{end}");

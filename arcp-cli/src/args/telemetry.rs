@@ -6,7 +6,7 @@ use clap::ValueEnum;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Telemetry {
-    /// Send traces and metrics to an OpenTelemetry collector, such as http://127.0.0.1:4317. The
+    /// Send traces and metrics to an OpenTelemetry collector, such as `http://127.0.0.1:4317`. The
     /// standard variables say the rest: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
     /// `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS` and so on.
     #[cfg(feature = "otlp")]

@@ -98,7 +98,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
                 Some(Ok(Message::Binary(_))) => return Poll::Ready(Err(RecvError::Binary)),
                 Some(Ok(Message::Close(frame))) => {
                     self.closed = true;
-                    let close = frame.map(|f| Close::new(f.code.into(), f.reason.as_str()));
+                    // One without a code is a close all the same, which wants its answer (RFC 6455 §5.5.1).
+                    let bare = (self.role == Role::Server).then(|| Close::new(1005, ""));
+                    let close = frame.map(|f| Close::new(f.code.into(), f.reason.as_str())).or(bare);
                     return Poll::Ready(Ok(Received::Closed(close)));
                 }
                 // tungstenite has queued the pong; the driver's flush sends it.

@@ -48,7 +48,7 @@ async fn what_the_host_knows_of_a_request_reaches_the_agent() {
         let peer = job.extensions().get::<SocketAddr>().is_none_or(|peer| peer.ip().is_loopback());
         Ok(json!([info.uri.path().to_owned(), tenant, peer]))
     });
-    let runtime = Runtime::builder().agent("agent", agent).build().unwrap();
+    let runtime = Runtime::builder().config(config.clone()).agent("agent", agent).build().unwrap();
     let server = Server::of(runtime.layer(AuthLayer::new(tokens())), &config).await;
     let mut peer = server.connect_at("/arcp?from=here", "X-Tenant: acme\r\n").await;
     peer.hello(ALICE, &[]).await;
@@ -57,6 +57,7 @@ async fn what_the_host_knows_of_a_request_reaches_the_agent() {
     let told = end["payload"]["result"].as_array().unwrap().clone();
     assert!(told[0] == "/arcp" || told[0] == "/", "{told:?}");
     assert_eq!(told[1..], [json!("acme"), json!(true)]);
+    drop(peer);
     server.stop().await;
 }
 

@@ -1,5 +1,6 @@
 //! What the runtime tells of itself: traces, metrics, and whether it is well.
 #![cfg(unix)]
+#![allow(clippy::float_cmp, reason = "counts")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod admin;

@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn scopes_are_what_the_claims_name_and_nothing_else() {
+        use ScopeClaims::{IfPresent, Ignored, Required};
         let names = ScopeNames::default();
         let of = |claims: Value, how| names.of(claims.as_object().unwrap(), how);
-        use ScopeClaims::{IfPresent, Ignored, Required};
         let observe = Scopes::from([Scope::Observe]);
         for (claims, how, scopes) in [
             (json!({ "scope": "openid arcp:observe" }), IfPresent, observe),
