@@ -34,7 +34,8 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Notes {
 #[tokio::main]
 async fn main() -> Done {
     let notes = Notes::default();
-    let spans = tracing_subscriber::filter::filter_fn(tracing::Metadata::is_span);
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "a path to it has one lifetime too few")]
+    let spans = tracing_subscriber::filter::filter_fn(|metadata| metadata.is_span());
     tracing_subscriber::registry().with(notes.clone().with_filter(spans)).init();
 
     let search = tool_fn(|query: String, _| async move { Ok(format!("three pages about {query}")) });
