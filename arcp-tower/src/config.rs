@@ -11,7 +11,8 @@ use crate::door::Door;
 use crate::profile::Choice;
 use crate::upgrade::{Host, Origin};
 
-/// The bounds of the runtime and of its connections: every queue, buffer, map and wait has one here.
+/// The bounds of the runtime and of its connections: every queue, buffer, map and wait that a peer, an
+/// agent or an operator can reach has one here. Sizes of single reads are constants where they are read.
 ///
 /// ```
 /// use arcp_tower::Config;
