@@ -3,6 +3,7 @@
 
     python3 tests/interop/run.py target/debug/arcp
     python3 tests/interop/run.py target/debug/arcp --also-not-yet
+    python3 tests/interop/run.py target/debug/arcp --server actix
 
 Starts the given binary twice, with the agents of CONTRACT.md: once with its own heartbeat interval,
 once with one of a second for the scenarios that wait for heartbeats. Runs every scenario of
@@ -146,14 +147,14 @@ def not_yet(known: list[str]) -> list[str]:
     return names
 
 
-def over(binary: str, store: str, names: list[str]) -> dict[str, str]:
+def over(binary: str, host: str, store: str, names: list[str]) -> dict[str, str]:
     """Runs scenarios against servers with a store: the heartbeat ones against one of their own."""
-    print(f"# --store {store.split(':')[0]}")
+    print(f"# --server {host} --store {store.split(':')[0]}")
     beating = [name for name in names if name in HEARTBEATS]
-    with server(binary, "--store", store) as url:
+    with server(binary, "--server", host, "--store", store) as url:
         outcomes = drive(url, [name for name in names if name not in HEARTBEATS])
     if beating:
-        with server(binary, "--store", store, "--heartbeat", "1") as url:
+        with server(binary, "--server", host, "--store", store, "--heartbeat", "1") as url:
             outcomes |= drive(url, beating)
     return outcomes
 
@@ -163,6 +164,8 @@ def main() -> int:
     ap.add_argument("binary", help="the arcp binary")
     ap.add_argument("--also-not-yet", action="store_true",
                     help="also run the scenarios of not-yet.txt; they fail nothing")
+    ap.add_argument("--server", default="axum", choices=["axum", "actix", "hyper"],
+                    help="the host; what is not axum is driven with the store that lasts only")
     a = ap.parse_args()
     # Leave through `finally`, where the children are stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -175,15 +178,16 @@ def main() -> int:
     failed = []
     tried = 0
     with tempfile.TemporaryDirectory() as folder:
-        for store in ["memory", f"sqlite:{folder}/arcp.db"]:
+        lasting = f"sqlite:{folder}/arcp.db"
+        for store in ["memory", lasting] if a.server == "axum" else [lasting]:
             here = [name for name in expected if store != "memory" or name not in DURABLE]
-            outcomes = over(a.binary, store, here)
+            outcomes = over(a.binary, a.server, store, here)
             tried += len(here)
             failed += [(name, store, outcomes.get(name, "no line"))
                        for name in here if outcomes.get(name) != "PASS"]
         if a.also_not_yet:
             print("# not expected to pass yet")
-            hopeful = over(a.binary, f"sqlite:{folder}/later.db", later)
+            hopeful = over(a.binary, a.server, f"sqlite:{folder}/later.db", later)
 
     if now := [name for name, outcome in hopeful.items() if outcome == "PASS"]:
         print(f"# not expected to pass, and did: {' '.join(now)}")
