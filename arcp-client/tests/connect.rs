@@ -6,7 +6,7 @@ mod fake;
 use std::future::poll_fn;
 use std::time::Duration;
 
-use arcp_client::{Client, ConnectError, JobError, Reason, RequestError};
+use arcp_client::{Client, ClientConfig, ConnectError, JobError, Reason, RequestError};
 use arcp_core::transport::{Close, Received, Transport as _, WebSocket, WsLimits};
 use arcp_core::{Code, Feature};
 use fake::{opened, pair, quiet, running};
@@ -237,6 +237,18 @@ async fn it_connects_over_websocket() {
     };
     let (client, _socket) = tokio::join!(Client::builder(url).token("secret").connect(), serve);
     assert_eq!(client.unwrap().session().id.as_str(), fake::SESSION);
+}
+
+#[tokio::test]
+async fn t19_a_server_that_takes_the_connection_and_never_upgrades_it_is_given_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/arcp", listener.local_addr().unwrap());
+    let mut config = ClientConfig::default();
+    config.hello_timeout = Duration::from_millis(200);
+    let connect = Client::builder(url).token("secret").config(config).connect();
+    let (refused, taken) = tokio::join!(connect, listener.accept());
+    assert!(matches!(refused, Err(ConnectError::TimedOut)), "{refused:?}");
+    taken.unwrap();
 }
 
 #[tokio::test]

@@ -181,3 +181,26 @@ async fn a_result_that_waits_for_its_client_is_cancelled_and_runs_out_of_time_li
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn t70_a_submit_that_is_refused_is_answered_once_and_its_time_never_runs_out() {
+    for server in servers(&Config::default()).await {
+        let (mut peer, _) = open(&server, ALICE).await;
+        let keyed = json!({ "agent": "echo", "input": 1, "idempotency_key": "k" });
+        let job = peer.submit_with(keyed).await;
+        peer.job(&job).await;
+        for (refused, expected) in [
+            (json!({ "agent": "nobody" }), "AGENT_NOT_AVAILABLE"),
+            (json!({ "agent": "slow", "lease_request": { "no.such": ["*"] } }), "INVALID_REQUEST"),
+            (json!({ "agent": "slow", "input": 2, "idempotency_key": "k" }), "DUPLICATE_KEY"),
+        ] {
+            let mut submit = refused;
+            submit["max_runtime_sec"] = json!(1);
+            let id = peer.send("job.submit", submit).await;
+            assert_eq!(code(&peer.reply(&id).await), expected);
+            let after = peer.during(Duration::from_secs(3600)).await;
+            assert!(after.is_empty(), "{after:?}");
+        }
+        peer.works().await;
+    }
+}

@@ -10,7 +10,7 @@ use arcp_core::store::Store;
 use arcp_core::transport::Transport;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tests::wire::{self, Frame};
-use arcp_tests::{ALICE, Peer, Server, features, sessions};
+use arcp_tests::{ALICE, Memories, Peer, Server, features, sessions, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
@@ -241,4 +241,41 @@ fn an_observer_that_never_reads_costs_no_more_than_the_bounds() {
             assert!(most - before < BOUND, "{kept:?}: {} bytes", most - before);
         });
     }
+}
+
+/// Sessions with a job each, that was submitted under a key and watched, and that are cut.
+async fn leave_behind(server: &Memories<sessions::Stack>, round: u64) {
+    for n in 0..20 {
+        let (mut owner, _) = sessions::open(server, ALICE).await;
+        let (mut watcher, _) = sessions::open(server, ALICE).await;
+        let job = json!({
+            "agent": "chatty", "input": { "count": 200, "bytes": 200, "delay_ms": 1 },
+            "idempotency_key": format!("{round}/{n}"),
+        });
+        let job = owner.submit_with(job).await;
+        watcher.subscribe(&job, true).await;
+        assert_eq!(owner.job(&job).await.len(), watcher.job(&job).await.len());
+    }
+}
+
+#[test]
+fn t40_without_a_store_sessions_keys_logs_and_watches_go_after_their_time_with_no_traffic() {
+    let _alone = alone();
+    let builder = &mut tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_all().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let config = timed(|_| {});
+        let over = config.retention + config.resume_window + config.key_lifetime + 2 * config.sweep;
+        let server = sessions::start(None, &config).await;
+        let mut left = Vec::new();
+        for round in 0..3 {
+            let before = held();
+            leave_behind(&server, round).await;
+            assert!(held() > before + (500 << 10), "there is something to forget");
+            tokio::time::sleep(over).await;
+            left.push(held());
+        }
+        // What the first round made room for may stay.
+        assert!(left[2] < left[0] + (32 << 10), "{left:?}");
+    });
 }

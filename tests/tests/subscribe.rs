@@ -395,3 +395,24 @@ async fn a_watch_that_is_refused_takes_no_room() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn t87_without_a_store_a_session_that_is_closed_is_sent_no_more_copies_and_its_resume_all_of_them() {
+    let server = start(None, &Config::default()).await;
+    let (mut owner, _) = open(&server, ALICE).await;
+    let job = owner.submit("chatty", json!({ "count": 60, "delay_ms": 100 })).await;
+    let (mut watcher, welcome) = open(&server, ALICE).await;
+    watcher.subscribe(&job, true).await;
+    let mut copies = vec![watcher.kind("job.event").await];
+    watcher.send("session.close", json!({})).await;
+    // The job says sixty times more that it is there.
+    let rest = watcher.during(Duration::from_secs(30)).await;
+    let closed = rest.iter().position(|frame| frame["type"] == "session.closed").unwrap();
+    assert_eq!(closed, rest.len() - 1, "{rest:?}");
+    assert!(closed < 10, "it is closed at once");
+    copies.extend(rest.into_iter().filter(|frame| frame["event_seq"].is_u64()));
+    let frames = owner.job(&job).await;
+    let (mut watcher, _) = resumed(&server, ALICE, &welcome, copies.len() as u64).await;
+    copies.extend(watcher.job(&job).await);
+    assert!(contiguous_from(1, &copies) && bodies(&copies).ends_with(&bodies(&frames)[1..]));
+}

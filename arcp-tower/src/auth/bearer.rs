@@ -67,3 +67,17 @@ impl Service<Credentials> for BearerTokens {
         ready(known)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn t12_a_token_is_compared_with_all_that_are_known_also_behind_the_one_that_fits() {
+        let tokens = BearerTokens::new([("a", "first"), ("b", "other"), ("a", "last")]);
+        // The one behind was looked at too: no place ends the search, and no map is asked.
+        assert_eq!(tokens.principal("a").unwrap().name(), "last");
+        assert_eq!(tokens.principal("b").unwrap().name(), "other");
+        assert!(tokens.principal("c").is_none());
+    }
+}
