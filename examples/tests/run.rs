@@ -174,3 +174,25 @@ fn result_chunk_arrives_whole() {
 fn provisioned_credentials_end_with_their_job_and_are_not_shown() {
     shows(env!("CARGO_BIN_EXE_provisioned_credentials"), &["length: 14", "keys in force: 0"]);
 }
+
+#[test]
+fn typed_agent_shows_its_schema_and_holds_inputs_to_it() {
+    shows(
+        env!("CARGO_BIN_EXE_typed_agent"),
+        &[
+            "refactor: Rewrites code.",
+            r#"needs: ["files","rounds"]"#,
+            r#"INVALID_REQUEST at "/files/1/path""#,
+            r#"INVALID_REQUEST at "/rounds""#,
+            "rewritten: a.rs",
+        ],
+    );
+}
+
+#[test]
+fn tool_with_layers_is_refused_by_one_and_timed_out_by_another() {
+    let said = run(env!("CARGO_BIN_EXE_tool_with_layers"));
+    let told: Vec<_> = said.lines().collect();
+    assert_eq!(told[..2], ["hits for tides", "passwords: PERMISSION_DENIED: passwords is not searched for"]);
+    assert!(told[2].starts_with("everything: "), "{said}");
+}
