@@ -57,6 +57,7 @@ impl Args {
             Command::Submit(submit) => submit.format() == Format::Json,
             Command::Tail(tail) => tail.json,
             Command::Jobs(jobs) => jobs.json,
+            Command::Agents(agents) => agents.json,
             Command::Credentials(credentials) => credentials.json,
             Command::Doctor(doctor) => doctor.json,
             Command::Send(_) => true,
@@ -100,6 +101,12 @@ pub(crate) enum Command {
   arcp jobs
   arcp jobs --all --agent code-refactor --json")]
     Jobs(Jobs),
+    /// List the agents of a runtime, and print the JSON Schemas of what they take and give.
+    #[command(after_help = "Examples:
+  arcp agents
+  arcp agents --json
+  arcp agents --schema code-refactor@1.0.0")]
+    Agents(Agents),
     /// Cancel a job.
     #[command(after_help = "Example:
   arcp cancel job_01J... --session my-session.json")]
@@ -215,6 +222,18 @@ pub(crate) struct Jobs {
     #[arg(long)]
     pub(crate) agent: Option<String>,
     /// Write each job as a line of JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Agents {
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+    /// Print what this agent says of itself, with its schemas: NAME or NAME@VERSION.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schema: Option<String>,
+    /// Write each agent as a line of JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use arcp_tower::core::wire::event::{ArtifactRef, Encoding};
 use arcp_tower::core::{Code, Error, Json};
 use arcp_tower::{AgentError, Builder, Job, Level, agent_fn, tool_fn};
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -17,10 +18,10 @@ use crate::demo_credentials::{DemoKeys, credential};
 /// All of them.
 pub(crate) fn all(builder: Builder) -> Builder {
     echo(builder)
-        .agent("chatty", agent_fn(chatty))
-        .agent("slow", agent_fn(slow))
+        .agent("chatty", agent_fn(chatty).typed().about("Logs lines."))
+        .agent("slow", agent_fn(slow).typed().about("Takes its time, unless it is cancelled."))
         .agent("chunker", agent_fn(chunker))
-        .agent("progress", agent_fn(progress))
+        .agent("progress", agent_fn(progress).typed().about("Reports how far it is."))
         .agent("fails", agent_fn(fails))
         .agent("kinds", agent_fn(kinds))
         .agent("spender", agent_fn(authority::spender))
@@ -37,7 +38,7 @@ pub(crate) fn echo(builder: Builder) -> Builder {
     builder.agent("echo@1.0.0", agent_fn(echo)).agent("echo@2.0.0", agent_fn(echo))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Chatty {
     count: u64,
     #[serde(default)]
@@ -59,7 +60,7 @@ async fn chatty(input: Chatty, job: Job) -> Result<Value, AgentError> {
     Ok(json!({ "emitted": input.count }))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Slow {
     #[serde(default = "thirty")]
     seconds: serde_json::Number,
@@ -132,7 +133,7 @@ async fn chunker(input: Chunker, job: Job) -> Result<(), AgentError> {
     Ok(())
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 struct Progress {
     #[serde(default = "five")]
     total: u64,

@@ -1,5 +1,6 @@
 //! The `arcp` command.
 
+mod agents;
 mod args;
 mod cancel;
 mod completions;
@@ -68,6 +69,7 @@ async fn run() -> ExitCode {
         Command::Demo(demo) => demo::run(demo).await,
         Command::Tail(tail) => tail::run(tail).await,
         Command::Jobs(jobs) => jobs::run(jobs).await.map(|()| ExitCode::SUCCESS),
+        Command::Agents(agents) => agents::run(agents).await.map(|()| ExitCode::SUCCESS),
         Command::Cancel(cancel) => cancel::run(cancel).await.map(|()| ExitCode::SUCCESS),
         Command::Send(send) => send::run(send).await,
         Command::Doctor(doctor) => doctor::run(&doctor).await,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arcp_core::agent::{AgentDescription, AgentInfo};
 use arcp_core::wire::session::Welcome;
 use arcp_core::{Envelope, Error, Feature, Features, JobId, MessageId, SessionId, TraceId};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -30,6 +31,22 @@ pub struct SessionInfo {
 }
 
 impl SessionInfo {
+    /// The agents that the runtime has, in its welcome's order. An agent's schemas are in
+    /// [`AgentInfo::description`].
+    pub fn agents(&self) -> &[AgentInfo] {
+        &self.welcome.capabilities.agents
+    }
+
+    /// What the runtime says of `agent`, `name` or `name@version`: what it is for, what its input has to
+    /// fit. `None` if it says nothing, or has no such agent.
+    pub fn description(&self, agent: &str) -> Option<&AgentDescription> {
+        let (name, version) = match agent.split_once('@') {
+            Some((name, version)) => (name, Some(version)),
+            None => (agent, None),
+        };
+        self.agents().iter().find(|agent| agent.name == name)?.description(version)
+    }
+
     /// `Ok` if `feature` was negotiated.
     pub(crate) fn require(&self, feature: Feature) -> Result<(), RequestError> {
         if self.features.has(feature) { Ok(()) } else { Err(RequestError::NotNegotiated(feature)) }

@@ -1,10 +1,14 @@
 //! Agent references, `name` or `name@version`, and their resolution (§7.5).
 
+mod info;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use info::{AgentDescription, AgentInfo};
 
 use crate::{Code, Error};
 
@@ -77,48 +81,6 @@ impl<'de> Deserialize<'de> for AgentRef {
     }
 }
 
-/// One line of the inventory in `session.welcome` (§6.2). Peers of every kind read this form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct AgentInfo {
-    /// The name.
-    pub name: String,
-    /// Its versions, in the order of registration; empty where a peer's runtime has none.
-    pub versions: Vec<String>,
-    /// What a bare name resolves to.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for AgentInfo {
-    /// Reads a bare name too, which runtimes send when `agent_versions` was not negotiated.
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-        struct Rich(Option<String>, Vec<String>, Option<String>);
-        impl<'de> serde::de::Visitor<'de> for Rich {
-            type Value = AgentInfo;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an agent's name, or an object with its name and versions")
-            }
-            fn visit_str<E>(self, name: &str) -> Result<AgentInfo, E> {
-                Ok(AgentInfo { name: name.to_owned(), versions: Vec::new(), default: None })
-            }
-            fn visit_map<A: serde::de::MapAccess<'de>>(mut self, mut map: A) -> Result<AgentInfo, A::Error> {
-                while let Some(key) = map.next_key::<String>()? {
-                    match key.as_str() {
-                        "name" => self.0 = Some(map.next_value()?),
-                        "versions" => self.1 = map.next_value::<Option<_>>()?.unwrap_or_default(),
-                        "default" => self.2 = map.next_value()?,
-                        _ => _ = map.next_value::<serde::de::IgnoredAny>()?,
-                    }
-                }
-                let name = self.0.ok_or_else(|| serde::de::Error::missing_field("name"))?;
-                Ok(AgentInfo { name, versions: self.1, default: self.2 })
-            }
-        }
-        d.deserialize_any(Rich(None, Vec::new(), None))
-    }
-}
-
 /// The registered agents by name and version.
 #[derive(Debug, Clone)]
 pub struct Inventory<A> {
@@ -182,6 +144,7 @@ impl<A> Inventory<A> {
             name: name.clone(),
             versions: entry.versions.iter().map(|(v, _)| v.clone()).collect(),
             default: Some(entry.versions[entry.default].0.clone()),
+            described: BTreeMap::new(),
         };
         self.agents.iter().map(describe).collect()
     }
@@ -215,13 +178,5 @@ mod tests {
         assert_eq!(resolve("plain").unwrap(), ("plain@1.0.0".into(), 3));
         assert_eq!(resolve("nobody").unwrap_err().code(), Code::AgentNotAvailable);
         assert_eq!(resolve("echo@9").unwrap_err().code(), Code::AgentVersionNotAvailable);
-    }
-
-    #[test]
-    fn inventories_of_every_peer_are_read() {
-        let flat: Vec<AgentInfo> =
-            serde_json::from_str(r#"["echo",{"name":"b","versions":null,"bare":1}]"#).unwrap();
-        assert_eq!(flat[0].name, "echo");
-        assert!(flat[1].versions.is_empty());
     }
 }

@@ -137,13 +137,25 @@ impl Error {
 
     /// `INVALID_REQUEST`: `field` breaks `rule`. `details` carry both.
     pub fn fault(field: &str, rule: &str) -> Self {
+        Self::misfit(field, None, rule)
+    }
+
+    /// [`Error::fault`] with the place as a JSON pointer (RFC 6901), too: `details.pointer`. It leads into
+    /// the value that `field` begins with, such as `/items/1` for the field `input.items[1]`.
+    pub fn fault_at(field: &str, pointer: &str, rule: &str) -> Self {
+        Self::misfit(field, Some(pointer), rule)
+    }
+
+    fn misfit(path: &str, pointer: Option<&str>, rule: &str) -> Self {
         #[derive(Serialize)]
         struct Fault<'a> {
             path: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pointer: Option<&'a str>,
             rule: &'a str,
         }
-        let details = Json::of(&Fault { path: field, rule }).ok();
-        Self { details, ..Self::new(Code::InvalidRequest, format!("{field}: {rule}")) }
+        let details = Json::of(&Fault { path, pointer, rule }).ok();
+        Self { details, ..Self::new(Code::InvalidRequest, format!("{path}: {rule}")) }
     }
 
     /// `INVALID_REQUEST`: the session did not negotiate `feature` (§6.2).

@@ -1,5 +1,7 @@
 //! JSON text that was serialised or checked once and is shared from then on.
 
+mod pointer;
+
 use std::fmt;
 
 use bytestring::ByteString;
@@ -70,7 +72,8 @@ impl Json {
     /// [`Json::decode`], naming faults from `root`: `input`, `payload.filter`.
     ///
     /// # Errors
-    /// `INVALID_REQUEST` if the text is not a `T`; `details.path` is the place of the fault.
+    /// `INVALID_REQUEST` if the text is not a `T`; `details.path` is the place of the fault, and
+    /// `details.pointer` the same as a JSON pointer into this text (RFC 6901).
     pub fn decode_at<T: DeserializeOwned>(&self, root: &str) -> Result<T, Error> {
         let de = &mut serde_json::Deserializer::from_str(&self.0);
         serde_path_to_error::deserialize(de).map_err(|fault| {
@@ -79,7 +82,8 @@ impl Json {
                 path if path.starts_with('[') => format!("{root}{path}"),
                 path => format!("{root}.{path}"),
             };
-            Error::fault(&path, &rule_of(fault.inner()))
+            let pointer = pointer::pointer(fault.path(), &self.0);
+            Error::fault_at(&path, &pointer, &rule_of(fault.inner()))
         })
     }
 

@@ -13,6 +13,8 @@ mod job;
 mod operate;
 mod progress;
 mod relay;
+#[cfg(feature = "schema")]
+pub mod schema;
 mod stream;
 
 use arcp_core::job::FinalStatus;
@@ -42,6 +44,13 @@ pub trait Agent: Send + Sync + 'static {
     fn check(&self, input: &Json) -> Result<(), Error> {
         let _ = input;
         Ok(())
+    }
+
+    /// What it says of itself in the inventory (§6.2). If there is an input schema, the runtime holds every
+    /// input to it, after [`Agent::check`]. It is asked once, when the runtime is built.
+    #[cfg(feature = "schema")]
+    fn describe(&self) -> arcp_core::agent::AgentDescription {
+        arcp_core::agent::AgentDescription::new()
     }
 
     /// Runs a job. What it returns is the job's result, unless a result was streamed.

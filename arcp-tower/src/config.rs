@@ -109,6 +109,10 @@ pub struct Config {
     pub max_unwritten: usize,
     /// One frame that we send, in bytes. 1 MiB less 1 KiB: peers refuse more than 1 MiB.
     pub max_sent_frame: usize,
+    /// Bytes of what agents say of themselves that a welcome carries, in the order of registration. 64 KiB,
+    /// and at most half a frame; of what does not fit it says that it was left out. Schemas are in force
+    /// all the same.
+    pub described_bytes: usize,
     /// Encoded data of one chunk of a streamed result. 512 KiB.
     pub chunk_bytes: usize,
     /// Decoded bytes of a streamed result. 1 GiB.
@@ -230,6 +234,7 @@ impl Default for Config {
             max_keys: 65_536,
             max_unwritten: 8192,
             max_sent_frame: (1 << 20) - (1 << 10),
+            described_bytes: 64 << 10,
             chunk_bytes: 512 << 10,
             max_result: 1 << 30,
             max_observed: 64,

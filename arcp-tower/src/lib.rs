@@ -72,6 +72,8 @@ pub use runtime::{Builder, ChildJob, Drained, Handle, Runtime};
 pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response, Session, SessionCtx};
 
 pub use arcp_core as core;
+#[cfg(feature = "schema")]
+pub use schemars;
 pub use tower_layer::Layer;
 pub use tower_service::Service;
 

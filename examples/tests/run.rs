@@ -211,6 +211,20 @@ fn custom_auth_looks_api_keys_up_and_gives_each_its_scopes() {
 }
 
 #[test]
+fn typed_agent_shows_its_schema_and_holds_inputs_to_it() {
+    shows(
+        env!("CARGO_BIN_EXE_typed_agent"),
+        &[
+            "refactor: Rewrites code.",
+            r#"needs: ["files","rounds"]"#,
+            r#"INVALID_REQUEST at "/files/1/path""#,
+            r#"INVALID_REQUEST at "/rounds""#,
+            "rewritten: a.rs",
+        ],
+    );
+}
+
+#[test]
 fn host_session_takes_whom_the_apps_middleware_found_and_only_for_the_apps_own_page() {
     shows(
         env!("CARGO_BIN_EXE_host_session"),
@@ -248,4 +262,12 @@ fn host_tracing_shows_the_runtimes_spans_to_the_hosts_own_subscriber() {
             "arcp.job > arcp.operation",
         ],
     );
+}
+
+#[test]
+fn tool_with_layers_is_refused_by_one_and_timed_out_by_another() {
+    let said = run(env!("CARGO_BIN_EXE_tool_with_layers"));
+    let told: Vec<_> = said.lines().collect();
+    assert_eq!(told[..2], ["hits for tides", "passwords: PERMISSION_DENIED: passwords is not searched for"]);
+    assert!(told[2].starts_with("everything: "), "{said}");
 }

@@ -78,6 +78,21 @@ where
     }
 }
 
+#[cfg(feature = "schema")]
+impl<F, I, Fut, R> AgentFn<F, I>
+where
+    F: Fn(I, Job) -> Fut + Send + Sync + 'static,
+    I: DeserializeOwned + schemars::JsonSchema + Send + 'static,
+    Fut: Future<Output = Result<R, AgentError>> + Send + 'static,
+    R: Serialize + schemars::JsonSchema,
+{
+    /// Has it say in the inventory what it takes and gives, in the schemas of its types, and holds inputs
+    /// to what they say beyond serde, such as ranges and patterns. See [`schema`](super::schema).
+    pub fn typed(self) -> super::schema::Described<Self> {
+        super::schema::described(self, super::schema::description_of::<I, R>())
+    }
+}
+
 impl<F, I, Fut, R> Agent for AgentFn<F, I>
 where
     F: Fn(I, Job) -> Fut + Send + Sync + 'static,

@@ -22,6 +22,8 @@ use super::registry::Registry;
 use super::{FEATURES, Inner, Journal, Runtime, Sessions};
 use crate::BoxError;
 use crate::agent::Agent;
+#[cfg(feature = "schema")]
+use crate::agent::schema;
 use crate::config::Config;
 use crate::credential::CredentialProvisioner;
 use crate::observe::{ObservePolicy, SamePrincipal};
@@ -67,6 +69,15 @@ pub enum BuildError {
     /// An agent was registered twice.
     #[error("{0} is registered twice")]
     Twice(String),
+    /// An agent's schema cannot be used.
+    #[cfg(feature = "schema")]
+    #[error("{agent}: {rule}")]
+    Schema {
+        /// Its name.
+        agent: String,
+        /// What is wrong with it.
+        rule: String,
+    },
     /// A tool or a namespace cannot be registered.
     #[error("{name:?}: {rule}")]
     Operation {
@@ -281,7 +292,7 @@ impl Builder {
     /// The runtime. Its jobs run on the tokio runtime that this is called in.
     ///
     /// # Errors
-    /// If a name is none, an agent is there twice, there is no tokio runtime, or there is a store.
+    /// If a name is none, an agent is there twice or has a schema that cannot be used, there is no tokio runtime, or there is a store.
     pub fn build(self) -> Result<Runtime, BuildError> {
         if self.store.is_some() {
             return Err(BuildError::Store("a runtime with a store is opened, not built".to_owned()));
@@ -343,11 +354,31 @@ impl Builder {
             let full = if name.contains('@') { name } else { format!("{name}@{FIRST_VERSION}") };
             restartable.insert(full);
         }
+        #[cfg(feature = "schema")]
+        let mut said = Vec::new();
         for (name, agent) in self.agents {
             let at: AgentRef = name.parse().map_err(|rule| BuildError::Name { name, rule })?;
+            #[cfg(feature = "schema")]
+            let agent = {
+                let description = agent.describe();
+                let agent = schema::enforced(agent, &description);
+                let agent = agent.map_err(|rule| BuildError::Schema { agent: at.to_string(), rule })?;
+                if !description.is_empty() {
+                    let version = at.version().unwrap_or(FIRST_VERSION).to_owned();
+                    said.push((at.name().to_owned(), version, description));
+                }
+                agent
+            };
             agents.register(&at, agent).map_err(BuildError::Twice)?;
         }
-        let inventory = agents.describe();
+        #[cfg_attr(not(feature = "schema"), expect(unused_mut, reason = "nothing is said"))]
+        let mut inventory = agents.describe();
+        #[cfg(feature = "schema")]
+        schema::advertise(
+            &mut inventory,
+            said,
+            self.config.described_bytes.min(self.config.max_sent_frame / 2),
+        );
         let config = Arc::new(self.config);
         let operator = self.credential_key.as_ref();
         let credentials =
