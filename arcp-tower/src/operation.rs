@@ -84,6 +84,7 @@ mod tool;
 use std::borrow::Cow;
 use std::fmt;
 
+use arcp_core::id::CallId;
 use arcp_core::lease::{Namespace, Target};
 use arcp_core::{Error, Json};
 use bytes::Bytes;
@@ -115,6 +116,7 @@ pub struct Operation {
     /// What layers tell each other about this operation.
     pub extensions: Extensions,
     permit: Option<Permit>,
+    call_id: Option<CallId>,
 }
 
 /// That a lease allowed an operation. Only a lease's layer makes one.
@@ -132,7 +134,25 @@ impl Operation {
     /// relative path, an address with a user in it.
     pub fn new(namespace: Namespace, target: &str, args: Json) -> Result<Self, Error> {
         let target = Target::parse(&namespace, target)?.into_owned();
-        Ok(Self { namespace, target, args, content: None, extensions: Extensions::new(), permit: None })
+        Ok(Self {
+            namespace,
+            target,
+            args,
+            content: None,
+            extensions: Extensions::new(),
+            permit: None,
+            call_id: None,
+        })
+    }
+
+    /// The id that its `tool_call` and `tool_result` have; none before a job carries it out.
+    pub fn call_id(&self) -> Option<&CallId> {
+        self.call_id.as_ref()
+    }
+
+    /// Under the id of its events. No extension: those allocate.
+    pub(crate) fn called(&mut self, call_id: CallId) {
+        self.call_id = Some(call_id);
     }
 
     /// The same, with bytes.

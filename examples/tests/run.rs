@@ -228,11 +228,7 @@ fn typed_agent_shows_its_schema_and_holds_inputs_to_it() {
 fn host_session_takes_whom_the_apps_middleware_found_and_only_for_the_apps_own_page() {
     shows(
         env!("CARGO_BIN_EXE_host_session"),
-        &[
-            "the app's page: ann@example.com",
-            "another page: PERMISSION_DENIED",
-            "a stranger: UNAUTHENTICATED",
-        ],
+        &["the app's page: ann@example.com", "another page: 403 Forbidden", "a stranger: UNAUTHENTICATED"],
     );
 }
 

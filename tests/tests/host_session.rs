@@ -3,8 +3,10 @@
 
 use arcp_core::transport::WebSocket;
 use arcp_tests::sessions::code;
+use arcp_tests::wire::request;
 use arcp_tests::{ALICE, Peer, Server, runtime, tokens};
 use arcp_tower::auth::{HostSession, Scope};
+use arcp_tower::upgrade::Origin;
 use arcp_tower::{AuthLayer, Config, Mount, Principal};
 use axum::Router;
 use axum::extract::Request;
@@ -34,6 +36,12 @@ async fn host<M: Mount + Sync>(mount: M, config: &Config) -> Server {
     Server::start(app.layer(middleware), config).await
 }
 
+/// Bounds that let pages of `origins` through at the upgrade, for the authenticator to decide.
+fn letting(origins: &[&str]) -> Config {
+    let origins = origins.iter().filter_map(|origin| origin.parse::<Origin>().ok()).collect();
+    Config::default().with(|config| config.allowed_origins = origins)
+}
+
 async fn hello(server: &Server, headers: &str, token: Option<&str>) -> (Peer<WebSocket<TcpStream>>, Value) {
     let mut peer = server.connect_at("/arcp", headers).await;
     let mut hello = json!({
@@ -54,7 +62,7 @@ async fn session(config: &Config) -> Server {
 
 #[tokio::test]
 async fn s18_a_page_of_a_listed_origin_needs_no_token_and_has_the_principal_and_scopes_of_the_host() {
-    let config = Config::default();
+    let config = letting(&[PAGE, "http://localhost:5173"]);
     let server = session(&config).await;
     let (mut alice, welcome) =
         hello(&server, &format!("Cookie: session=1\r\nOrigin: {PAGE}\r\n"), None).await;
@@ -69,9 +77,7 @@ async fn s18_a_page_of_a_listed_origin_needs_no_token_and_has_the_principal_and_
 
 #[tokio::test]
 async fn s18_a_cookie_alone_is_no_authentication_for_a_page_of_another_origin() {
-    let config = Config::default();
-    let server = session(&config).await;
-    for origin in [
+    let origins = [
         "https://evil.test",
         "null",
         "",
@@ -83,7 +89,21 @@ async fn s18_a_cookie_alone_is_no_authentication_for_a_page_of_another_origin() 
         "http://app.example.com",
         "http://localhost",
         "https://app.example.com https://evil.test",
-    ] {
+    ];
+    // The upgrade lets all of them through whose origin is one.
+    let config = letting(&[&origins[..], &[PAGE]].concat());
+    let server = session(&config).await;
+    for origin in origins {
+        if origin.parse::<Origin>().is_err() {
+            let upgrade = format!(
+                "GET /arcp HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Cookie: session=1\r\nOrigin: {origin}\r\n\r\n"
+            );
+            let answer = request(&mut server.tcp().await, &upgrade).await;
+            assert!(answer.starts_with("HTTP/1.1 403 "), "{origin}: {answer}");
+            continue;
+        }
         let (mut peer, answer) =
             hello(&server, &format!("Cookie: session=1\r\nOrigin: {origin}\r\n"), None).await;
         assert_eq!(code(&answer), "PERMISSION_DENIED", "{origin}: {answer}");
@@ -96,7 +116,7 @@ async fn s18_a_cookie_alone_is_no_authentication_for_a_page_of_another_origin() 
 
 #[tokio::test]
 async fn s18_without_a_session_of_the_hosts_nobody_is_let_in_whatever_the_token() {
-    let config = Config::default();
+    let config = letting(&[PAGE, "http://localhost:5173"]);
     let server = session(&config).await;
     for headers in ["", "Cookie: session=3\r\n", &format!("Origin: {PAGE}\r\n")] {
         for token in [None, Some(ALICE)] {
@@ -110,7 +130,7 @@ async fn s18_without_a_session_of_the_hosts_nobody_is_let_in_whatever_the_token(
 
 #[tokio::test]
 async fn s18_what_the_host_knows_counts_only_where_that_was_asked_for() {
-    let config = Config::default();
+    let config = letting(&[PAGE, "http://localhost:5173"]);
     let server = host(runtime(&config).layer(AuthLayer::new(tokens())), &config).await;
     let headers = format!("Cookie: session=1\r\nOrigin: {PAGE}\r\n");
     assert_eq!(code(&hello(&server, &headers, None).await.1), "UNAUTHENTICATED");
@@ -120,7 +140,7 @@ async fn s18_what_the_host_knows_counts_only_where_that_was_asked_for() {
 
 #[tokio::test]
 async fn a_session_of_the_hosts_is_resumed_on_another_connection_and_on_the_same() {
-    let config = Config::default();
+    let config = letting(&[PAGE, "http://localhost:5173"]);
     let server = session(&config).await;
     let headers = format!("Cookie: session=1\r\nOrigin: {PAGE}\r\n");
     let (mut first, welcome) = hello(&server, &headers, None).await;
@@ -156,7 +176,7 @@ async fn a_session_of_the_hosts_is_resumed_on_another_connection_and_on_the_same
 
 #[tokio::test]
 async fn one_route_serves_pages_by_the_hosts_session_and_programs_by_their_tokens() {
-    let config = Config::default();
+    let config = letting(&[PAGE, "http://localhost:5173"]);
     let both = HostSession::new([PAGE]).unwrap().or(tokens());
     let server = host(runtime(&config).layer(AuthLayer::new(both)), &config).await;
     let page = format!("Cookie: session=1\r\nOrigin: {PAGE}\r\n");
@@ -174,7 +194,7 @@ async fn what_the_host_calls_its_user_is_found_by_a_function() {
     struct User {
         mail: &'static str,
     }
-    let config = Config::default();
+    let config = letting(&[PAGE, "http://localhost:5173"]);
     let found = HostSession::new([PAGE]).unwrap();
     let found = found.find(|extensions| extensions.get().map(|user: &User| Principal::new(user.mail)));
     let app = Router::new().route(

@@ -118,7 +118,7 @@ impl Job {
             args: self.shown(&described(&operation)),
             call_id: call_id.to_string(),
         };
-        operation.extensions.insert(call_id.clone());
+        operation.called(call_id.clone());
         self.emit_body("tool_call", &body).await?;
         let said = Unsaid { job: self, call_id: Some(call_id) };
         let name = metric_of(operation.namespace());

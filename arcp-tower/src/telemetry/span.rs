@@ -275,7 +275,7 @@ pub(crate) fn operation_span(operation: &Operation) -> Span {
         use tracing_opentelemetry::OpenTelemetrySpanExt as _;
         span.set_attribute(gen_ai::OPERATION_NAME, "execute_tool");
         span.set_attribute(gen_ai::TOOL_NAME, label.into_owned());
-        if let Some(call) = operation.extensions.get::<arcp_core::id::CallId>() {
+        if let Some(call) = operation.call_id() {
             span.set_attribute(gen_ai::TOOL_CALL_ID, call.to_string());
         }
     }

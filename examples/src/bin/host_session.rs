@@ -3,7 +3,8 @@
 
 use arcp_client::{Client, ConnectError};
 use arcp_tower::auth::HostSession;
-use arcp_tower::{AuthLayer, Job, Principal, Runtime, agent_fn};
+use arcp_tower::upgrade::Origin;
+use arcp_tower::{AuthLayer, Config, Job, Principal, Runtime, agent_fn};
 use axum::extract::Request;
 use axum::http::HeaderValue;
 use axum::http::header::{COOKIE, ORIGIN};
@@ -28,13 +29,16 @@ async fn sign_in(mut request: Request, next: Next) -> Response {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let ours: Origin = "https://app.example.com".parse()?;
+    // Pages of other origins are refused at the upgrade already.
+    let config = Config::default().with(|config| config.allowed_origins.push(ours));
     let authenticator = HostSession::new(["https://app.example.com"])?
         .find(|known| known.get().map(|user: &User| Principal::new(user.mail)));
     let whoami = agent_fn(|(): (), job: Job| async move { Ok(job.principal().name().to_owned()) });
     let runtime = Runtime::builder().agent("whoami", whoami).build()?.layer(AuthLayer::new(authenticator));
     let app = Router::new()
         .route("/", get(|| async { "the app" }))
-        .route("/arcp", arcp_axum::handler(runtime))
+        .route("/arcp", arcp_axum::handler_with(runtime, config))
         .layer(from_fn(sign_in));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}/arcp", listener.local_addr()?);
@@ -53,6 +57,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         ("a stranger", "https://app.example.com", "session=1"),
     ] {
         match page(origin, cookie).await {
+            Err(ConnectError::Status(status)) => println!("{who}: {status}"),
             Err(ConnectError::Refused(error)) => println!("{who}: {}", error.code()),
             other => return Err(format!("{other:?}").into()),
         }
