@@ -116,7 +116,8 @@ pub struct Operation {
     /// What layers tell each other about this operation.
     pub extensions: Extensions,
     permit: Option<Permit>,
-    call_id: Option<CallId>,
+    /// Its bits: an id of its own would be one more allocation.
+    call: Option<u128>,
 }
 
 /// That a lease allowed an operation. Only a lease's layer makes one.
@@ -141,18 +142,18 @@ impl Operation {
             content: None,
             extensions: Extensions::new(),
             permit: None,
-            call_id: None,
+            call: None,
         })
     }
 
     /// The id that its `tool_call` and `tool_result` have; none before a job carries it out.
-    pub fn call_id(&self) -> Option<&CallId> {
-        self.call_id.as_ref()
+    pub fn call_id(&self) -> Option<CallId> {
+        self.call.map(CallId::from_bits)
     }
 
-    /// Under the id of its events. No extension: those allocate.
-    pub(crate) fn called(&mut self, call_id: CallId) {
-        self.call_id = Some(call_id);
+    /// Under the id of its events.
+    pub(crate) fn called(&mut self, bits: u128) {
+        self.call = Some(bits);
     }
 
     /// The same, with bytes.

@@ -45,7 +45,8 @@ pub fn binary() -> &'static Path {
         if built < changed {
             let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
             build
-                .args(["build", "--locked", "-p", "arcp-cli", "--target-dir"])
+                // Of the whole workspace: with the features of the tests, so that nothing is built twice.
+                .args(["build", "--locked", "--workspace", "--bin", "arcp", "--target-dir"])
                 .arg(profile.parent().unwrap());
             if profile.ends_with("release") {
                 build.arg("--release");

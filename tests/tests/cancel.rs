@@ -192,7 +192,7 @@ async fn t70_a_submit_that_is_refused_is_answered_and_its_time_never_runs_out() 
         for (refused, expected) in [
             (json!({ "agent": "nobody" }), "AGENT_NOT_AVAILABLE"),
             (json!({ "agent": "slow", "lease_request": { "no.such": ["*"] } }), "INVALID_REQUEST"),
-            (json!({ "agent": "slow", "input": 2, "idempotency_key": "k" }), "DUPLICATE_KEY"),
+            (json!({ "agent": "echo", "input": 2, "idempotency_key": "k" }), "DUPLICATE_KEY"),
         ] {
             let mut submit = refused;
             submit["max_runtime_sec"] = json!(1);

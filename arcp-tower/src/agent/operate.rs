@@ -112,13 +112,14 @@ impl Job {
 
     /// Carries an operation out, and says so.
     pub(super) async fn operate(&self, mut operation: Operation) -> Result<Output, Error> {
-        let call_id = CallId::from_bits(crate::random::bits());
+        let bits = crate::random::bits();
+        let call_id = CallId::from_bits(bits);
         let body = ToolCall {
             tool: operation.label().into_owned(),
             args: self.shown(&described(&operation)),
             call_id: call_id.to_string(),
         };
-        operation.called(call_id.clone());
+        operation.called(bits);
         self.emit_body("tool_call", &body).await?;
         let said = Unsaid { job: self, call_id: Some(call_id) };
         let name = metric_of(operation.namespace());

@@ -48,10 +48,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let client = Client::builder(format!("ws://{at}/arcp")).token("secret").connect().await?;
     let mut quick = client.submit("quick").input(&()).send().await?;
     let mut long = client.submit("long").input(&60).send().await?;
-    let mut again = client.submit("again").input(&2).send().await?;
+    let mut again = client.submit("again").input(&4).send().await?;
 
     // Where a signal is caught in an app: drain first, then let the host end.
-    let drained = handle.drain(Duration::from_millis(1500)).await;
+    let drained = handle.drain(Duration::from_secs(4)).await;
     host.await??;
     let (finished, stopped, left) = (drained.jobs_finished, drained.jobs_stopped, drained.jobs_left);
     println!("finished: {finished}, stopped: {stopped}, left: {left}, in time: {}", drained.is_whole());
