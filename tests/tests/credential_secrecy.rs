@@ -98,9 +98,11 @@ async fn the_secret_is_found_with_its_submitter_and_nowhere_else() {
     let id = plain.send("job.submit", payload.clone()).await;
     write!(others, "{}", plain.reply(&id).await).unwrap();
     let mut stranger = server.open(BOB, &wanting()).await;
-    vault.plan_issue(Fault::Transient);
+    // Or the stranger would have a credential of a job of its own.
+    vault.issue_always(Some(Fault::Permanent));
     let id = stranger.send("job.submit", payload).await;
     write!(others, "{}", stranger.reply(&id).await).unwrap();
+    vault.issue_always(None);
 
     let mine = alice.job(&job).await;
     let told = mine.iter().filter(|frame| frame.to_string().contains(CANARY)).count();
