@@ -37,7 +37,8 @@ fn session_of(welcome: &Value) -> arcp_core::SessionId {
 #[tokio::test(start_paused = true)]
 async fn a_caught_up_session_is_resumable_for_its_window_and_then_gone_from_the_store() {
     for restart in [false, true] {
-        let (store, config) = (store(), config());
+        // An idle connection is closed in time; this one is to be lost later.
+        let (store, config) = (store(), config().with(|c| c.idle_timeout = Duration::from_secs(86_400)));
         let mut server = start(Some(store.clone()), &config).await;
         let (peer, welcome) = open(&server, ALICE).await;
         // Long after it was opened: the window begins when the connection is lost.
