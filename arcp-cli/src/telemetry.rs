@@ -42,7 +42,7 @@ fn logs(format: LogFormat) -> impl Layer<Registry> {
     let filter =
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,arcp::program=info"));
     // At `trace` it writes whole frames, tokens among them (§14); whoever wants that has to name it.
-    let filter = filter.add_directive(Directive::from_str("tungstenite=debug").unwrap_or_default());
+    let filter = filter.add_directive(Directive::from_str("tungstenite=info").unwrap_or_default());
     let lines = fmt::layer().with_writer(io::stderr);
     match format {
         LogFormat::Json => lines.json().with_filter(filter).boxed(),
