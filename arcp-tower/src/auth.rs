@@ -14,6 +14,6 @@ mod scope;
 pub use bearer::BearerTokens;
 pub use credentials::Credentials;
 pub use function::{AuthFn, auth_fn};
-pub use host::{HostSession, HostSessionOr, InvalidOrigin};
+pub use host::{HostSession, HostSessionOr};
 pub use principal::Principal;
 pub use scope::{Scope, Scopes};

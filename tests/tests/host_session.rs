@@ -83,7 +83,6 @@ async fn s18_a_cookie_alone_is_no_authentication_for_a_page_of_another_origin() 
         "",
         "https://app.example.com.evil.test",
         "https://app.example.com:444",
-        "https://app.example.com:443",
         "https://APP.example.com",
         "https://app.example.com.",
         "http://app.example.com",

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use arcp_core::{Code, Error};
-use http::uri::{Authority, Scheme};
-use http::{Extensions, Uri, header};
+use http::{Extensions, HeaderValue, header};
 use tower_service::Service;
 
 pub use or::HostSessionOr;
 
 use super::{Credentials, Principal};
 use crate::service::HttpInfo;
+use crate::upgrade::{NotAllowable, Origin};
 
 type Find = dyn Fn(&Extensions) -> Option<Principal> + Send + Sync;
 
@@ -27,11 +27,13 @@ type Find = dyn Fn(&Extensions) -> Option<Principal> + Send + Sync;
 /// page open a WebSocket. So a cookie says which browser it is, and not who is asking: that does the
 /// `Origin` header, which pages cannot choose. Every origin that may use the session has to be named
 /// here; a request from another is refused (CWE-1385). One without an `Origin` comes from no browser.
+/// [`Config::allowed_origins`](crate::Config::allowed_origins) says which pages may connect at all, with a
+/// token for one; these are those of them that may do without.
 ///
 /// ```
 /// use arcp_tower::auth::HostSession;
 /// use arcp_tower::AuthLayer;
-/// # fn main() -> Result<(), arcp_tower::auth::InvalidOrigin> {
+/// # fn main() -> Result<(), arcp_tower::upgrade::NotAllowable> {
 /// let layer = AuthLayer::new(HostSession::new(["https://app.example.com"])?);
 /// # let _ = layer;
 /// # Ok(())
@@ -39,26 +41,17 @@ type Find = dyn Fn(&Extensions) -> Option<Principal> + Send + Sync;
 /// ```
 #[derive(Clone)]
 pub struct HostSession {
-    origins: Arc<[String]>,
+    origins: Arc<[Origin]>,
     find: Arc<Find>,
 }
-
-/// The text is no origin.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} must be an origin such as https://app.example.com, with a port if it is not the usual one")]
-pub struct InvalidOrigin(String);
 
 impl HostSession {
     /// Takes sessions of pages of these origins, and of clients that are no browsers.
     ///
     /// # Errors
     /// If one of them is no origin.
-    pub fn new<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Result<Self, InvalidOrigin> {
-        let read = |origin: O| {
-            let origin = origin.as_ref();
-            serialized(origin).ok_or_else(|| InvalidOrigin(origin.to_owned()))
-        };
-        let origins = origins.into_iter().map(read).collect::<Result<_, _>>()?;
+    pub fn new<O: AsRef<str>>(origins: impl IntoIterator<Item = O>) -> Result<Self, NotAllowable> {
+        let origins = origins.into_iter().map(|origin| origin.as_ref().parse()).collect::<Result<_, _>>()?;
         Ok(Self { origins, find: Arc::new(|extensions| extensions.get().cloned()) })
     }
 
@@ -80,8 +73,8 @@ impl HostSession {
         // No request, no page.
         let headers = credentials.extensions.get::<HttpInfo>().map(|http| &http.headers);
         let mut origins = headers.into_iter().flat_map(|headers| headers.get_all(header::ORIGIN));
-        // As browsers write it, and not one letter otherwise: what is compared cannot be misread.
-        let listed = |origin: &http::HeaderValue| self.origins.iter().any(|known| origin == known.as_str());
+        let listed =
+            |origin: &HeaderValue| Origin::read(origin).is_some_and(|origin| self.origins.contains(&origin));
         if !origins.all(listed) {
             return refused(Code::PermissionDenied, "pages of this origin may not use the host's session");
         }
@@ -90,24 +83,6 @@ impl HostSession {
             None => refused(Code::Unauthenticated, "the host has no session with this client"),
         }
     }
-}
-
-/// An origin as browsers write it: in lower case, without the usual port (RFC 6454 §6.2).
-fn serialized(text: &str) -> Option<String> {
-    let uri: Uri = text.parse().ok()?;
-    let (scheme, authority): (&Scheme, &Authority) = (uri.scheme()?, uri.authority()?);
-    let usual = match scheme.as_str() {
-        "http" => 80,
-        "https" => 443,
-        _ => return None,
-    };
-    let bare = uri.path() == "/" && uri.query().is_none() && !authority.as_str().contains('@');
-    let host = authority.host().to_ascii_lowercase();
-    if !bare || host.is_empty() {
-        return None;
-    }
-    let port = authority.port_u16().filter(|port| *port != usual);
-    Some(port.map_or_else(|| format!("{scheme}://{host}"), |port| format!("{scheme}://{host}:{port}")))
 }
 
 impl fmt::Debug for HostSession {
@@ -127,26 +102,5 @@ impl Service<Credentials> for HostSession {
 
     fn call(&mut self, credentials: Credentials) -> Self::Future {
         ready(self.principal(&credentials))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_origin_is_written_as_browsers_write_it() {
-        for (text, origin) in [
-            ("https://app.example.com", "https://app.example.com"),
-            ("https://App.Example.com/", "https://app.example.com"),
-            ("https://app.example.com:443", "https://app.example.com"),
-            ("http://localhost:5173", "http://localhost:5173"),
-            ("http://[::1]:80", "http://[::1]"),
-        ] {
-            assert_eq!(serialized(text).as_deref(), Some(origin), "{text}");
-        }
-        for none in ["null", "*", "app.example.com", "https://a/b", "https://a?b", "https://u@a", "ws://a"] {
-            assert_eq!(serialized(none), None, "{none}");
-        }
     }
 }

@@ -1,6 +1,9 @@
 //! From job logs to the socket: replay, numbering, and, where a store remembers, durability before
 //! the first byte (§6.3, §8.3).
 
+mod kept;
+mod numbers;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,8 +17,10 @@ use futures_util::future::BoxFuture;
 
 use crate::config::Config;
 use crate::random;
-use crate::runtime::{JobStream, commit_patiently};
-use crate::service::{Attachment, Early, Next, Numbered, SessionCtx, Staged};
+use crate::runtime::commit_patiently;
+use crate::service::{Attachment, Early, Next, Numbered, Staged};
+use kept::{behind, close_for, keep_early, load, taken_over};
+use numbers::Numbers;
 
 /// Frames of one commit, and their bytes.
 const COMMIT_FRAMES: usize = 2048;
@@ -294,128 +299,5 @@ impl Delivery {
         }
         let future = keep_early(store, self.batch(ops), early.log.clone(), from + len - 1).boxed();
         self.busy = Some(Busy::Early(future, early, beside));
-    }
-}
-
-/// Numbers on their way to the store.
-#[derive(Default)]
-struct Numbers {
-    frames: VecDeque<Ready>,
-    bytes: usize,
-    after: u64,
-    runs: Vec<RunRow>,
-    feeds: Vec<(arcp_core::JobId, u64)>,
-    ended: Vec<arcp_core::JobId>,
-}
-
-impl Numbers {
-    fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.feeds.is_empty()
-    }
-
-    fn frame(&mut self, numbered: Numbered) {
-        let Numbered { event_seq, job_id, job_seq, terminal, frame, credits } = numbered;
-        if self.frames.is_empty() {
-            self.after = event_seq - 1;
-        }
-        match self.runs.last_mut() {
-            Some(run) if run.job == job_id && run.from + run.len == job_seq => run.len += 1,
-            _ => self.runs.push(RunRow { first: event_seq, len: 1, job: job_id.clone(), from: job_seq }),
-        }
-        if terminal {
-            self.ended.push(job_id.clone());
-        }
-        self.moved(job_id, job_seq + 1);
-        self.bytes += frame.len();
-        self.frames.push_back(Ready { event_seq, frame, credits });
-    }
-
-    fn moved(&mut self, job: arcp_core::JobId, next: u64) {
-        match self.feeds.iter_mut().rev().find(|(known, _)| *known == job) {
-            Some((_, at)) => *at = next,
-            None => self.feeds.push((job, next)),
-        }
-    }
-
-    fn finish(self, cx: &SessionCtx, epoch: u64, ops: &mut Vec<Op>) -> VecDeque<Ready> {
-        let Self { frames, after, runs, feeds, ended, .. } = self;
-        let session = cx.id();
-        if !feeds.is_empty() {
-            let after = if frames.is_empty() { cx.last_event_seq() } else { after };
-            ops.push(Op::Number { session: session.clone(), epoch, after, runs, feeds });
-        }
-        for job in ended {
-            ops.push(Op::DropFeed { session: session.clone(), epoch, job });
-        }
-        frames
-    }
-}
-
-/// Writes numbers behind events that are under way. If the store takes its own order they wait for
-/// the events. `false` if they were not written.
-async fn keep_early(
-    store: Arc<dyn Store>,
-    batch: Batch,
-    log: Arc<JobStream>,
-    upto: u64,
-) -> Result<bool, Close> {
-    let mut done = commit_patiently(store.clone(), batch.clone()).await;
-    if matches!(done, Err(StoreError::Conflict { .. })) {
-        if !log.arrives(upto).await {
-            return Ok(false);
-        }
-        done = commit_patiently(store, batch).await;
-    }
-    match done {
-        Ok(_) => {}
-        // The numbers are not there, and were not given. The events will be told, or their end will.
-        Err(StoreError::Full | StoreError::Unavailable { .. }) => return Ok(false),
-        Err(e) => return Err(close_for(&e)),
-    }
-    // A log that broke off has its end at that place by now: it is not what was to be sent.
-    if log.arrived(upto) == Some(false) {
-        return Err(Close::new(Close::INTERNAL, "the store failed; resume later"));
-    }
-    Ok(true)
-}
-
-fn load(
-    store: Arc<dyn Store>,
-    log: Arc<JobStream>,
-    from: u64,
-    bytes: usize,
-) -> BoxFuture<'static, Result<Vec<Event>, Close>> {
-    async move {
-        let page = store.job_events(log.job_id(), from - 1, bytes).await.map_err(|e| close_for(&e))?;
-        if page.floor >= from {
-            // The bounds forced them out.
-            return Err(behind());
-        }
-        if page.items.is_empty() {
-            let damage = StoreError::Corrupt("events that were written are not there".to_owned());
-            return Err(close_for(&damage));
-        }
-        let event =
-            |stored: arcp_core::store::StoredEvent| stored.into_event(log.job_id().clone(), log.trace_id());
-        Ok(page.items.into_iter().map(event).collect())
-    }
-    .boxed()
-}
-
-fn behind() -> Close {
-    Close::new(Close::LAGGING, "too far behind; resume, or watch again")
-}
-
-fn taken_over() -> Close {
-    Close::new(Close::TAKEN_OVER, "the session was resumed elsewhere")
-}
-
-fn close_for(e: &StoreError) -> Close {
-    tracing::warn!(error = %e, "a session's numbers could not be kept");
-    match e {
-        // The session went with what it had yet to be sent.
-        StoreError::Fenced { current: 0 } => behind(),
-        StoreError::Fenced { .. } => taken_over(),
-        _ => Close::new(Close::INTERNAL, "the store failed; resume later"),
     }
 }

@@ -1,11 +1,13 @@
 //! Building a runtime.
 
+mod error;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::agent::{AgentRef, FIRST_VERSION, InvalidAgentRef, Inventory};
+use arcp_core::agent::{AgentRef, FIRST_VERSION, Inventory};
 use arcp_core::lease::Namespace;
 use arcp_core::store::{Hash, Lapse, Store};
 use arcp_core::wire::session::Party;
@@ -14,6 +16,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tower_layer::Layer;
 use tower_service::Service;
+
+pub use error::BuildError;
 
 use super::authority::Policy;
 use super::credential::{Credentials, Provisioners};
@@ -53,46 +57,6 @@ pub struct Builder {
 
 /// Puts a layer around all backends.
 type Around = Box<dyn FnOnce(Backend) -> Backend + Send>;
-
-/// Why there is no runtime.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// An agent's name is none.
-    #[error("{name:?} {rule}")]
-    Name {
-        /// The name.
-        name: String,
-        /// What it breaks.
-        rule: InvalidAgentRef,
-    },
-    /// An agent was registered twice.
-    #[error("{0} is registered twice")]
-    Twice(String),
-    /// An agent's schema cannot be used.
-    #[cfg(feature = "schema")]
-    #[error("{agent}: {rule}")]
-    Schema {
-        /// Its name.
-        agent: String,
-        /// What is wrong with it.
-        rule: String,
-    },
-    /// A tool or a namespace cannot be registered.
-    #[error("{name:?}: {rule}")]
-    Operation {
-        /// Its name.
-        name: String,
-        /// What it breaks.
-        rule: String,
-    },
-    /// The store cannot be used.
-    #[error("the store cannot be used: {0}")]
-    Store(String),
-    /// Jobs need a tokio runtime, and there is none here.
-    #[error("a runtime must be built inside a tokio runtime, where its jobs will run")]
-    NoTokio,
-}
 
 impl Default for Builder {
     fn default() -> Self {

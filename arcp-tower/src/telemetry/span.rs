@@ -241,7 +241,8 @@ pub(crate) fn operation_span(operation: &Operation) -> Span {
     };
     let span = tracing::info_span!(
         "arcp.operation",
-        "otel.name" = format!("execute_tool {label}"),
+        // Made only if somebody listens: it allocates.
+        "otel.name" = field::Empty,
         "otel.kind" = "internal",
         "arcp.capability" = namespace.as_str(),
         "arcp.target" = target,
@@ -255,6 +256,7 @@ pub(crate) fn operation_span(operation: &Operation) -> Span {
     if span.is_disabled() {
         return span;
     }
+    span.record("otel.name", format!("execute_tool {label}"));
     if let Some(job) = operation.job() {
         span.record("arcp.job.id", field::display(job.id()));
         span.record("trace_id", field::display(job.trace_id()));

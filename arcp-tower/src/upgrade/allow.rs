@@ -7,7 +7,7 @@ use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use http::uri::{Authority, Uri};
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 
 use crate::config::Config;
 
@@ -67,6 +67,13 @@ impl FromStr for Host {
     }
 }
 
+impl Origin {
+    /// What a request says.
+    pub(crate) fn read(header: &HeaderValue) -> Option<Self> {
+        header.to_str().ok()?.parse().ok()
+    }
+}
+
 impl FromStr for Origin {
     type Err = NotAllowable;
 
@@ -102,10 +109,7 @@ pub(super) fn refusal(config: &Config, uri: &Uri, headers: &HeaderMap) -> Option
     if !config.allowed_hosts.is_empty() && !host_is_listed(&config.allowed_hosts, uri, headers) {
         return Some((StatusCode::MISDIRECTED_REQUEST, "this host is not served here"));
     }
-    let listed = |value: &http::HeaderValue| {
-        let origin = value.to_str().ok().and_then(|text| text.parse::<Origin>().ok());
-        origin.is_some_and(|origin| config.allowed_origins.contains(&origin))
-    };
+    let listed = |value| Origin::read(value).is_some_and(|origin| config.allowed_origins.contains(&origin));
     let refused = !headers.get_all(header::ORIGIN).iter().all(listed);
     refused.then_some((StatusCode::FORBIDDEN, "this origin may not connect"))
 }

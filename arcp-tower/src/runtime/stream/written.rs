@@ -1,0 +1,119 @@
+//! A job's events on their way to the store.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use arcp_core::Event;
+use arcp_core::store::StoredEvent;
+
+use super::{JobStream, tell};
+use crate::runtime::journal::Portion;
+
+impl JobStream {
+    /// Whether an agent may go on; if not, `cx` is woken when it may. What is not written yet is
+    /// only here.
+    pub(in crate::runtime) fn has_room(&self, most: usize, cx: &Context<'_>) -> bool {
+        let mut state = self.state();
+        let unwritten = usize::try_from(state.log.head() - state.visible).unwrap_or(usize::MAX);
+        if unwritten < most || self.broken.is_cancelled() {
+            return true;
+        }
+        state.writers.push(cx.waker().clone());
+        false
+    }
+
+    /// The next events to be written.
+    pub(in crate::runtime) fn unwritten(&self, most: usize, bytes: usize) -> Portion {
+        let state = self.state();
+        let mut events = VecDeque::new();
+        // What is not written is never dropped from the log: the submitter's credits bound it.
+        let _ = state.log.read(state.visible + 1, most, &mut events);
+        let mut room = bytes;
+        let fits = |event: &Arc<Event>| {
+            let fits = room > 0;
+            room = room.saturating_sub(event.payload.as_str().len());
+            fits
+        };
+        let events: Vec<Arc<Event>> = events.into_iter().take_while(fits).collect();
+        let ended = state.ended.filter(|_| events.last().is_some_and(|last| last.is_terminal()));
+        let events = events.iter().map(|event| StoredEvent::of(event)).collect();
+        let note = self.noted.get().and_then(|authority| authority.note(state.note));
+        Portion { after: state.visible, events, ended, note }
+    }
+
+    /// A portion is on its way to the store: those who follow may have numbers written behind it.
+    pub(in crate::runtime) fn offer(&self, portion: &Portion) {
+        let mut state = self.state();
+        state.offered = state.offered.max(portion.after + portion.events.len() as u64);
+        let untold = state.untold();
+        drop(state);
+        tell(untold);
+    }
+
+    /// Events from `from` on that are on their way to the store; none if there are more than `most`, or
+    /// the first of them has arrived.
+    pub(crate) fn offered(&self, from: u64, most: u64) -> VecDeque<Arc<Event>> {
+        let (state, mut events) = (self.state(), VecDeque::new());
+        let many = (state.offered + 1).saturating_sub(from);
+        if from > state.visible && (1..=most).contains(&many) {
+            let _ = state.log.read(from, usize::try_from(many).unwrap_or(usize::MAX), &mut events);
+        }
+        events
+    }
+
+    /// Whether event `job_seq`, which was on its way to the store, is there; `None` is not known yet.
+    pub(crate) fn arrived(&self, job_seq: u64) -> Option<bool> {
+        self.state().arrived(job_seq)
+    }
+
+    /// Waits until that is known.
+    pub(crate) async fn arrives(&self, job_seq: u64) -> bool {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state();
+            if let Some(arrived) = state.arrived(job_seq) {
+                return Poll::Ready(arrived);
+            }
+            state.writers.push(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// A portion was written: those who follow may see it. `true` if there is more.
+    pub(in crate::runtime) fn written(&self, portion: &Portion) -> bool {
+        let mut state = self.state();
+        state.visible = state.visible.max(portion.after + portion.events.len() as u64);
+        state.note = portion.note.as_ref().map_or(state.note, |(newest, _)| *newest);
+        let more = state.log.head() > state.visible;
+        state.queued = more;
+        let head = state.log.head();
+        state.counted.reach(head);
+        if state.is_over() {
+            // Its end was sent before the store had said that it has it.
+            state.log.forget();
+        }
+        let (untold, writers) = (state.untold(), std::mem::take(&mut state.writers));
+        drop(state);
+        writers.into_iter().for_each(Waker::wake);
+        tell(untold);
+        more
+    }
+
+    /// What is not written cannot be: it is taken back, except the end of the job. `true` if that is
+    /// there and still to be written.
+    pub(in crate::runtime) fn break_off(&self) -> bool {
+        let mut state = self.state();
+        let visible = state.visible;
+        let end = if state.log.is_ended() { state.log.last() } else { None };
+        state.log.take_back(visible);
+        (state.offered, state.broken_at) = (visible, Some(visible));
+        let again = end.and_then(|end| state.log.append(end).ok()).is_some();
+        state.queued = again;
+        let writers = std::mem::take(&mut state.writers);
+        drop(state);
+        self.broken.cancel();
+        writers.into_iter().for_each(Waker::wake);
+        again
+    }
+}
