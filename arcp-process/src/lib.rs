@@ -9,7 +9,7 @@
 //! use arcp_process::ProcessAgent;
 //! use arcp_tower::Runtime;
 //!
-//! # fn main() -> Result<(), arcp_tower::core::Error> {
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let program = Program::new("python3").args(["research.py"]);
 //! let agent = ProcessAgent::new("research", &program)?;
 //! let runtime = Runtime::builder().agent("research", agent.clone()).build()?;
