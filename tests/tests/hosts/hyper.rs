@@ -1,6 +1,6 @@
 //! Over raw hyper.
 
-#[path = "../bad_input.rs"]
+#[path = "../sessions/bad_input.rs"]
 mod bad_input;
 #[path = "exercise.rs"]
 mod exercise;

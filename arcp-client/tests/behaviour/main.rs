@@ -1,0 +1,11 @@
+//! The client beside a runtime that does as the test says, and beside a real one.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod acks;
+mod connect;
+mod fake;
+mod jobs;
+mod list;
+mod point;
+mod resume;
+mod runtime;

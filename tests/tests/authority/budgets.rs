@@ -1,0 +1,261 @@
+//! What jobs spend (§9.6): exact, counted by the runtime, and never for nothing.
+
+use arcp_core::transport::Memory;
+use arcp_tests::{ALICE, Memories, Peer, actor, agents, timed, tokens};
+use arcp_tower::operation::{Call, Operation, Output};
+use arcp_tower::{AuthLayer, BoxError, Job, Mount, Runtime, agent_fn, tool_fn};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tower::service_fn;
+
+const FEATURES: [&str; 3] = ["ack", "cost.budget", "subscribe"];
+
+fn stage() -> Memories<impl Mount> {
+    let config = timed(|_| {});
+    // It costs what it is asked to, and says so in what it returns.
+    let priced = service_fn(|operation: Operation| async move {
+        let (currency, amount): (String, String) = operation.args.decode()?;
+        Ok::<_, BoxError>(Output::of("done")?.cost(currency.parse()?, amount.parse()?))
+    });
+    // It costs a part before it fails.
+    let fails = tool_fn(|(): (), call: Call| async move {
+        call.charge("USD".parse()?, "0.25".parse()?).await?;
+        Err::<(), _>("failed".into())
+    });
+    // Ten of them want the same last cents at once.
+    let racers = agent_fn(|(): (), job: Job| async move {
+        let mut tasks = Vec::new();
+        for _ in 0..10 {
+            let job = job.clone();
+            tasks.push(tokio::spawn(async move {
+                let reserved = job.reserve("USD", "0.40")?;
+                tokio::task::yield_now().await;
+                reserved.commit("cost.inference", "0.35".parse().unwrap()).await
+            }));
+        }
+        let mut passed = 0;
+        for task in tasks {
+            passed += usize::from(task.await?.is_ok());
+        }
+        Ok(passed)
+    });
+    let runtime = agents::all(actor(Runtime::builder().config(config.clone())))
+        .tool("priced", priced)
+        .tool("fails", fails)
+        .agent("racers", racers)
+        .build()
+        .unwrap();
+    Memories::of(runtime.layer(AuthLayer::new(tokens())), &config)
+}
+
+async fn act(peer: &mut Peer<Memory>, budget: Value, steps: Value) -> (Value, Vec<Value>) {
+    let lease = json!({ "tool.call": ["**"], "cost.budget": budget });
+    let job = peer.submit_with(json!({ "agent": "actor", "input": steps, "lease_request": lease })).await;
+    let mut frames = peer.job(&job).await;
+    let end = frames.pop().unwrap();
+    (end["payload"]["result"].clone(), frames.into_iter().map(|frame| frame["payload"].clone()).collect())
+}
+
+/// Names and values of the metrics among `events`, as text.
+fn metrics(events: &[Value]) -> Vec<(String, String)> {
+    let metrics = events.iter().filter(|event| event["kind"] == "metric").map(|event| &event["body"]);
+    metrics.map(|body| (body["name"].as_str().unwrap().to_owned(), body["value"].to_string())).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn counters_begin_at_the_budget_and_are_each_their_own() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let lease = json!({ "tool.call": ["**"], "cost.budget": ["USD:5.00", "EUR:0.10"] });
+    let steps = json!([
+        { "metric": ["cost.x", 0.1, "EUR"] },
+        { "budget": null },
+    ]);
+    let id =
+        peer.send("job.submit", json!({ "agent": "actor", "input": steps, "lease_request": lease })).await;
+    let accepted = peer.reply(&id).await;
+    assert_eq!(accepted["payload"]["budget"], json!({ "EUR": 0.1, "USD": 5 }));
+    let frames = peer.job(accepted["job_id"].as_str().unwrap()).await;
+    let end = frames.last().unwrap();
+    assert_eq!(end["payload"]["result"][1], json!({ "EUR": 0, "USD": 5 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t96_a_counter_that_is_empty_stops_every_operation_and_an_overspend_is_delivered() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let steps = json!([
+        { "tool": ["priced", ["USD", "0.4"]] },
+        { "tool": ["priced", ["USD", "0.4"]] },
+        { "tool": ["priced", ["USD", "0.4"]] },
+        { "tool": ["priced", ["USD", "0.4"]] },
+        { "check": ["tool.call", "anything"] },
+        { "budget": null },
+    ]);
+    let (said, events) = act(&mut peer, json!(["USD:1.00", "EUR:9"]), steps).await;
+    assert_eq!((&said[0], &said[1], &said[2]), (&json!("done"), &json!("done"), &json!("done")));
+    assert_eq!(
+        (&said[3]["code"], &said[4]["code"]),
+        (&json!("BUDGET_EXHAUSTED"), &json!("BUDGET_EXHAUSTED"))
+    );
+    assert!(said[3]["message"].as_str().unwrap().contains("USD"), "{said}");
+    assert_eq!(said[5], json!({ "USD": -0.2, "EUR": 9 }));
+    let said: Vec<_> = metrics(&events);
+    let said: Vec<_> = said.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let (cost, left) = ("cost.tool", "cost.budget.remaining");
+    assert_eq!(
+        said,
+        [(cost, "0.4"), (left, "0.6"), (cost, "0.4"), (left, "0.2"), (cost, "0.4"), (left, "-0.2")]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_tool_costs_is_charged_once_and_also_if_it_fails() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let steps = json!([
+        { "tool": ["priced", ["USD", "0.5"]] },
+        { "tool": ["fails", null] },
+        { "budget": null },
+    ]);
+    let (said, _) = act(&mut peer, json!(["USD:1"]), steps).await;
+    assert_eq!((&said[1]["message"], &said[2]), (&json!("failed"), &json!({ "USD": 0.25 })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_42_s36_a_cost_that_cannot_be_one_is_delivered_charges_nothing_and_is_warned_of() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let odd = ["-1", "0.00000000000000000000000000001", "12345678901234567890123456789.5"];
+    for number in odd {
+        let steps = format!(r#"[{{"metric":["cost.x",{number},"USD"]}},{{"budget":null}}]"#);
+        let submit =
+            format!(r#"{{"agent":"actor","input":{steps},"lease_request":{{"cost.budget":["USD:1"]}}}}"#);
+        let (id, message) = peer.message("job.submit", &json!(null));
+        let text = message.to_string().replace(r#""payload":null"#, &format!(r#""payload":{submit}"#));
+        peer.send_text(text).await;
+        let accepted = peer.reply(&id).await;
+        let job = accepted["job_id"].as_str().unwrap().to_owned();
+        let mut kinds = Vec::new();
+        let end = loop {
+            let frame = peer.pick(|frame| frame["job_id"] == job.as_str()).await;
+            match frame["payload"]["kind"].as_str() {
+                Some(kind) => kinds.push(kind.to_owned()),
+                None => break frame,
+            }
+        };
+        assert_eq!(end["payload"]["result"][1], json!({ "USD": 1 }), "{number}");
+        kinds.sort();
+        assert_eq!(kinds, ["log", "metric"], "{number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t97_other_metrics_other_currencies_and_the_runtimes_own_name_charge_nothing() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let steps = json!([
+        { "metric": ["tokens.used", 5, "USD"] },
+        { "metric": ["cost.x", 5, "CHF"] },
+        { "metric": ["cost.x", 5, null] },
+        { "metric": ["cost.budget.remaining", 100, "USD"] },
+        { "budget": null },
+    ]);
+    let (said, events) = act(&mut peer, json!(["USD:1"]), steps).await;
+    assert_eq!(said[3]["code"], "INVALID_REQUEST");
+    assert_eq!(said[4], json!({ "USD": 1 }));
+    assert!(metrics(&events).iter().all(|(name, _)| name != "cost.budget.remaining"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s37_operations_at_once_cannot_reserve_the_same_last_cent() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let lease = json!({ "cost.budget": ["USD:1.00"] });
+    let job = peer.submit_with(json!({ "agent": "racers", "lease_request": lease })).await;
+    let frames = peer.job(&job).await;
+    assert_eq!(frames.last().unwrap()["payload"]["result"], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reservation_spends_what_is_committed_and_gives_back_what_is_dropped() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let steps = json!([
+        { "reserve": ["USD", "0.8", "0.3"] },
+        { "reserve": ["USD", "0.7", null] },
+        { "reserve": ["USD", "0.71", null] },
+        { "budget": null },
+    ]);
+    let (said, _) = act(&mut peer, json!(["USD:1"]), steps).await;
+    assert_eq!((&said[0], &said[1]), (&Value::Null, &Value::Null));
+    assert_eq!(said[2]["code"], "BUDGET_EXHAUSTED");
+    assert_eq!(said[3], json!({ "USD": 0.7 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gauge_is_told_of_changes_that_it_can_show_and_of_the_end() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let mut steps = vec![json!({ "metric": ["cost.x", 0.001, "USD"] }); 25];
+    steps.push(json!({ "metric": ["cost.x", 2, "USD"] }));
+    let (_, events) = act(&mut peer, json!(["USD:1"]), json!(steps)).await;
+    let told: Vec<_> =
+        metrics(&events).into_iter().filter(|(name, _)| name == "cost.budget.remaining").collect();
+    let told: Vec<_> = told.iter().map(|(_, value)| value.as_str()).collect();
+    // The first, each hundredth of the whole, and the one that ends it.
+    assert_eq!(told, ["0.999", "0.989", "0.979", "-1.025"]);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    /// What operations and reservations at random times spend is, to the last digit, what the counter
+    /// has lost; and only what is reported after the fact goes below zero.
+    #[test]
+    fn whatever_happens_at_once_the_counter_is_exact(
+        costs in prop::collection::vec((0u32..60, any::<bool>()), 1..24),
+        budget in 1u32..200,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async move {
+            let mut peer = stage().open(ALICE, &FEATURES).await;
+            let cents = |n: u32| format!("{}.{:02}", n / 100, n % 100);
+            let mut steps = Vec::new();
+            for (cost, reserve) in &costs {
+                let amount = cents(*cost);
+                steps.push(if *reserve {
+                    let number: serde_json::Number = serde_json::from_str(&amount).unwrap();
+                    json!({ "reserve": ["USD", amount, number] })
+                } else {
+                    json!({ "tool": ["priced", ["USD", amount]] })
+                });
+            }
+            steps.push(json!({ "budget": null }));
+            let (said, _) = act(&mut peer, json!([format!("USD:{}", cents(budget))]), json!(steps)).await;
+            let mut left = i64::from(budget);
+            for ((cost, reserve), said) in costs.iter().zip(said.as_array().unwrap()) {
+                let refused = said["code"] == "BUDGET_EXHAUSTED";
+                let allowed = if *reserve { i64::from(*cost) <= left } else { left > 0 };
+                assert_eq!(refused, !allowed, "{cost} of {left}");
+                left -= if allowed { i64::from(*cost) } else { 0 };
+            }
+            let told = said.as_array().unwrap().last().unwrap()["USD"].to_string();
+            let told: f64 = told.parse().unwrap();
+            #[allow(clippy::cast_possible_truncation)]
+            let told = (told * 100.0).round() as i64;
+            assert_eq!(told, left);
+        });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_is_told_what_is_left_and_who_repeats_what_was_accepted() {
+    let stage = stage();
+    let (mut peer, mut watcher) = (stage.open(ALICE, &FEATURES).await, stage.open(ALICE, &FEATURES).await);
+    let submit = json!({
+        "agent": "actor", "input": [{ "tool": ["priced", ["USD", "2"]] }, { "sleep_ms": 60_000 }],
+        "lease_request": { "tool.call": ["**"], "cost.budget": ["USD:5"] }, "idempotency_key": "k",
+    });
+    let id = peer.send("job.submit", submit.clone()).await;
+    let accepted = peer.reply(&id).await;
+    assert_eq!(accepted["payload"]["budget"], json!({ "USD": 5 }));
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    let id = watcher.send("job.subscribe", json!({ "job_id": accepted["job_id"] })).await;
+    assert_eq!(watcher.reply(&id).await["payload"]["budget"], json!({ "USD": 3 }));
+    let id = peer.send("job.submit", submit).await;
+    let again = peer.reply(&id).await;
+    assert_eq!(again["payload"]["budget"], json!({ "USD": 5 }), "the acceptance is the same");
+    assert_eq!(again["job_id"], accepted["job_id"]);
+}

@@ -1,0 +1,13 @@
+//! What an agent may do: leases, budgets, delegation, credentials and the operations they guard.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod budget_restart;
+mod budgets;
+mod credential_restart;
+mod credential_rotation;
+mod credentials;
+mod delegation;
+mod files_and_requests;
+mod lease_expiry;
+mod litellm;
+mod operations;

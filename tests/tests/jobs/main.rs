@@ -1,0 +1,14 @@
+//! Jobs: submitting, following, watching and cancelling them.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod cancel;
+mod control;
+mod idempotency;
+mod listing;
+mod observe;
+mod privacy;
+mod properties;
+mod restartable;
+mod results;
+mod schemas;
+mod subscribe;

@@ -1,0 +1,10 @@
+//! `arcp serve` as a process, driven from outside.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod drain;
+mod jwt;
+mod litellm;
+mod process_agents;
+mod serve;
+mod stdio;
+mod tls;
