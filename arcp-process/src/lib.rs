@@ -9,12 +9,14 @@
 //! use arcp_process::ProcessAgent;
 //! use arcp_tower::Runtime;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let program = Program::new("python3").args(["research.py"]);
 //! let agent = ProcessAgent::new("research", &program)?;
 //! let runtime = Runtime::builder().agent("research", agent.clone()).build()?;
-//! // When all is over: agent.stop().await
 //! # let _ = runtime;
+//! // When all is over:
+//! agent.stop().await;
 //! # Ok(())
 //! # }
 //! ```
