@@ -90,9 +90,7 @@ impl Job {
         let ask = || {
             let namespace = named(namespace)?;
             let target = Target::parse(&namespace, target)?;
-            let authority = self.authority();
-            authority.check(&namespace, &target)?;
-            Ok(authority.grant(&namespace, &target).map(str::to_owned))
+            Ok(self.authority().check(&namespace, &target)?.map(str::to_owned))
         };
         match ask() {
             Ok(grant) => Verdict::Allowed { grant },

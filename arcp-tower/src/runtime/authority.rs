@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_core::lease::{
-    Authority, Budget, Hold, Lease, LeaseConstraints, ModelUse, Namespace, Pattern, Snapshot, Target,
+    Authority, Budget, Hold, Lease, LeaseConstraints, ModelUse, Namespace, Snapshot, Target,
 };
 use arcp_core::money::{Amount, Currency};
 use arcp_core::{Code, Error, Json, Timestamp};
@@ -190,22 +190,22 @@ impl JobAuthority {
         }
     }
 
-    /// Whether the job may do this now: expiry, budget, pattern, in this order.
+    /// The grant by which the job may do this now, if it needs one: expiry, budget and pattern are
+    /// asked in this order.
     ///
     /// # Errors
     /// `LEASE_EXPIRED`, `BUDGET_EXHAUSTED` or `PERMISSION_DENIED`.
-    pub(crate) fn check(&self, namespace: &Namespace, target: &Target<'_>) -> Result<(), Error> {
+    pub(crate) fn check<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        target: &'a Target<'_>,
+    ) -> Result<Option<&'a str>, Error> {
         self.alive()?;
         self.solvent()?;
         if *namespace == Namespace::ModelUse && !self.names_models() && !self.policy.require_model_use {
-            return Ok(());
+            return Ok(None);
         }
-        self.grants.check(namespace, target).into_result().map(drop)
-    }
-
-    /// The grant that covers a target, if one does.
-    pub(crate) fn grant(&self, namespace: &Namespace, target: &Target<'_>) -> Option<&str> {
-        self.grants.grants(namespace).iter().find(|grant| grant.matches(target)).map(Pattern::as_str)
+        self.grants.check(namespace, target).into_result().map(Some)
     }
 
     /// Whether a pattern covers another target of an operation that was allowed: where a link leads,
