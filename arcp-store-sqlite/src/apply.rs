@@ -30,6 +30,11 @@ impl From<rusqlite::Error> for Stop {
 
 type Applied = Result<(), Stop>;
 
+/// A run that goes on where the session's last one ends, in the same job, is one with it.
+pub(crate) const EXTEND_RUN: &str = "UPDATE run SET len = len + ?3
+    WHERE session = ?1 AND job = ?4 AND from_seq + len = ?5
+    AND first + len = ?2 AND first = (SELECT max(first) FROM run WHERE session = ?1)";
+
 /// Applies a batch that is well formed. The caller undoes what was done if it stops.
 pub(crate) fn apply(conn: &Connection, batch: &Batch, row: &mut Vec<u8>) -> Applied {
     batch
@@ -159,18 +164,16 @@ impl Apply<'_> {
             self.own(session, epoch)?;
             return Err(self.conflict());
         }
-        // A run that goes on where the last one ends, in the same job, is one with it.
-        let sql = "UPDATE run SET len = len + ?3 WHERE session = ?1 AND job = ?4 AND from_seq + len = ?5
-            AND first + len = ?2 AND first = (SELECT max(first) FROM run WHERE session = ?1)";
         let insert = "INSERT INTO run VALUES (?1, ?2, ?3, ?4, ?5)";
         let beyond = "SELECT 1 FROM job WHERE id = ?1 AND head < ?2";
-        for run in runs {
+        for (at, run) in runs.iter().enumerate() {
             let last = run.from.saturating_add(run.len).saturating_sub(1);
             if self.conn.prepare_cached(beyond)?.exists(params![run.job.as_str(), n(last)])? {
                 return Err(self.conflict());
             }
             let params = params![session.as_str(), n(run.first), n(run.len), run.job.as_str(), n(run.from)];
-            if self.run(sql, params)? == 0 {
+            // Of several only the first can go on where another one ended.
+            if at > 0 || self.run(EXTEND_RUN, params)? == 0 {
                 self.run(insert, params)?;
             }
         }

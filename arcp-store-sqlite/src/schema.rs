@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use crate::OpenError;
 
@@ -149,6 +150,8 @@ pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {
 pub(crate) fn set_up(conn: &Connection) -> rusqlite::Result<()> {
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.set_prepared_statement_cache_capacity(96);
+    // Else some statements are prepared anew for each value that is bound to them.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.pragma_update(None, "trusted_schema", false)
 }
 
@@ -171,6 +174,23 @@ mod tests {
         let mut sql =
             conn.prepare("SELECT name || ' ' || coalesce(sql, '') FROM sqlite_schema ORDER BY name").unwrap();
         sql.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_is_bound_to_it() {
+        let prepared_again = |set_up: fn(&Connection) -> rusqlite::Result<()>| {
+            let conn = Connection::open_in_memory().unwrap();
+            conn.execute_batch(MIGRATIONS[0]).unwrap();
+            set_up(&conn).unwrap();
+            for n in 0..10 {
+                let mut statement = conn.prepare_cached(crate::apply::EXTEND_RUN).unwrap();
+                statement.execute(rusqlite::params!["sess_a", n, 1, "job_a", n]).unwrap();
+            }
+            let statement = conn.prepare_cached(crate::apply::EXTEND_RUN).unwrap();
+            statement.get_status(rusqlite::StatementStatus::RePrepare)
+        };
+        assert_eq!(prepared_again(set_up), 0);
+        assert!(prepared_again(|_| Ok(())) > 0, "what the setting is for is gone");
     }
 
     /// A file as each version before this one left it.
