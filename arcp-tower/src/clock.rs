@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arcp_core::Timestamp;
 
@@ -26,10 +26,10 @@ pub(crate) fn now() -> Instant {
 pub struct Clock(Option<Arc<dyn Fn() -> Timestamp + Send + Sync>>);
 
 /// A year: a wait that no clock can hold is as good as one.
-const LONGEST: std::time::Duration = std::time::Duration::from_secs(365 * 86_400);
+const LONGEST: Duration = Duration::from_secs(365 * 86_400);
 
 /// Now and `wait`.
-pub(crate) fn after(wait: std::time::Duration) -> std::time::Instant {
+pub(crate) fn after(wait: Duration) -> Instant {
     now() + wait.min(LONGEST)
 }
 
@@ -47,6 +47,11 @@ impl Clock {
     /// The time.
     pub fn wall(&self) -> Timestamp {
         self.0.as_ref().map_or_else(|| SystemTime::now().into(), |read| read())
+    }
+
+    /// How long it is until `at`; nothing if that has passed.
+    pub(crate) fn until(&self, at: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(at.as_millis() - self.wall().as_millis()).unwrap_or(0))
     }
 }
 

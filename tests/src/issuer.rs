@@ -18,10 +18,15 @@ pub const AUDIENCE: &str = "arcp";
 /// The time that [`JwtBuilder`]s of [`verifier`] have, in seconds.
 pub const NOW: u64 = 1_800_000_000;
 
-/// A verifier that asks for [`ISSUER`] and [`AUDIENCE`], and whose clock stands still at [`NOW`].
-pub fn verifier() -> JwtBuilder {
+/// A clock that stands still at [`NOW`].
+pub fn clock() -> Clock {
     let now = Timestamp::from_millis(i64::try_from(NOW * 1000).unwrap());
-    JwtVerifier::builder().issuer(ISSUER).audience(AUDIENCE).clock(Clock::new(move || now))
+    Clock::new(move || now)
+}
+
+/// A verifier that asks for [`ISSUER`] and [`AUDIENCE`], with the clock of [`clock`].
+pub fn verifier() -> JwtBuilder {
+    JwtVerifier::builder().issuer(ISSUER).audience(AUDIENCE).clock(clock())
 }
 
 /// Claims of `sub` that are good for an hour from `now`.

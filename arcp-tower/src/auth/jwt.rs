@@ -39,7 +39,8 @@ pub const MAX_TOKEN: usize = 8 << 10;
 /// If no audience is asked for, a token that names one is for somebody else. What a token may do is in
 /// its scopes: see [`ScopeClaims`].
 ///
-/// A token is looked at when a session is opened or resumed; the session may outlive it.
+/// A token is looked at when a session is opened or resumed. The session may outlive it, and a connection
+/// does not: it is closed when the token ends, leeway included, and is resumed with another.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {

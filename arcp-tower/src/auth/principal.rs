@@ -5,6 +5,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
+use arcp_core::Timestamp;
+
 use super::Scopes;
 
 /// Whom a session acts for, and what for. Sessions and jobs of the same principal know of each other;
@@ -21,17 +23,24 @@ use super::Scopes;
 pub struct Principal {
     name: Arc<str>,
     scopes: Scopes,
+    until: Option<Timestamp>,
 }
 
 impl Principal {
     /// A principal by its name, that may submit jobs and observe them.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), scopes: Scopes::default() }
+        Self { name: name.into(), scopes: Scopes::default(), until: None }
     }
 
     /// The same with these scopes instead.
     pub fn with_scopes(self, scopes: impl Into<Scopes>) -> Self {
         Self { scopes: scopes.into(), ..self }
+    }
+
+    /// The same until `at`, when its credentials end. A connection that they opened is closed then with
+    /// `UNAUTHENTICATED`; its jobs go on, and its session can be resumed with others.
+    pub fn until(self, at: Timestamp) -> Self {
+        Self { until: Some(at), ..self }
     }
 
     /// Its name.
@@ -43,6 +52,11 @@ impl Principal {
     /// scopes: those of now are [`SessionCtx::scopes`](crate::SessionCtx::scopes).
     pub fn scopes(&self) -> Scopes {
         self.scopes
+    }
+
+    /// When the credentials end that its authenticator saw, if they do.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        self.until
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use arcp_core::session::{Link, LinkConfig};
 use arcp_core::transport::{Close, Transport};
-use arcp_core::{Code, Envelope, Feature};
+use arcp_core::{Code, Envelope, Error, Feature};
 use tower_service::Service;
 use watch::Watch;
 
@@ -88,7 +88,8 @@ where
         link_config.frame_rate = (config.frame_rate, config.frame_burst);
         link_config.control_queue = config.control_queue;
         link_config.nonce = random::bits();
-        let watch = Watch::new(clock::now(), link_config.heartbeat.is_some(), &config);
+        let mut watch = Watch::new(clock::now(), link_config.heartbeat.is_some(), &config);
+        watch.until(cx.valid_until().map(|at| clock::after(config.clock.until(at))));
         let mut link = Link::new(clock::now(), cx.id().clone(), &link_config);
         if let Some(greeting) = greeting {
             link.reply(greeting);
@@ -239,6 +240,11 @@ where
         self.held.retain(|held| held.until > now);
         if self.closing.is_some() {
             return;
+        }
+        if self.watch.has_expired(now) {
+            let error = Error::new(Code::Unauthenticated, "the credentials of this connection have ended");
+            self.refuse(&error, &Refusable::frame(None));
+            return self.close(Close::new(Close::POLICY, error.code().as_str()));
         }
         if let Some(close) = self.watch.over(now, self.cx.is_busy()) {
             return self.close(close);

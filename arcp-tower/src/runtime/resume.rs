@@ -27,7 +27,8 @@ struct Claim {
 
 impl Claim {
     fn caller(&mut self) -> Caller {
-        Caller { scopes: self.principal.scopes(), extensions: std::mem::take(&mut self.extensions) }
+        let (scopes, until) = (self.principal.scopes(), self.principal.valid_until());
+        Caller { scopes, until, extensions: std::mem::take(&mut self.extensions) }
     }
 }
 

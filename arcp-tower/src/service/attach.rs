@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arcp_core::Timestamp;
 use arcp_core::session::{FeedId, Outbox};
 use http::Extensions;
 
@@ -22,9 +23,11 @@ pub(crate) struct Remembered {
     pub(crate) epoch: u64,
 }
 
-/// Who continues a session: the same principal, with what it may do and what its connection knows.
+/// Who continues a session: the same principal, with what it may do, until when, and what its connection
+/// knows.
 pub(crate) struct Caller {
     pub(crate) scopes: Scopes,
+    pub(crate) until: Option<Timestamp>,
     pub(crate) extensions: Extensions,
 }
 
@@ -116,7 +119,7 @@ impl SessionCtx {
         state.attached = true;
         let before = std::mem::replace(&mut state.tokens, tokens);
         let extensions = caller.map(|caller| {
-            state.scopes = caller.scopes;
+            (state.scopes, state.until) = (caller.scopes, caller.until);
             caller.extensions
         });
         let epochs = (state.epoch, state.stored_epoch);

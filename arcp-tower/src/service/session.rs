@@ -91,8 +91,9 @@ pub(super) struct State {
     /// The logs that remembered runs are of, for a replay; in the order they were first followed.
     pub(super) logs: Vec<Arc<JobStream>>,
     pub(super) tokens: Tokens,
-    /// What the connection of now may do.
+    /// What the connection of now may do, and until when.
     pub(super) scopes: Scopes,
+    pub(super) until: Option<Timestamp>,
     /// Counted up by each connection that begins, and that ends.
     pub(super) epoch: u64,
     pub(super) attached: bool,
@@ -115,7 +116,7 @@ pub(crate) struct Opening {
 impl SessionCtx {
     pub(crate) fn new(opening: Opening, config: &Arc<Config>, home: Weak<Sessions>) -> Self {
         let Opening { id, principal, features, profile, extensions, secret, tokens, created_at } = opening;
-        let scopes = principal.scopes();
+        let (scopes, until) = (principal.scopes(), principal.valid_until());
         Self(Arc::new(Shared {
             id,
             principal,
@@ -132,6 +133,7 @@ impl SessionCtx {
                 logs: Vec::new(),
                 tokens,
                 scopes,
+                until,
                 epoch: 0,
                 attached: false,
                 stored_epoch: 0,
@@ -158,9 +160,19 @@ impl SessionCtx {
         lock(&self.0.state).scopes
     }
 
+    /// When the credentials of the connection of now end, if they do.
+    pub fn valid_until(&self) -> Option<Timestamp> {
+        lock(&self.0.state).until
+    }
+
     /// Whom it acts for, with the scopes of now.
     pub(crate) fn caller(&self) -> Principal {
-        self.0.principal.clone().with_scopes(self.scopes())
+        let state = lock(&self.0.state);
+        let principal = self.0.principal.clone().with_scopes(state.scopes);
+        match state.until {
+            Some(at) => principal.until(at),
+            None => principal,
+        }
     }
 
     /// What both sides may use (§6.2).

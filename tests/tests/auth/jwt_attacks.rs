@@ -169,6 +169,11 @@ async fn s22_an_expired_token_is_refused_after_the_leeway_and_says_so() {
     let verifier = es256(&key);
     let expires = |exp: Value| key.sign(&but(claims("alice"), "exp", exp));
     assert_eq!(name(&verifier, &expires(json!(NOW - 29))).await.unwrap(), "alice");
+    // One that is good says until when, leeway included; at the latest that is the end of the year 9999.
+    for (exp, until) in [(json!(NOW + 7), (NOW + 37) * 1000), (json!(1e15), 253_402_300_799_999)] {
+        let principal = verifier.verify(&expires(exp)).await.unwrap();
+        assert_eq!(u64::try_from(principal.valid_until().unwrap().as_millis()).unwrap(), until);
+    }
     for exp in [json!(NOW - 30), json!(NOW - 3600), json!(0), json!(-1), json!(NOW - 31), Value::Null] {
         is_refused(&verifier, &expires(exp)).await;
     }

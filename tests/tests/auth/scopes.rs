@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arcp_core::store::Store;
 use arcp_core::transport::Memory;
 use arcp_tests::agents;
-use arcp_tests::issuer::{Key, but, claims, verifier};
+use arcp_tests::issuer::{self, Key, but, claims, verifier};
 use arcp_tests::sessions::{FEATURES, code, resume};
 use arcp_tests::stores::stores;
 use arcp_tests::{Memories, Peer, features};
@@ -30,13 +30,14 @@ impl Scene {
             let of = |name: &str, access| Observed::new(Principal::new(name), access);
             vec![of("alice", Access::Watch), of("carol", Access::List)]
         };
-        let builder = agents::all(Runtime::builder()).observe(observe);
+        let config = Config::default().with(|c| c.clock = issuer::clock());
+        let builder = agents::all(Runtime::builder()).config(config.clone()).observe(observe);
         let runtime = match store {
             Some(store) => builder.store(store).open().await.unwrap(),
             None => builder.build().unwrap(),
         };
         let verifier = verifier().key(key.public()).build().unwrap();
-        let server = Memories::of(runtime.layer(AuthLayer::new(verifier)), &Config::default());
+        let server = Memories::of(runtime.layer(AuthLayer::new(verifier)), &config);
         Self { key, server }
     }
 

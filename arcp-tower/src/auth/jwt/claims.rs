@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arcp_core::{Code, Error};
+use arcp_core::{Code, Error, Timestamp};
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Validation, decode};
 use serde_json::{Map, Value};
@@ -41,8 +41,14 @@ impl Rules {
             }
             refused()
         })?;
-        self.in_time(&claims.claims)?;
-        self.principal(&claims.claims)
+        let end = self.in_time(&claims.claims)?;
+        let principal = self.principal(&claims.claims)?;
+        // An end that no clock can tell is none.
+        let end = Duration::try_from_secs_f64(end).ok().and_then(|end| i64::try_from(end.as_millis()).ok());
+        Ok(match end {
+            Some(end) => principal.until(Timestamp::from_millis(end)),
+            None => principal,
+        })
     }
 
     fn validation(&self, key: &JwtKey) -> Validation {
@@ -63,8 +69,9 @@ impl Rules {
         validation
     }
 
-    /// `exp`, `nbf` and `iat` (RFC 7519 §4.1), which are numbers wherever they are.
-    fn in_time(&self, claims: &Map<String, Value>) -> Result<(), Error> {
+    /// `exp`, `nbf` and `iat` (RFC 7519 §4.1), which are numbers wherever they are. Returns when the token
+    /// ends, in seconds.
+    fn in_time(&self, claims: &Map<String, Value>) -> Result<f64, Error> {
         let seconds = |name: &str| match claims.get(name) {
             None => Ok(None),
             Some(value) => value.as_f64().map(Some).ok_or_else(|| {
@@ -84,7 +91,7 @@ impl Rules {
                 return Err(Error::new(Code::Unauthenticated, "the token is not valid yet"));
             }
         }
-        Ok(())
+        Ok(exp + leeway)
     }
 
     fn principal(&self, claims: &Map<String, Value>) -> Result<Principal, Error> {

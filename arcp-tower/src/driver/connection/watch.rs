@@ -1,5 +1,5 @@
 //! Connections that hold what they have and do nothing: those whose peer takes nothing, and those on
-//! which nothing is said.
+//! which nothing is said. And those whose credentials have ended.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,24 @@ pub(super) struct Watch {
     /// For how long nothing may be said; heartbeats say something.
     idle: Option<Duration>,
     moved: Instant,
+    /// When its credentials end.
+    until: Option<Instant>,
 }
 
 impl Watch {
     pub(super) fn new(now: Instant, heartbeats: bool, config: &Config) -> Self {
         let idle = (!heartbeats).then_some(config.idle_timeout);
-        Self { stall: config.stall_timeout, stuck: None, idle, moved: now }
+        Self { stall: config.stall_timeout, stuck: None, idle, moved: now, until: None }
+    }
+
+    /// Its credentials end then.
+    pub(super) fn until(&mut self, end: Option<Instant>) {
+        self.until = end;
+    }
+
+    /// Whether its credentials have ended.
+    pub(super) fn has_expired(&self, now: Instant) -> bool {
+        self.until.is_some_and(|end| end <= now)
     }
 
     /// Something was said, by either side.
@@ -51,7 +63,7 @@ impl Watch {
     pub(super) fn timeout(&self) -> Option<Instant> {
         let stuck = self.stuck.map(|(since, _)| at(since, self.stall));
         let idle = self.idle.map(|idle| at(self.moved, idle));
-        [stuck, idle].into_iter().flatten().min()
+        [stuck, idle, self.until].into_iter().flatten().min()
     }
 
     /// Whether it is to be closed now. One that waits for a job is not idle.
