@@ -277,7 +277,17 @@ mod tests {
     }
 
     #[test]
-    fn codes_read_back_and_strange_ones_keep_what_their_peer_says_of_a_retry() {
+    fn t8_the_codes_are_those_of_the_specification_to_the_letter() {
+        let codes: Vec<_> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        let wanted = "PERMISSION_DENIED LEASE_SUBSET_VIOLATION JOB_NOT_FOUND DUPLICATE_KEY AGENT_NOT_AVAILABLE \
+            AGENT_VERSION_NOT_AVAILABLE CANCELLED TIMEOUT RESUME_WINDOW_EXPIRED HEARTBEAT_LOST LEASE_EXPIRED \
+            BUDGET_EXHAUSTED INVALID_REQUEST UNAUTHENTICATED INTERNAL_ERROR";
+        assert_eq!(codes, wanted.split(' ').collect::<Vec<_>>());
+        assert_eq!(Code::Other.as_str(), "INTERNAL_ERROR", "what is no code of ours is never sent");
+    }
+
+    #[test]
+    fn t5_codes_read_back_and_strange_ones_keep_what_their_peer_says_of_a_retry() {
         for code in Code::ALL {
             let text = serde_json::to_string(code).unwrap();
             assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), *code);

@@ -234,7 +234,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_job_ends_once_and_what_was_promised_first_holds(inputs in prop::collection::vec(input(), 0..20)) {
+        fn t68_a_job_ends_once_and_what_was_promised_first_holds(inputs in prop::collection::vec(input(), 0..20)) {
             let (mut life, mut ends, mut promised) = (Lifecycle::default(), Vec::new(), None);
             for i in inputs {
                 let before = life.status();

@@ -195,7 +195,7 @@ mod tests {
 
     /// A file as each version before this one left it.
     #[test]
-    fn a_file_of_every_older_schema_is_brought_up_to_date_with_what_it_has() {
+    fn p19_bad_input_62_a_file_of_every_older_schema_is_brought_up_to_date_with_what_it_has() {
         let dir = tempfile::tempdir().unwrap();
         let mut new = Connection::open(dir.path().join("new.db")).unwrap();
         migrate(&mut new).unwrap();

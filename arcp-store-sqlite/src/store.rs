@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_failed_and_was_not_done_is_refused_for_now_and_its_repeat_is_done() {
+    fn p16_bad_input_56_a_commit_that_failed_and_was_not_done_is_refused_for_now_and_its_repeat_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_that_failed_and_was_done_all_the_same_is_done() {
+    fn p16_bad_input_56_a_commit_that_failed_and_was_done_all_the_same_is_done() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         let store = SqliteStore::open(&path, SqliteConfig::default()).unwrap();

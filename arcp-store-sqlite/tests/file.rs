@@ -76,7 +76,7 @@ fn size(path: &Path) -> u64 {
 }
 
 #[test]
-fn a_file_is_open_once_at_a_time() {
+fn bad_input_57_a_file_is_open_once_at_a_time() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let first = open(&path).unwrap();
@@ -86,7 +86,7 @@ fn a_file_is_open_once_at_a_time() {
 }
 
 #[test]
-fn a_file_of_a_newer_schema_is_refused_and_not_changed() {
+fn p19_bad_input_62_a_file_of_a_newer_schema_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     open(&path).unwrap().close();
@@ -97,7 +97,7 @@ fn a_file_of_a_newer_schema_is_refused_and_not_changed() {
 }
 
 #[test]
-fn what_is_no_database_and_what_is_another_applications_is_refused_and_not_changed() {
+fn bad_input_57_what_is_no_database_and_what_is_another_applications_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
     let text = dir.path().join("text");
     fs::write(&text, "a text that is long enough to be taken for the header of something ".repeat(20))
@@ -121,7 +121,7 @@ fn a_folder_that_is_not_there_is_an_io_error() {
 
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_written_is_read_only() {
+fn bad_input_57_what_cannot_be_written_is_read_only() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
@@ -204,7 +204,7 @@ async fn a_long_log_that_was_acknowledged_gives_its_room_back() {
 }
 
 #[tokio::test]
-async fn a_full_disk_refuses_what_does_not_fit_and_recovers() {
+async fn p16_bad_input_55_a_full_disk_refuses_what_does_not_fit_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = SqliteConfig::default();
     config.max_bytes = Some(2 << 20);
@@ -276,6 +276,51 @@ async fn the_log_that_a_killed_process_left_is_in_the_file_before_more_is_writte
     assert_eq!(copied.job("ada", &JobId::from_bits(1)).await.unwrap().unwrap().head, 100);
 }
 
+/// What a power cut may leave: the log as it was when a commit was answered, and any pages of what was
+/// written to it later. That it was synced by then, the crash test sees.
+#[tokio::test]
+async fn p1_bad_input_54_what_was_answered_is_there_whatever_pages_a_power_cut_leaves_of_what_came_later() {
+    const PAGE: usize = 4096;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, log, cut) = (dir.path().join("a.db"), dir.path().join("a.db-wal"), dir.path().join("cut.db"));
+    let store = open(&path).unwrap();
+    store.commit(batch(1, vec![new_job(1)])).await.unwrap();
+    // Whoever reads keeps the log from beginning anew.
+    let reader = Connection::open(&path).unwrap();
+    reader.execute_batch("BEGIN; SELECT * FROM job").unwrap();
+    let mut answered = Vec::new();
+    for n in 0..12 {
+        store.commit(batch(2 + u128::from(n), vec![append(1, 3 * n, 3, 900)])).await.unwrap();
+        answered.push((3 * (n + 1), fs::read(&path).unwrap(), fs::read(&log).unwrap()));
+    }
+    let (last, _, latest) = answered.last().unwrap().clone();
+    let (mut random, mut more) = (1u64, 0);
+    for (events, file, synced) in &answered {
+        assert_eq!(synced[..32], latest[..32], "it is one log");
+        for _ in 0..8 {
+            let mut image = synced.clone();
+            for at in (synced.len() / PAGE * PAGE..latest.len()).step_by(PAGE) {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let end = (at + PAGE).min(latest.len());
+                if random >> 63 == 0 {
+                    image.resize(image.len().max(end), 0);
+                    image[at..end].copy_from_slice(&latest[at..end]);
+                }
+            }
+            fs::write(&cut, file).unwrap();
+            fs::write(dir.path().join("cut.db-wal"), image).unwrap();
+            let found = open(&cut).unwrap();
+            let head = found.job("ada", &JobId::from_bits(1)).await.unwrap().unwrap().head;
+            let page = found.job_events(&JobId::from_bits(1), 0, 1 << 20).await.unwrap();
+            assert!((*events..=last).contains(&head) && head % 3 == 0, "{head} of {events}");
+            assert_eq!(page.items.len() as u64, head);
+            more += u32::from(head > *events);
+            found.close();
+        }
+    }
+    assert!(more > 0, "some images have more than was answered");
+}
+
 #[tokio::test]
 async fn dropping_the_store_writes_what_is_queued() {
     let dir = tempfile::tempdir().unwrap();
@@ -306,7 +351,7 @@ async fn a_queue_that_is_full_refuses_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_is_an_error_and_no_gap() {
+async fn bad_input_57_a_damaged_row_is_an_error_and_no_gap() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path).unwrap();
@@ -353,7 +398,7 @@ async fn bad_input_57_a_flipped_bit_in_a_stored_event_is_an_error_and_never_othe
 }
 
 #[tokio::test]
-async fn a_row_in_the_place_of_another_is_an_error() {
+async fn bad_input_57_a_row_in_the_place_of_another_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.db");
     let store = open(&path).unwrap();
@@ -396,7 +441,7 @@ const BACK: [&str; 7] = [
 ];
 
 #[tokio::test]
-async fn work_under_way_in_a_file_of_an_older_schema_goes_on() {
+async fn p19_bad_input_62_work_under_way_in_a_file_of_an_older_schema_goes_on() {
     for version in 1..=BACK.len() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");

@@ -209,7 +209,7 @@ fn a_client_that_never_reads_makes_its_job_wait_and_costs_no_more_than_the_bound
 }
 
 #[test]
-fn an_observer_that_never_reads_costs_no_more_than_the_bounds() {
+fn t49_an_observer_that_never_reads_costs_no_more_than_the_bounds() {
     let _alone = alone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for kept in [Kept::InMemory, Kept::InSqlite] {

@@ -535,17 +535,17 @@ proptest! {
     #![proptest_config(config(384))]
 
     #[test]
-    fn without_a_store_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {
+    fn p3_without_a_store_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {
         run(Kind::None, ops).map_err(TestCaseError::fail)?;
     }
 
     #[test]
-    fn on_a_store_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {
+    fn p3_on_a_store_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {
         run(Kind::Memory, ops).map_err(TestCaseError::fail)?;
     }
 
     #[test]
-    fn on_a_store_that_fails_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {
+    fn p3_p4_on_a_store_that_fails_nothing_is_lost_or_told_twice(ops in prop::collection::vec(op(), 1..40)) {
         run(Kind::Flaky, ops).map_err(TestCaseError::fail)?;
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, advance};
 use crate::fake::{self, opened, pair, quiet, running};
 
 #[tokio::test(start_paused = true)]
-async fn the_hello_says_who_calls_and_what_it_can_do() {
+async fn t14_the_hello_says_who_calls_and_what_it_can_do() {
     let (builder, mut fake) = pair();
     let answer = async {
         let hello = fake.next().await;
@@ -117,7 +117,7 @@ async fn the_session_ends_with_the_last_that_uses_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_silent_intervals_are_a_loss() {
+async fn t43_two_silent_intervals_are_a_loss() {
     let (client, mut fake) = opened(&["heartbeat"]).await;
     let start = Instant::now();
     assert_eq!(client.closed().await.reason(), &Reason::HeartbeatLost);

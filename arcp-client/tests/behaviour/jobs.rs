@@ -93,7 +93,7 @@ async fn events_come_in_order_and_the_end_is_no_item() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn replies_find_their_submit_out_of_order() {
+async fn t62_replies_find_their_submit_out_of_order() {
     let (client, mut fake) = quiet().await;
     let answer = async {
         let (one, two) = (fake.next().await, fake.next().await);
@@ -128,7 +128,7 @@ fn with(mut payload: Value, key: &str, value: &Value) -> Value {
 type Refusal = fn(&Value) -> (&'static str, Value, Value);
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_understood_in_each_form() {
+async fn t4_a_refusal_is_understood_in_each_form() {
     let forms: [Refusal; 7] = [
         |submit| ("session.error", json!({}), with(body(), "request_id", &submit["id"])),
         |submit| ("job.error", json!({}), with(body(), "request_id", &submit["id"])),
@@ -241,7 +241,7 @@ async fn an_end_that_cannot_be_read_is_still_an_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_missing_event_breaks_the_session_and_a_repeated_one_does_not() {
+async fn t36_a_missing_event_breaks_the_session_and_a_repeated_one_does_not() {
     let (client, mut fake) = quiet().await;
     let mut job = running(&client, &mut fake).await;
     fake.thoughts(JOB, 1).await;
@@ -259,7 +259,7 @@ async fn a_missing_event_breaks_the_session_and_a_repeated_one_does_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_that_nobody_reads_is_bounded() {
+async fn t51_a_handle_that_nobody_reads_is_bounded() {
     let (builder, mut fake) = fake::pair();
     let mut config = arcp_client::ClientConfig::default();
     config.job_events = 4;

@@ -138,7 +138,7 @@ async fn two_silent_intervals_are_a_loss_that_is_resumed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_gap_is_filled_by_a_resume() {
+async fn t36_a_gap_is_filled_by_a_resume() {
     let (client, mut runtime, mut fake) = resumable(&[]).await;
     let mut job = running(&client, &mut fake).await;
     fake.thoughts(JOB, 2).await;
@@ -253,7 +253,7 @@ async fn the_window_can_be_shorter_and_none_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_that_is_final_ends_every_handle() {
+async fn t20_a_refusal_that_is_final_ends_every_handle() {
     for code in ["RESUME_WINDOW_EXPIRED", "PERMISSION_DENIED", "UNAUTHENTICATED"] {
         let (client, mut runtime, mut job) = lost().await;
         let mut fake = runtime.called().await;

@@ -341,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ack_ahead_of_what_was_sent_changes_nothing() {
+    fn t46_an_ack_ahead_of_what_was_sent_changes_nothing() {
         let mut outbox = Outbox::new(Features::NONE, 100);
         let a = outbox.follow(JobId::from_bits(1), 1, true);
         outbox.place(a, &event("log"));

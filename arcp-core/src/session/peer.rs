@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gaps_and_repeats_are_told_apart() {
+    fn t36_t37_gaps_and_repeats_are_told_apart() {
         let mut peer = Peer::new(Instant::now(), PeerConfig::new(None, true));
         assert_eq!(peer.arrived(1), Arrival::Next);
         assert_eq!(peer.arrived(1), Arrival::Repeat);

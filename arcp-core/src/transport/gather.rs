@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn writes_are_taken_whole_and_leave_in_order_whatever_the_stream_takes_at_a_time() {
+    fn t52_writes_are_taken_whole_and_leave_in_order_whatever_the_stream_takes_at_a_time() {
         let cx = &mut Context::from_waker(Waker::noop());
         let mut gather = Gather::new(Narrow { taken: vec![], room: 0 }, 100);
         let (mut wanted, mut refused) = (vec![], 0);

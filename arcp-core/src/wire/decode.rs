@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_members_and_nulls_are_ignored() {
+    fn t3_unknown_members_and_nulls_are_ignored() {
         let e = decode(
             r#"{"future":{"a":1},"arcp":"1.7","type":"session.ping","id":null,"job_id":null,"payload":null}"#,
         )

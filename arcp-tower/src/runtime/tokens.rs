@@ -80,6 +80,20 @@ mod tests {
     }
 
     #[test]
+    fn t13_a_token_is_compared_as_a_whole_digest_with_both_that_work() {
+        let (current, previous) = ([1; 32], [2; 32]);
+        let tokens = Tokens { current, previous: Some(previous) };
+        for known in [current, previous] {
+            assert!(tokens.accept(&known));
+            for bit in 0..256 {
+                let mut other = known;
+                other[bit / 8] ^= 1 << (bit % 8);
+                assert!(!tokens.accept(&other), "bit {bit}");
+            }
+        }
+    }
+
+    #[test]
     fn the_presented_token_goes_on_working_beside_the_new_one() {
         let (first, a) = Tokens::first();
         assert!(first.accept(&digest(&a)) && !first.accept(&digest("rt_other")));

@@ -43,7 +43,7 @@ async fn process(
 }
 
 #[tokio::test(start_paused = true)]
-async fn s38_after_a_kill_no_more_is_left_than_a_client_was_told() {
+async fn p14_s38_after_a_kill_no_more_is_left_than_a_client_was_told() {
     for store in kept() {
         for events in [1, 2, 7, 12] {
             let (runs, config) = (Arc::default(), timed(|_| {}));

@@ -80,7 +80,7 @@ async fn counters_begin_at_the_budget_and_are_each_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn t96_a_counter_that_is_empty_stops_every_operation_and_an_overspend_is_delivered() {
+async fn p13_t96_a_counter_that_is_empty_stops_every_operation_and_an_overspend_is_delivered() {
     let mut peer = stage().open(ALICE, &FEATURES).await;
     let steps = json!([
         { "tool": ["priced", ["USD", "0.4"]] },
@@ -241,7 +241,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_watches_is_told_what_is_left_and_who_repeats_what_was_accepted() {
+async fn t57_t83_who_watches_is_told_what_is_left_and_who_repeats_what_was_accepted() {
     let stage = stage();
     let (mut peer, mut watcher) = (stage.open(ALICE, &FEATURES).await, stage.open(ALICE, &FEATURES).await);
     let submit = json!({

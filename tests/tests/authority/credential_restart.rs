@@ -36,7 +36,7 @@ async fn live(server: &Memories<arcp_tests::sessions::Stack>) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_at_any_commit_leaves_nothing_in_force_a_minute_after_the_restart() {
+async fn p11_a_kill_at_any_commit_leaves_nothing_in_force_a_minute_after_the_restart() {
     let undisturbed = lasting();
     let server = keyed_server(Some(undisturbed.clone()), Vault::default().provisioner(), &bounds()).await;
     assert!(live(&server).await);
@@ -90,7 +90,7 @@ async fn bad_input_60_a_kill_while_the_service_is_asked_leaves_nothing_in_force(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_between_the_end_of_a_job_and_its_revocation_leaves_nothing_in_force() {
+async fn p12_a_kill_between_the_end_of_a_job_and_its_revocation_leaves_nothing_in_force() {
     let (vault, store) = (Vault::default(), lasting() as Arc<dyn Store>);
     let (process, killed) = (Arc::new(Process::of(store.clone())), CancellationToken::new());
     let before = keyed_server(Some(process.clone()), vault.of_process(killed.clone()), &bounds()).await;

@@ -81,7 +81,7 @@ async fn a_job_gets_its_own_credential_before_it_is_accepted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_issue_that_takes_its_time_holds_up_no_ping_and_no_cancel() {
+async fn t44_an_issue_that_takes_its_time_holds_up_no_ping_and_no_cancel() {
     let (vault, _, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
     let running = accepted(&mut peer, json!({ "agent": "slow", "input": { "seconds": 60 } })).await;
@@ -92,6 +92,30 @@ async fn an_issue_that_takes_its_time_holds_up_no_ping_and_no_cancel() {
     assert_eq!(peer.cancel(&job_of(&running)).await["type"], "job.cancelled");
     assert!(before.elapsed() < SECOND);
     assert_eq!(peer.reply(&id).await["type"], "job.accepted");
+}
+
+#[tokio::test(start_paused = true)]
+async fn t61_acceptances_leave_in_the_order_of_the_submits_however_long_an_issue_takes() {
+    let (vault, _, server) = keyed(&bounds()).await;
+    let mut peer = server.open(ALICE, &wanting()).await;
+    vault.plan_issue(Fault::Slow(9 * SECOND));
+    let mut once = submit(&json!({}));
+    once["idempotency_key"] = json!("k");
+    // A slow one, its repeat, and one that needs no credential.
+    let mut asked = Vec::new();
+    for payload in [once.clone(), once, json!({ "agent": "echo", "input": 1 })] {
+        asked.push(peer.send("job.submit", payload).await);
+    }
+    let said = peer.during(60 * SECOND).await;
+    let accepted: Vec<_> = said.iter().filter(|frame| frame["type"] == "job.accepted").collect();
+    let order: Vec<_> = accepted.iter().map(|f| f["payload"]["request_id"].as_str().unwrap()).collect();
+    assert_eq!(order, asked);
+    assert_eq!(accepted[0]["job_id"], accepted[1]["job_id"], "a repeat is the same job");
+    // Nor does any event overtake the acceptance of its job.
+    for (at, frame) in said.iter().enumerate().filter(|(_, frame)| frame["event_seq"].is_u64()) {
+        let before = said[..at].iter().any(|f| f["type"] == "job.accepted" && f["job_id"] == frame["job_id"]);
+        assert!(before, "{frame}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -285,7 +309,7 @@ async fn of_repeats_at_the_same_time_one_gets_a_job_and_what_was_issued_for_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_input_60_a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_finds_the_credential()
+async fn p12_bad_input_60_a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_finds_the_credential()
  {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
@@ -397,7 +421,7 @@ async fn what_a_service_has_under_the_runtimes_names_and_no_job_has_is_revoked()
 }
 
 #[tokio::test(start_paused = true)]
-async fn credentials_are_for_agents_only_where_the_store_is_volatile_or_the_transport_is_not_private() {
+async fn p12_credentials_are_for_agents_only_where_the_store_is_volatile_or_the_transport_is_not_private() {
     let volatile: Arc<dyn Store> = Arc::new(arcp_core::store::MemoryStore::default());
     let open = arcp_tests::timed(|_| {});
     let cases: [(Option<Arc<dyn Store>>, Config); 3] =

@@ -187,6 +187,23 @@ async fn an_agent_can_cancel_its_child_and_reads_how_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bad_input_36_a_child_is_cancelled_by_its_parents_session_and_no_other_and_its_parent_goes_on() {
+    let config = timed(|_| {});
+    let stage = stage(&config);
+    let (mut peer, mut sibling) = (stage.open(ALICE, &FEATURES).await, stage.open(ALICE, &FEATURES).await);
+    let steps = json!([{ "delegate": ["actor", ["until_cancelled"], {}] }]);
+    let submit = json!({ "agent": "actor", "input": steps, "lease_request": { "agent.delegate": ["*"] } });
+    let job = peer.submit_with(submit).await;
+    let delegated = peer.pick(|frame| frame["payload"]["kind"] == "delegate").await;
+    let child = delegated["payload"]["body"]["child_job_id"].as_str().unwrap().to_owned();
+    assert_eq!(sibling.cancel(&child).await["payload"]["code"], "PERMISSION_DENIED");
+    assert_eq!(peer.cancel(&child).await["type"], "job.cancelled");
+    let end = peer.job(&job).await.pop().unwrap();
+    assert_eq!(end["payload"]["final_status"], "success");
+    assert_eq!(end["payload"]["result"][0]["code"], "CANCELLED");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_child_inherits_its_parents_end_and_cannot_have_a_later_one() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;

@@ -63,7 +63,7 @@ async fn an_agent_that_minds_nothing_ends_with_its_lease_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn s39_operations_before_the_end_pass_and_after_it_fail() {
+async fn p13_s39_operations_before_the_end_pass_and_after_it_fail() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let steps = json!([{ "sleep_ms": 9_000 }, { "tool": ["tool", null] }, "until_cancelled", { "tool": ["tool", null] }]);
@@ -121,7 +121,7 @@ async fn bad_input_32_an_end_that_is_no_time_to_come_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_ends_before_its_lease_leaves_nothing_that_waits() {
+async fn t70_a_job_that_ends_before_its_lease_leaves_nothing_that_waits() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let before = tokio::runtime::Handle::current().metrics().num_alive_tasks();
@@ -135,7 +135,7 @@ async fn a_job_that_ends_before_its_lease_leaves_nothing_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_ends_leaves_one_record_for_auditors() {
+async fn t89_a_lease_that_ends_leaves_one_record_for_auditors() {
     let config = timed(|_| {});
     let store = std::sync::Arc::new(arcp_core::store::MemoryStore::default());
     let builder = actor(Runtime::builder().config(config.clone())).store(store.clone());
@@ -151,7 +151,7 @@ async fn a_lease_that_ends_leaves_one_record_for_auditors() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_end_of_the_lease_is_another_request_for_its_key() {
+async fn t55_another_end_of_the_lease_is_another_request_for_its_key() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;
     let keyed = |seconds: u64| {

@@ -81,7 +81,7 @@ async fn events_are_contiguous_with_a_store_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cut_session_goes_on_where_it_was() {
+async fn t27_a_cut_session_goes_on_where_it_was() {
     for store in stores() {
         let server = start(&store).await;
         let (mut peer, welcome) = open(&server).await;
@@ -102,7 +102,7 @@ async fn a_cut_session_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_restart_the_session_is_there_and_its_job_has_ended() {
+async fn t31_after_a_restart_the_session_is_there_and_its_job_has_ended() {
     for store in stores() {
         let server = start(&store).await;
         let (mut peer, welcome) = open(&server).await;
@@ -195,7 +195,7 @@ async fn a_job_that_was_found_by_its_key_is_followed_across_a_resume_and_a_resta
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_that_a_store_has_is_replayed_however_few_logs_a_session_holds() {
+async fn t25_all_that_a_store_has_is_replayed_however_few_logs_a_session_holds() {
     for store in stores() {
         let config = Config::default().with(|config| config.max_session_logs = 2);
         let server = start_with(&store, &config).await;

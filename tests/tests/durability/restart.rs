@@ -64,7 +64,7 @@ async fn live(server: &Memories<Stack>, patience: Duration) -> Seen {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_kill_at_any_commit_takes_back_nothing_that_was_received_and_loses_no_job() {
+async fn p1_p7_bad_input_53_a_kill_at_any_commit_takes_back_nothing_that_was_received_and_loses_no_job() {
     let (mut at, mut last) = (0, 0);
     loop {
         // Before the commit is done, and when it is done and nobody has heard of it.
@@ -122,7 +122,7 @@ async fn stored(store: &dyn Store, session: &Value, job: &str) -> (u64, usize, u
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replay_writes_no_event_and_no_number_again() {
+async fn t28_a_replay_writes_no_event_and_no_number_again() {
     for store in kept() {
         let (_process, mut server) = process(&store).await;
         let (mut peer, mut welcome) = open(&server, ALICE).await;
@@ -177,7 +177,7 @@ async fn listed(peer: &mut Peer<Memory>) -> BTreeMap<String, String> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_job_is_left_running_that_nobody_runs() {
+async fn p7_no_job_is_left_running_that_nobody_runs() {
     for store in kept() {
         let (before, server) = process(&store).await;
         let (mut peer, welcome) = open(&server, ALICE).await;

@@ -1,7 +1,7 @@
 //! What becomes of sessions and jobs when the store fails (reliability §2.6): nothing is sent that
 //! is not kept, and nobody who is not concerned notices.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_core::store::flaky::{FlakyStore, Step};
@@ -9,9 +9,11 @@ use arcp_core::store::{MemoryStore, Store, StoreError};
 use arcp_core::transport::{Close, Memory};
 use arcp_tests::peer::is_terminal;
 use arcp_tests::sessions::{Stack, code, contiguous_from, open, resume, resumed, say, start};
-use arcp_tests::{ALICE, BOB, Memories, Peer, Process};
-use arcp_tower::Config;
+use arcp_tests::{ALICE, BOB, Memories, Peer, Process, actor, tokens};
+use arcp_tower::operation::Call;
+use arcp_tower::{AuthLayer, Config, Runtime, tool_fn};
 use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
 
 const AWAY: StoreError = StoreError::Unavailable { retry_after: Duration::from_millis(50) };
 /// As often as a commit is tried.
@@ -35,7 +37,7 @@ async fn ticking(peer: &mut Peer<Memory>, count: u64) -> (String, Value) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_a_commit_hangs_no_event_leaves() {
+async fn p2_t22_while_a_commit_hangs_no_event_leaves() {
     // The first commit after an event is of the next event, the second of its number.
     for passes in 0..2 {
         let store = flaky();
@@ -57,7 +59,7 @@ async fn while_a_commit_hangs_no_event_leaves() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_of_which_nobody_knows_is_repeated_and_happens_once() {
+async fn p16_bad_input_56_a_commit_of_which_nobody_knows_is_repeated_and_happens_once() {
     for at in 0..12 {
         for applied in [true, false] {
             let store = flaky();
@@ -78,7 +80,7 @@ async fn a_commit_of_which_nobody_knows_is_repeated_and_happens_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_happened_before_the_store_went_away_is_found_by_reading() {
+async fn p16_a_commit_that_happened_before_the_store_went_away_is_found_by_reading() {
     for passes in 0..2 {
         let store = flaky();
         let server = on(&store).await;
@@ -108,7 +110,7 @@ async fn a_commit_that_happened_before_the_store_went_away_is_found_by_reading()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_store_that_stays_full_for_one_ends_their_job_and_nobody_elses() {
+async fn p16_bad_input_55_a_store_that_stays_full_for_one_ends_their_job_and_nobody_elses() {
     let process = Arc::new(Process::of(Arc::new(MemoryStore::default())));
     let server = start(Some(process.clone()), &Config::default()).await;
     let (mut alice, welcome) = open(&server, ALICE).await;
@@ -136,7 +138,7 @@ async fn a_store_that_stays_full_for_one_ends_their_job_and_nobody_elses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_read_that_fails_closes_the_socket_or_refuses_and_never_shortens_a_replay() {
+async fn p4_t29_a_read_that_fails_closes_the_socket_or_refuses_and_never_shortens_a_replay() {
     let small = Config::default().with(|c| (c.window, c.log_events, c.max_unwritten) = (8, 16, 8));
     let (mut refused, mut closed) = (0, 0);
     for at in 0..14 {
@@ -173,7 +175,7 @@ async fn a_read_that_fails_closes_the_socket_or_refuses_and_never_shortens_a_rep
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submit_that_cannot_be_kept_is_refused_and_its_key_stays_free() {
+async fn t58_t63_a_submit_that_cannot_be_kept_is_refused_and_its_key_stays_free() {
     let store = flaky();
     let server = on(&store).await;
     let (mut peer, _) = open(&server, ALICE).await;
@@ -345,4 +347,53 @@ async fn an_event_that_is_lost_after_it_was_foreseen_is_not_sent_and_its_number_
         assert!(contiguous_from(1, &replay), "{tries} {held}");
         assert_eq!(told, replay[1..].iter().collect::<Vec<_>>(), "{tries} {held}");
     }
+}
+
+/// The number of an event that was lost is written when the job's end has taken its place.
+#[tokio::test(start_paused = true)]
+async fn the_number_of_a_lost_event_that_is_kept_late_is_the_ends_and_sends_nothing_else() {
+    let store = flaky();
+    let server = on(&store).await;
+    let (mut peer, welcome) = open(&server, ALICE).await;
+    let (job, _) = ticking(&mut peer, 3).await;
+    // The second event is refused as often as it is tried. Its number is refused, too, and as late as that.
+    store.plan_commit(Step::before(AWAY));
+    let (step, hold) = Step::before(AWAY).held();
+    store.plan_commit(step);
+    for _ in 1..TRIES {
+        store.plan_commit(Step::before(AWAY));
+    }
+    assert!(peer.during(Duration::from_secs(5)).await.is_empty());
+    let row = store.job("alice", &job.parse().unwrap()).await.unwrap().unwrap();
+    assert!(row.status.is_terminal() && row.head == 2, "the end is where the event was to be");
+    hold.release();
+    assert_eq!(peer.closed().await.code, Close::INTERNAL);
+    assert!(peer.during(Duration::ZERO).await.is_empty(), "what is not there is not sent");
+    let rest = resumed(&server, ALICE, &welcome, 1).await.0.job(&job).await;
+    assert_eq!((rest.len(), &rest[0]["event_seq"]), (1, &json!(2)));
+    assert_eq!(rest[0]["payload"]["details"]["reason"], "store");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p13_a_job_whose_store_is_gone_for_seconds_carries_nothing_more_out() {
+    let (store, calls) = (flaky(), Arc::new(Mutex::new(Vec::new())));
+    let called = calls.clone();
+    let tool = tool_fn(move |(): (), _: Call| {
+        called.lock().unwrap().push(Instant::now());
+        async { Ok("done") }
+    });
+    let builder = actor(Runtime::builder()).tool("tool", tool).store(store.clone());
+    let runtime = builder.open().await.unwrap().layer(AuthLayer::new(tokens()));
+    let mut peer = Memories::of(runtime, &Config::default()).open(ALICE, &["ack"]).await;
+    let steps: Vec<Value> =
+        (0..1000).flat_map(|_| [json!({ "tool": ["tool", null] }), json!({ "sleep_ms": 100 })]).collect();
+    let lease = json!({ "tool.call": ["tool"] });
+    peer.submit_with(json!({ "agent": "actor", "input": steps, "lease_request": lease })).await;
+    sleep(Duration::from_secs(5)).await;
+    let gone = Instant::now();
+    store.fail_commits(1_000_000, &AWAY);
+    sleep(Duration::from_secs(60)).await;
+    let calls = calls.lock().unwrap();
+    let last = *calls.last().unwrap();
+    assert!(calls.len() > 40 && last < gone + Duration::from_secs(7), "{:?} later", last - gone);
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_job_says_so_first_and_ends_once_and_as_cancelled() {
+async fn t64_a_cancelled_job_says_so_first_and_ends_once_and_as_cancelled() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         for agent in ["slow", "stubborn"] {
@@ -36,7 +36,7 @@ async fn a_cancelled_job_says_so_first_and_ends_once_and_as_cancelled() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_was_resumed_may_cancel_its_jobs() {
+async fn t32_a_session_that_was_resumed_may_cancel_its_jobs() {
     for server in servers(&Config::default()).await {
         let (mut peer, mut welcome) = open(&server, ALICE).await;
         let job = peer.submit("slow", json!({})).await;
@@ -51,7 +51,7 @@ async fn a_session_that_was_resumed_may_cancel_its_jobs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_has_ended_cannot_be_cancelled_and_one_that_is_unknown_is_not_found() {
+async fn t65_bad_input_36_a_job_that_has_ended_cannot_be_cancelled_and_one_that_is_unknown_is_not_found() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let (mut sibling, _) = open(&server, ALICE).await;
@@ -96,7 +96,7 @@ async fn after_a_restart_a_job_that_has_ended_is_known_to_have() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_cancellations_at_once_are_one() {
+async fn bad_input_36_many_cancellations_at_once_are_one() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         let job = peer.submit("stubborn", json!({ "ms": 1000 })).await;
@@ -112,7 +112,7 @@ async fn many_cancellations_at_once_are_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_was_told_that_a_job_is_cancelled_finds_it_cancelled_whatever_becomes_of_the_process() {
+async fn p10_whoever_was_told_that_a_job_is_cancelled_finds_it_cancelled_whatever_becomes_of_the_process() {
     for store in kept() {
         // The agent has not obeyed yet when the process is killed.
         let process = Arc::new(Process::of(store.clone()));
@@ -131,7 +131,7 @@ async fn whoever_was_told_that_a_job_is_cancelled_finds_it_cancelled_whatever_be
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_is_told_of_a_cancellation_that_is_not_kept() {
+async fn p10_nobody_is_told_of_a_cancellation_that_is_not_kept() {
     let store = Arc::new(FlakyStore::new(MemoryStore::default()));
     let server = start(Some(store.clone()), &Config::default()).await;
     let (mut peer, _) = open(&server, ALICE).await;

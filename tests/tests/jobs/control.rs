@@ -58,7 +58,7 @@ async fn close_works(peer: &mut Peer<Memory>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn control_traffic_is_answered_while_the_ack_window_is_shut() {
+async fn p18_control_traffic_is_answered_while_the_ack_window_is_shut() {
     let config = Config::default().with(|c| c.window = 8);
     let (_memories, mut peer, job, last) = shut(&config, 1000).await;
     assert!(last <= 1 + 8 + 1, "one acknowledged, a window, and the word about it: {last}");
@@ -71,7 +71,7 @@ async fn control_traffic_is_answered_while_the_ack_window_is_shut() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_can_be_closed_while_its_ack_window_is_shut() {
+async fn t45_a_session_can_be_closed_while_its_ack_window_is_shut() {
     let config = Config::default().with(|c| c.window = 8);
     let (memories, mut peer, job, _) = shut(&config, 1000).await;
     close_works(&mut peer).await;
@@ -79,6 +79,13 @@ async fn a_session_can_be_closed_while_its_ack_window_is_shut() {
     let mut watcher = memories.open(ALICE, &ALL).await;
     watcher.subscribe(&job, true).await;
     assert_eq!(watcher.job(&job).await.last().unwrap()["payload"]["result"]["emitted"], 1000);
+
+    // Nor does a runtime that stops wait for an ack.
+    let (_memories, mut peer, ..) = shut(&config, 1000).await;
+    let began = Instant::now();
+    config.shutdown.cancel();
+    assert_eq!(peer.closed().await.code, 1012);
+    assert_eq!(began.elapsed(), Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
@@ -206,7 +213,7 @@ async fn control_traffic_is_answered_while_towers_concurrency_limit_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_runtime_pings_every_interval_whatever_the_traffic_is() {
+async fn t41_the_runtime_pings_every_interval_whatever_the_traffic_is() {
     let config = Config::default();
     let mut peer = Memories::of(guarded(&config), &config).open(ALICE, &BEATING).await;
     peer.submit("chatty", json!({ "count": 400, "delay_ms": 1000 })).await;
@@ -228,7 +235,7 @@ async fn the_runtime_pings_every_interval_whatever_the_traffic_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_silent_intervals_close_with_heartbeat_lost_and_jobs_go_on() {
+async fn p18_t33_t43_two_silent_intervals_close_with_heartbeat_lost_and_jobs_go_on() {
     let config = Config::default().with(|c| c.heartbeat = Duration::from_secs(10));
     let memories = Memories::of(guarded(&config), &config);
     let mut silent = memories.connect();
@@ -276,7 +283,7 @@ fn warnings(frames: &[Value]) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_is_behind_is_told_once_in_each_episode() {
+async fn t47_a_session_that_is_behind_is_told_once_in_each_episode() {
     let config = Config::default().with(|c| c.window = 16);
     let memories = Memories::of(guarded(&config), &config);
     let mut peer = memories.open(ALICE, &ALL).await;
@@ -296,7 +303,7 @@ async fn a_session_that_is_behind_is_told_once_in_each_episode() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_that_reads_nothing_slows_nobody_and_is_closed_with_4408() {
+async fn p15_t48_an_observer_that_reads_nothing_slows_nobody_and_is_closed_with_4408() {
     let config = Config::default().with(|c| {
         c.window = 16;
         c.log_events = 64;
@@ -368,7 +375,7 @@ async fn an_observer_that_acks_once_and_stops_slows_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_heartbeat_is_kept_as_it_is_announced_in_whole_seconds() {
+async fn t18_a_heartbeat_is_kept_as_it_is_announced_in_whole_seconds() {
     for (millis, seconds) in [(0, 1u64), (1, 1), (400, 1), (1500, 2)] {
         let config = Config::default().with(|c| c.heartbeat = Duration::from_millis(millis));
         let mut peer = Memories::of(guarded(&config), &config).connect();

@@ -32,7 +32,7 @@ async fn jobs(peer: &mut Peer<Memory>) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_same_parameters_however_they_are_written_are_the_same_job() {
+async fn t56_bad_input_34_the_same_parameters_however_they_are_written_are_the_same_job() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         let written = [
@@ -64,7 +64,7 @@ async fn the_same_parameters_however_they_are_written_are_the_same_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_default_version_does_not_make_a_repeat_another_request() {
+async fn bad_input_34_a_new_default_version_does_not_make_a_repeat_another_request() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let submit = json!({ "agent": "echo", "input": 1, "idempotency_key": "k" });
     let mut jobs = Vec::new();
@@ -83,7 +83,7 @@ async fn a_new_default_version_does_not_make_a_repeat_another_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_submits_at_once_are_one_job_and_each_hears_its_end() {
+async fn p8_t59_t60_bad_input_34_a_thousand_submits_at_once_are_one_job_and_each_hears_its_end() {
     for store in stores() {
         let starts = Arc::new(AtomicUsize::new(0));
         let counted = starts.clone();
@@ -127,7 +127,7 @@ async fn a_thousand_submits_at_once_are_one_job_and_each_hears_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_held_across_a_restart_and_across_a_resume() {
+async fn bad_input_34_a_key_is_held_across_a_restart_and_across_a_resume() {
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let server = start(Some(store.clone()), &Config::default()).await;
     let (mut peer, welcome) = open(&server, ALICE).await;
@@ -152,7 +152,7 @@ async fn a_key_is_held_across_a_restart_and_across_a_resume() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn keys_of_principals_do_not_meet() {
+async fn s5_keys_of_principals_do_not_meet() {
     for server in servers(&Config::default()).await {
         let (mut alice, _) = open(&server, ALICE).await;
         let (mut bob, _) = open(&server, BOB).await;
@@ -166,7 +166,7 @@ async fn keys_of_principals_do_not_meet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_submit_that_failed_does_not_burn_its_key() {
+async fn t58_bad_input_34_a_submit_that_failed_does_not_burn_its_key() {
     for server in servers(&Config::default().with(|c| (c.max_jobs, c.max_feeds) = (2, 4))).await {
         let (mut peer, _) = open(&server, ALICE).await;
         for bad in [
@@ -189,7 +189,7 @@ async fn a_submit_that_failed_does_not_burn_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_that_is_none_is_refused_by_name() {
+async fn bad_input_35_a_key_that_is_none_is_refused_by_name() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         for bad in [json!(""), json!("x".repeat(257)), json!("x".repeat(1 << 20)), json!("a\0b"), json!(7)] {
@@ -244,7 +244,7 @@ fn acceptance(mut frame: Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
+async fn t54_a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
     let lease = json!({ "fs.read": ["/workspace/**"], "x-vendor.acme.gpu": ["h100"] });
     let submit = json!({
         "agent": "slow", "input": { "ms": 60_000, "keeps": 1.0 }, "idempotency_key": "k",
@@ -266,7 +266,7 @@ async fn a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_restart_a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
+async fn p8_t54_after_a_restart_a_repeat_is_answered_with_the_same_acceptance_to_the_byte() {
     let lease = json!({ "fs.read": ["/workspace/**"], "x-vendor.acme.gpu": ["h100"] });
     let submit = json!({
         "agent": "slow", "input": { "ms": 60_000, "keeps": 1.0 }, "idempotency_key": "k",
@@ -293,7 +293,7 @@ async fn after_a_restart_a_repeat_is_answered_with_the_same_acceptance_to_the_by
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repeat_while_the_first_is_not_yet_accepted_is_the_same_job() {
+async fn bad_input_34_a_repeat_while_the_first_is_not_yet_accepted_is_the_same_job() {
     let store = Arc::new(FlakyStore::new(MemoryStore::default()));
     let server = start(Some(store.clone()), &Config::default()).await;
     let (mut peer, _) = open(&server, ALICE).await;
@@ -321,7 +321,7 @@ async fn a_repeat_while_the_first_is_not_yet_accepted_is_the_same_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_lease_or_time_limit_is_another_request() {
+async fn t55_another_lease_or_time_limit_is_another_request() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         let with = |more: Value| {
@@ -351,7 +351,7 @@ async fn another_lease_or_time_limit_is_another_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_key_each_submit_is_a_job_of_its_own() {
+async fn p8_without_a_key_each_submit_is_a_job_of_its_own() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         let submit = json!({ "agent": "echo", "input": 1 });

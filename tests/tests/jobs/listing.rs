@@ -84,7 +84,7 @@ async fn pages_of_any_size_list_every_job_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn filters_pick_by_status_agent_and_time() {
+async fn t76_filters_pick_by_status_agent_and_time() {
     for store in stores() {
         let server = start(store.clone(), &Config::default()).await;
         let (mut peer, _) = open(&server, ALICE).await;
@@ -118,7 +118,7 @@ async fn filters_pick_by_status_agent_and_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_listing_that_breaks_a_rule_is_refused_by_name() {
+async fn bad_input_27_a_listing_that_breaks_a_rule_is_refused_by_name() {
     for store in stores() {
         let server = start(store, &Config::default()).await;
         let (mut peer, _) = open(&server, ALICE).await;
@@ -144,7 +144,7 @@ async fn a_listing_that_breaks_a_rule_is_refused_by_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cursor_is_good_for_its_principal_and_its_filter_only() {
+async fn s3_bad_input_27_a_cursor_is_good_for_its_principal_and_its_filter_only() {
     for store in stores() {
         let server = start(store, &Config::default()).await;
         let (mut alice, _) = open(&server, ALICE).await;
@@ -192,7 +192,7 @@ async fn jobs_of_others_are_not_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_entry_says_where_the_job_stands_in_the_submitting_session() {
+async fn t71_t77_an_entry_says_where_the_job_stands_in_the_submitting_session() {
     for store in stores() {
         let server = start(store, &Config::default()).await;
         let (mut peer, _) = open(&server, ALICE).await;
@@ -207,7 +207,7 @@ async fn an_entry_says_where_the_job_stands_in_the_submitting_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_of_the_same_instant_are_each_listed_once() {
+async fn t74_jobs_of_the_same_instant_are_each_listed_once() {
     // The clock stands still, so that time alone puts nothing in order.
     let still = Clock::new(|| Timestamp::from_millis(1_800_000_000_000));
     for store in stores() {
@@ -224,7 +224,7 @@ async fn jobs_of_the_same_instant_are_each_listed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn jobs_that_come_and_go_between_pages_neither_repeat_nor_hide_others() {
+async fn t74_jobs_that_come_and_go_between_pages_neither_repeat_nor_hide_others() {
     let short = |c: &mut Config| {
         c.retention = Duration::from_secs(1000);
         c.sweep = Duration::from_secs(10);
@@ -265,7 +265,7 @@ async fn jobs_that_come_and_go_between_pages_neither_repeat_nor_hide_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cursor_that_is_none_is_refused_in_words_that_tell_nothing() {
+async fn t75_bad_input_27_a_cursor_that_is_none_is_refused_in_words_that_tell_nothing() {
     for store in stores() {
         let server = start(store, &Config::default()).await;
         let (mut peer, _) = open(&server, ALICE).await;
@@ -298,7 +298,7 @@ async fn a_cursor_that_is_none_is_refused_in_words_that_tell_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ended_jobs_go_from_listings_after_their_time_though_nothing_else_happens() {
+async fn t72_ended_jobs_go_from_listings_after_their_time_though_nothing_else_happens() {
     let short = |c: &mut Config| {
         (c.retention, c.sweep) = (Duration::from_secs(100), Duration::from_secs(10));
     };

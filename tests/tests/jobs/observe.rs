@@ -168,7 +168,7 @@ async fn a_watcher_resumes_what_it_was_sent_of_somebody_elses_job_also_after_a_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_decision_on_a_subscription_leaves_one_record() {
+async fn t89_every_decision_on_a_subscription_leaves_one_record() {
     let store = Arc::new(MemoryStore::default());
     let server = server(Some(store.clone()), Some(Access::Watch)).await;
     let (mut alice, _) = open(&server, ALICE).await;
@@ -198,7 +198,7 @@ async fn every_decision_on_a_subscription_leaves_one_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_that_panics_shows_nothing_and_harms_nothing() {
+async fn t78_a_policy_that_panics_shows_nothing_and_harms_nothing() {
     for store in stores() {
         let policy = |_: &Principal| -> Vec<Observed> { panic!("no policy today") };
         let config = timed(|_| {});

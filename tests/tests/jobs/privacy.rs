@@ -70,7 +70,7 @@ async fn jobs_of_alice(peer: &mut Peer<Memory>) -> [String; 2] {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_of_somebody_else_is_as_unknown_as_none() {
+async fn s1_a_job_of_somebody_else_is_as_unknown_as_none() {
     for store in stores() {
         let server = start(store.clone(), &Config::default()).await;
         let (mut alice, _) = open(&server, ALICE).await;
@@ -97,7 +97,7 @@ async fn a_job_of_somebody_else_is_as_unknown_as_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asking_for_somebody_elses_job_asks_a_store_the_same_as_asking_for_none() {
+async fn s2_asking_for_somebody_elses_job_asks_a_store_the_same_as_asking_for_none() {
     let store = Arc::new(FlakyStore::new(MemoryStore::default()));
     let server = start(Some(store.clone()), &Config::default()).await;
     let (mut alice, _) = open(&server, ALICE).await;
@@ -119,7 +119,7 @@ async fn asking_for_somebody_elses_job_asks_a_store_the_same_as_asking_for_none(
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_bob_tries_no_byte_of_alice_reaches_him() {
+async fn t79_whatever_bob_tries_no_byte_of_alice_reaches_him() {
     const SECRET: &str = "a-word-of-alice";
     for store in stores() {
         let server = start(store.clone(), &Config::default()).await;
@@ -165,7 +165,7 @@ async fn whatever_bob_tries_no_byte_of_alice_reaches_him() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn watching_a_job_gives_no_right_to_cancel_it() {
+async fn s6_t66_watching_a_job_gives_no_right_to_cancel_it() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let (mut watcher, welcome) = open(&server, ALICE).await;
@@ -188,7 +188,7 @@ fn random_part(id: &Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ids_of_sessions_jobs_and_events_are_random_and_tell_no_time_or_order() {
+async fn s4_ids_of_sessions_jobs_and_events_are_random_and_tell_no_time_or_order() {
     let server = start(None, &Config::default()).await;
     let (mut sessions, mut jobs, mut events) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..20 {

@@ -55,7 +55,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn numbers_are_contiguous_under_64_emitters_in_several_jobs(
+    fn t21_numbers_are_contiguous_under_64_emitters_in_several_jobs(
         jobs in 1usize..6,
         each in 1u64..20,
         capacity in 1usize..200,
@@ -95,7 +95,7 @@ proptest! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn numbers_are_contiguous_when_the_emitters_run_in_several_threads() {
+async fn t21_numbers_are_contiguous_when_the_emitters_run_in_several_threads() {
     let config = Config::default();
     let memories = everything(&config);
     let mut peer = memories.open(ALICE, &ALL).await;
@@ -154,7 +154,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn each_job_ends_once_however_cancel_time_out_and_finish_race(
+    fn p9_t67_bad_input_36_each_job_ends_once_however_cancel_time_out_and_finish_race(
         schedules in prop::collection::vec(schedule(), 1..5),
     ) {
         paused(async move {
@@ -205,7 +205,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_agent_that_ignores_its_cancellation_is_cancelled_after_the_grace() {
+async fn p10_an_agent_that_ignores_its_cancellation_is_cancelled_after_the_grace() {
     let config = Config::default();
     let mut peer = everything(&config).open(ALICE, &ALL).await;
     let job = peer.submit("stubborn", json!({})).await;
@@ -233,7 +233,7 @@ async fn an_agent_that_obeys_ends_at_once_and_as_cancelled_whatever_it_returns()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_passes_its_time_ends_with_timeout() {
+async fn t69_a_job_that_passes_its_time_ends_with_timeout() {
     let config = Config::default();
     let mut peer = everything(&config).open(ALICE, &ALL).await;
     for (agent, seconds) in [("slow", 7), ("stubborn", 7 + 30)] {
@@ -248,7 +248,7 @@ async fn a_job_that_passes_its_time_ends_with_timeout() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bad_input_46_a_panic_ends_the_job_with_words_that_say_nothing() {
+async fn t7_bad_input_46_a_panic_ends_the_job_with_words_that_say_nothing() {
     let config = Config::default();
     let mut peer = everything(&config).open(ALICE, &ALL).await;
     let job = peer.submit("panics", json!({ "ms": 0 })).await;
@@ -294,7 +294,7 @@ async fn what_a_leaked_job_emits_after_the_end_is_refused_and_not_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_goes_neither_stalls_nor_ends_its_jobs() {
+async fn t33_a_session_that_goes_neither_stalls_nor_ends_its_jobs() {
     let config = Config::default().with(|c| c.window = 4);
     let memories = everything(&config);
     let mut owner = memories.open(ALICE, &ALL).await;

@@ -61,7 +61,7 @@ async fn status<T: arcp_core::transport::Transport>(peer: &mut Peer<T>, job: &st
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_runs_again_under_the_same_id_and_its_numbers_go_on() {
+async fn p7_it_runs_again_under_the_same_id_and_its_numbers_go_on() {
     for store in kept() {
         let (works, config) = (Arc::default(), timed(|_| {}));
         let (first, server) = process(&store, &works, &config).await;

@@ -28,7 +28,7 @@ async fn watcher(server: &Memories<Stack>) -> Peer<Memory> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn history_and_then_live_is_every_event_once_wherever_they_meet() {
+async fn t81_history_and_then_live_is_every_event_once_wherever_they_meet() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let job = owner.submit("chatty", json!({ "count": 100, "delay_ms": 10 })).await;
@@ -53,7 +53,7 @@ async fn history_and_then_live_is_every_event_once_wherever_they_meet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_begins_after_a_number_of_the_session_that_submitted_the_job() {
+async fn t80_bad_input_37_a_watch_begins_after_a_number_of_the_session_that_submitted_the_job() {
     for restarted in [false, true] {
         for store in kept() {
             let mut server = start(Some(store.clone()), &Config::default()).await;
@@ -99,7 +99,7 @@ async fn a_watch_begins_after_a_number_of_the_session_that_submitted_the_job() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_says_whether_history_follows() {
+async fn t80_the_answer_says_whether_history_follows() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let job = owner.submit("slow", json!({ "ms": 60_000 })).await;
@@ -123,13 +123,17 @@ async fn the_answer_says_whether_history_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_answer_describes_the_job_and_what_it_may_do() {
+async fn t83_the_answer_describes_the_job_and_what_it_may_do() {
     for server in servers(&Config::default()).await {
-        let (mut owner, _) = open(&server, ALICE).await;
-        let lease = json!({ "fs.read": ["/workspace/**"], "x-vendor.acme.gpu": ["h100"] });
+        let mut owner = server.open(ALICE, &["lease_expires_at", "cost.budget"]).await;
+        let lease = json!({
+            "fs.read": ["/workspace/**"], "x-vendor.acme.gpu": ["h100"], "cost.budget": ["USD:5.00"],
+        });
+        let ends = json!({ "expires_at": "2099-01-01T00:00:00.000Z" });
         let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
-        let (id, mut message) =
-            owner.message("job.submit", &json!({ "agent": "slow", "input": {}, "lease_request": lease }));
+        let submit =
+            json!({ "agent": "slow", "input": {}, "lease_request": lease, "lease_constraints": ends });
+        let (id, mut message) = owner.message("job.submit", &submit);
         message["trace_id"] = json!(trace);
         owner.send_text(message.to_string()).await;
         let job = owner.reply(&id).await["job_id"].as_str().unwrap().to_owned();
@@ -140,6 +144,8 @@ async fn the_answer_describes_the_job_and_what_it_may_do() {
         assert_eq!(payload["current_status"], "running");
         assert_eq!(payload["agent"], "slow@1.0.0");
         assert_eq!(payload["lease"], lease);
+        assert_eq!(payload["lease_constraints"], ends);
+        assert_eq!(payload["budget"], json!({ "USD": 5 }));
         assert_eq!(payload["trace_id"], trace);
         assert_eq!(payload["subscribed_from"], 1);
         assert!(payload["credentials"].is_null());
@@ -147,7 +153,7 @@ async fn the_answer_describes_the_job_and_what_it_may_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn copies_have_the_watchers_session_and_its_numbers_and_leave_the_owners_alone() {
+async fn t82_copies_have_the_watchers_session_and_its_numbers_and_leave_the_owners_alone() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let mut watcher = watcher(&server).await;
@@ -166,7 +172,7 @@ async fn copies_have_the_watchers_session_and_its_numbers_and_leave_the_owners_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn watching_twice_or_what_one_submitted_is_one_stream() {
+async fn t88_bad_input_37_watching_twice_or_what_one_submitted_is_one_stream() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let mut watcher = watcher(&server).await;
@@ -185,7 +191,7 @@ async fn watching_twice_or_what_one_submitted_is_one_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_end_reaches_every_watcher_and_each_end_once() {
+async fn t50_t86_an_end_reaches_every_watcher_and_each_end_once() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         for (agent, kind) in [("chatty", "job.result"), ("fails", "job.error"), ("panics", "job.error")] {
@@ -209,7 +215,7 @@ async fn an_end_reaches_every_watcher_and_each_end_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unsubscribe_ends_the_copies_and_may_be_said_at_any_time() {
+async fn bad_input_38_unsubscribe_ends_the_copies_and_may_be_said_at_any_time() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let mut watcher = watcher(&server).await;
@@ -240,7 +246,7 @@ async fn unsubscribe_ends_the_copies_and_may_be_said_at_any_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unsubscribe_in_the_middle_of_a_history_ends_it() {
+async fn bad_input_38_unsubscribe_in_the_middle_of_a_history_ends_it() {
     for server in servers(&Config::default()).await {
         let (mut owner, _) = open(&server, ALICE).await;
         let job = owner.submit("chatty", json!({ "count": 4000 })).await;
@@ -258,7 +264,7 @@ async fn unsubscribe_in_the_middle_of_a_history_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_follows_as_many_jobs_as_it_may_and_an_end_makes_room() {
+async fn t49_bad_input_38_a_session_follows_as_many_jobs_as_it_may_and_an_end_makes_room() {
     for server in servers(&Config::default().with(|c| c.max_feeds = 20)).await {
         let mut owners = Vec::new();
         let mut jobs = Vec::new();
@@ -337,7 +343,7 @@ async fn without_the_feature_nothing_can_be_watched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_watches_from_a_number_below_what_is_kept_is_refused_and_never_gets_less() {
+async fn bad_input_37_who_watches_from_a_number_below_what_is_kept_is_refused_and_never_gets_less() {
     let small = timed(|c| {
         (c.window, c.log_events, c.log_bytes, c.backlog_bytes) = (4, 8, 1, 2000);
         c.max_session_bytes = 10_000;
@@ -371,7 +377,7 @@ async fn who_watches_from_a_number_below_what_is_kept_is_refused_and_never_gets_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_watch_that_is_refused_takes_no_room() {
+async fn t85_a_watch_that_is_refused_takes_no_room() {
     let config = Config::default().with(|c| c.max_feeds = 4);
     for server in servers(&config).await {
         let (mut owner, _) = open(&server, ALICE).await;
@@ -381,6 +387,9 @@ async fn a_watch_that_is_refused_takes_no_room() {
         }
         let (mut other, _) = open(&server, ALICE).await;
         let (mut bob, _) = open(&server, BOB).await;
+        sleep(Duration::from_secs(1)).await;
+        let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let before = tasks();
         for n in 0..50u128 {
             let unknown = arcp_core::JobId::from_bits(n + 1);
             let id = other.send("job.subscribe", json!({ "job_id": unknown })).await;
@@ -388,6 +397,8 @@ async fn a_watch_that_is_refused_takes_no_room() {
             let id = bob.send("job.subscribe", json!({ "job_id": jobs[0] })).await;
             assert_eq!(bob.reply(&id).await["payload"]["code"], "JOB_NOT_FOUND");
         }
+        sleep(Duration::from_secs(1)).await;
+        assert!(tasks() <= before, "{before} tasks before, {} after", tasks());
         for job in &jobs {
             let id = other.send("job.subscribe", json!({ "job_id": job })).await;
             assert_eq!(other.reply(&id).await["type"], "job.subscribed");

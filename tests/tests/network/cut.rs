@@ -55,7 +55,7 @@ async fn while_resumes_are_cut(
 }
 
 #[test]
-fn a_resume_whose_welcome_is_cut_after_any_byte_is_made_again_and_loses_nothing() {
+fn bad_input_23_a_resume_whose_welcome_is_cut_after_any_byte_is_made_again_and_loses_nothing() {
     for (seed, setup) in setups(1, &Config::default()) {
         let cut = |byte, end| Plan::down(Way::until(byte, end));
         simulate(seed, setup, move |world| while_resumes_are_cut(world, cut, |(_, down)| down));
@@ -108,7 +108,7 @@ fn connections_that_are_cut_within_events_and_acks_lose_nothing_and_bring_nothin
 }
 
 #[test]
-fn a_submit_with_a_key_that_is_cut_anywhere_is_one_job() {
+fn p8_a_submit_with_a_key_that_is_cut_anywhere_is_one_job() {
     for (seed, setup) in setups(2, &Config::default()) {
         simulate(seed, setup, async |mut world: World| {
             let line = world.lines[0].clone();

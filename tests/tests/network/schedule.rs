@@ -99,7 +99,7 @@ fn run(seed: u64, cast: Cast) -> Trace {
 }
 
 #[test]
-fn under_any_schedule_of_faults_what_the_users_saw_is_the_jobs_logs() {
+fn p3_p9_under_any_schedule_of_faults_what_the_users_saw_is_the_jobs_logs() {
     let mut connections = 0;
     let seeds = seeds(100);
     for seed in &seeds {

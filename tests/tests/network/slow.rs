@@ -67,7 +67,7 @@ async fn beside_another(mut world: World, plan: Plan, count: u64, bytes: usize) 
 }
 
 #[test]
-fn a_reader_that_is_slow_slows_its_job_by_its_window_and_no_other_session() {
+fn p15_a_reader_that_is_slow_slows_its_job_by_its_window_and_no_other_session() {
     let config = Config::default().with(|c| c.window = 64);
     for (seed, setup) in setups(3, &config) {
         simulate(seed, slowly(setup), async |world: World| {
@@ -78,7 +78,7 @@ fn a_reader_that_is_slow_slows_its_job_by_its_window_and_no_other_session() {
 }
 
 #[test]
-fn a_reader_that_is_slow_costs_no_more_memory_than_its_bounds() {
+fn p15_a_reader_that_is_slow_costs_no_more_memory_than_its_bounds() {
     let config = Config::default().with(|c| (c.backlog_bytes, c.write_buffer) = (64 << 10, 8 << 10));
     for (seed, setup) in setups(3, &config) {
         let numbered = if setup.store.is_some() { NUMBERED } else { 0 };
@@ -103,7 +103,7 @@ fn a_writer_that_is_slow_slows_its_job_by_its_acks_and_no_other_session() {
 }
 
 #[test]
-fn control_traffic_does_not_wait_behind_the_events_of_a_reader_that_is_slow() {
+fn p18_control_traffic_does_not_wait_behind_the_events_of_a_reader_that_is_slow() {
     const RATE: usize = 100_000;
     let config = Config::default().with(|c| (c.backlog_bytes, c.write_buffer) = (4 << 20, 8 << 10));
     for (seed, setup) in setups(3, &config) {
@@ -130,7 +130,7 @@ fn control_traffic_does_not_wait_behind_the_events_of_a_reader_that_is_slow() {
 }
 
 #[test]
-fn an_observer_that_is_slow_slows_neither_the_job_nor_its_submitter() {
+fn p15_t48_an_observer_that_is_slow_slows_neither_the_job_nor_its_submitter() {
     for (seed, setup) in setups(3, &Config::default()) {
         simulate(seed, slowly(setup), async |mut world: World| {
             world.lines[1].plans(|_| Plan::down(Way::slow(0, 5_000)));

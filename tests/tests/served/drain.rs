@@ -92,7 +92,7 @@ async fn a_server_that_is_asked_to_end_under_load_loses_no_job_and_its_clients_r
 }
 
 #[tokio::test]
-async fn a_second_signal_ends_a_server_at_once_and_what_ran_ends_after_the_restart() {
+async fn bad_input_61_a_second_signal_ends_a_server_at_once_and_what_ran_ends_after_the_restart() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("arcp.db");
     let mut serving = serve(&file, "60");

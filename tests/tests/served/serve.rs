@@ -57,7 +57,7 @@ async fn to_the_close(peer: &mut Socket) -> (Vec<Value>, u16) {
 }
 
 #[tokio::test]
-async fn an_end_in_the_middle_of_everything_is_orderly_and_loses_nothing() {
+async fn bad_input_61_an_end_in_the_middle_of_everything_is_orderly_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("arcp.db");
     let mut serving = hurried(&file);
@@ -111,7 +111,7 @@ async fn an_end_in_the_middle_of_everything_is_orderly_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn asked_to_end_twice_it_ends_once_and_a_client_that_does_not_read_holds_it_up_for_seconds_only() {
+async fn bad_input_61_asked_to_end_twice_it_ends_once_and_who_does_not_read_holds_it_up_for_seconds_only() {
     let dir = tempfile::tempdir().unwrap();
     let mut serving = Serving::on(&dir.path().join("arcp.db"));
     let (mut deaf, _) = open(&serving).await;
@@ -141,7 +141,7 @@ fn refused(file: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_file_that_another_server_has_is_refused_and_that_one_goes_on() {
+async fn bad_input_57_a_file_that_another_server_has_is_refused_and_that_one_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("arcp.db");
     let serving = Serving::on(&file);
@@ -156,7 +156,7 @@ async fn a_file_that_another_server_has_is_refused_and_that_one_goes_on() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_is_named_with_the_reason_and_left_as_it_is() {
+fn bad_input_57_a_file_that_cannot_be_used_is_named_with_the_reason_and_left_as_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name);
     std::fs::write(path("notes.txt"), "a text that is long enough for a header of anything ".repeat(99))
@@ -190,7 +190,7 @@ fn limited(limit: &str) -> Serving {
 }
 
 #[tokio::test]
-async fn a_server_without_file_handles_left_serves_who_is_there_and_later_everybody() {
+async fn bad_input_59_a_server_without_file_handles_left_serves_who_is_there_and_later_everybody() {
     let serving = limited("-n 48");
     let (mut peer, _) = open(&serving).await;
     let mut many = Vec::new();
@@ -215,7 +215,7 @@ fn peak(serving: &Serving) -> u64 {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn bad_frames_and_floods_take_no_memory_that_stays() {
+async fn p17_bad_frames_and_floods_take_no_memory_that_stays() {
     let serving = limited("-n 1024");
     let (mut good, _) = open(&serving).await;
     let mut peaks = Vec::new();
@@ -250,7 +250,7 @@ async fn bad_frames_and_floods_take_no_memory_that_stays() {
 /// never by the system.
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_server_below_a_limit_of_memory_serves_on_and_makes_no_more_threads() {
+async fn p17_bad_input_59_a_server_below_a_limit_of_memory_serves_on_and_makes_no_more_threads() {
     let serving = limited("-v 3145728");
     let threads = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", serving.child.id())).unwrap();

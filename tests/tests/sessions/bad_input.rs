@@ -29,7 +29,7 @@ async fn abused() -> (Server, Socket, Socket) {
 }
 
 #[tokio::test]
-async fn a_frame_that_is_no_message_is_refused_by_field_and_rule_and_the_session_lives() {
+async fn t1_t2_a_frame_that_is_no_message_is_refused_by_field_and_rule_and_the_session_lives() {
     let (server, mut bad, mut good) = abused().await;
     let deep = format!(
         r#"{{"arcp":"1.1","type":"job.submit","payload":{{"agent":"echo","input":{}{}}}}}"#,
@@ -115,7 +115,7 @@ async fn a_refused_version_names_those_that_are_supported() {
 }
 
 #[tokio::test]
-async fn a_message_without_a_place_is_refused_and_the_session_lives() {
+async fn t3_t11_bad_input_17_a_message_without_a_place_is_refused_and_the_session_lives() {
     let (server, mut bad, mut good) = abused().await;
     let hello = features(ALICE, &ALL);
     let unknown = "job_00000000000000000000000000";
@@ -165,9 +165,10 @@ async fn a_message_without_a_place_is_refused_and_the_session_lives() {
 }
 
 #[tokio::test]
-async fn a_message_that_names_another_session_is_refused() {
+async fn bad_input_20_a_message_that_names_another_session_is_refused() {
     let (server, mut bad, mut good) = abused().await;
-    for session in [good.session().to_owned(), "sess_of_nobody".to_owned()] {
+    let own = server.open(ALICE, &ALL).await;
+    for session in [good.session(), own.session(), "sess_of_nobody"].map(str::to_owned) {
         let (id, mut message) = bad.message("job.submit", &json!({ "agent": "echo", "input": 1 }));
         message["session_id"] = json!(session);
         bad.send_text(message.to_string()).await;
@@ -183,7 +184,7 @@ async fn a_message_that_names_another_session_is_refused() {
 }
 
 #[tokio::test]
-async fn a_hello_that_is_refused_says_why_and_closes_with_1008() {
+async fn t9_bad_input_18_a_hello_that_is_refused_says_why_and_closes_with_1008() {
     let server = Server::guarded(&Config::default()).await;
     let mut good = server.open(BOB, &ALL).await;
     let auth = |auth: Value| json!({ "auth": auth, "capabilities": {} });
@@ -225,7 +226,7 @@ async fn a_hello_that_is_refused_says_why_and_closes_with_1008() {
 }
 
 #[tokio::test]
-async fn features_that_nobody_knows_are_left_out() {
+async fn bad_input_19_features_that_nobody_knows_are_left_out() {
     let server = Server::guarded(&Config::default()).await;
     let mut odd = server.connect().await;
     let names: Vec<String> = (0..500).map(|i| format!("f{i}")).chain(["ack".into(), "ack".into()]).collect();
@@ -236,7 +237,7 @@ async fn features_that_nobody_knows_are_left_out() {
 }
 
 #[tokio::test]
-async fn anything_before_a_hello_is_refused_and_closes_with_1008() {
+async fn bad_input_17_anything_before_a_hello_is_refused_and_closes_with_1008() {
     let server = Server::guarded(&Config::default()).await;
     let mut good = server.open(BOB, &ALL).await;
     let submit = json!({ "arcp": "1.1", "id": "a", "type": "job.submit", "payload": { "agent": "echo" } });
@@ -275,7 +276,7 @@ async fn without_a_hello_a_connection_is_refused_after_five_seconds() {
 }
 
 #[tokio::test]
-async fn a_first_frame_above_16_kib_closes_with_1009() {
+async fn bad_input_18_a_first_frame_above_16_kib_closes_with_1009() {
     let server = Server::guarded(&Config::default()).await;
     let mut good = server.open(BOB, &ALL).await;
     for pad in [16 << 10, 18 << 10, 60 << 10, 1 << 20] {
@@ -446,7 +447,7 @@ async fn a_frame_that_the_peer_cuts_off_ends_its_connection_only() {
 }
 
 #[tokio::test]
-async fn ten_thousand_pings_at_once_are_all_answered() {
+async fn bad_input_25_ten_thousand_pings_at_once_are_all_answered() {
     let (server, mut bad, mut good) = abused().await;
     let frames: Vec<String> = (0..10_000)
         .map(|i| bad.message("session.ping", &json!({ "nonce": format!("n{i}") })).1.to_string())
@@ -461,7 +462,7 @@ async fn ten_thousand_pings_at_once_are_all_answered() {
 }
 
 #[tokio::test]
-async fn a_bad_ack_is_refused_and_moves_nothing() {
+async fn bad_input_24_a_bad_ack_is_refused_and_moves_nothing() {
     let server = Server::guarded(&Config::default()).await;
     let mut plain = server.open(ALICE, &["progress"]).await;
     let id = plain.send("session.ack", json!({ "last_processed_seq": 0 })).await;
@@ -488,7 +489,7 @@ async fn a_bad_ack_is_refused_and_moves_nothing() {
 }
 
 #[tokio::test]
-async fn a_cancellation_that_is_not_ones_own_is_refused() {
+async fn s1_s6_t66_a_cancellation_that_is_not_ones_own_is_refused() {
     let server = Server::guarded(&Config::default()).await;
     let mut owner = server.open(ALICE, &ALL).await;
     let mut sibling = server.open(ALICE, &ALL).await;
@@ -606,7 +607,7 @@ async fn bad_input_30_33_a_submit_that_breaks_a_rule_is_refused_by_name() {
 }
 
 #[tokio::test]
-async fn bad_input_28_an_agents_name_that_is_none_is_refused_and_one_that_nobody_has_is_not_available() {
+async fn t73_bad_input_28_an_agents_name_that_is_none_is_refused_and_one_that_nobody_has_is_not_available() {
     let (server, mut bad, mut good) = abused().await;
     let long = "a".repeat(10 << 10);
     for name in ["../x", "A", "", "a@", "@1", "a@b@c", &long, "еcho", "echo@1.0.0 ", " echo", "a\nb", "a\"b"]

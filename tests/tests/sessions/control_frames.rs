@@ -11,7 +11,7 @@ use arcp_tower::Config;
 use serde_json::{Value, json};
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_acks_in_any_order_count_as_the_highest_of_them() {
+async fn bad_input_24_ten_thousand_acks_in_any_order_count_as_the_highest_of_them() {
     for server in servers(&Config::default()).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
         let job = peer.submit("chatty", json!({ "count": 99 })).await;
@@ -34,7 +34,7 @@ async fn ten_thousand_acks_in_any_order_count_as_the_highest_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ack_beyond_what_this_connection_was_sent_is_refused_and_takes_nothing_away() {
+async fn t46_bad_input_24_an_ack_beyond_what_this_connection_was_sent_is_refused_and_takes_nothing_away() {
     for server in servers(&Config::default()).await {
         let (welcome, _, frames) = cut_after(&server, 1500).await;
         // Almost nothing fits into this connection, so most of the replay is not sent yet.
@@ -51,7 +51,7 @@ async fn an_ack_beyond_what_this_connection_was_sent_is_refused_and_takes_nothin
 }
 
 #[tokio::test(start_paused = true)]
-async fn pongs_that_nobody_asked_for_and_odd_clocks_harm_nothing() {
+async fn bad_input_25_pongs_that_nobody_asked_for_and_odd_clocks_harm_nothing() {
     let config = Config::default();
     let mut peer = Memories::of(guarded(&config), &config).open(ALICE, &ALL).await;
     let times = ["0001-01-01T00:00:00Z", "9999-12-31T23:59:60Z", "2026-01-01T00:00:00", "yesterday", ""];
@@ -72,7 +72,7 @@ async fn pongs_that_nobody_asked_for_and_odd_clocks_harm_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_behind_a_close_is_not_done_and_a_second_close_is_not_answered() {
+async fn bad_input_26_what_comes_behind_a_close_is_not_done_and_a_second_close_is_not_answered() {
     for server in servers(&Config::default()).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
         let close = peer.message("session.close", &json!({ "reason": "done" })).1;
@@ -111,7 +111,7 @@ async fn what_was_asked_for_before_a_close_is_answered_before_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_in_the_middle_of_a_replay_loses_nothing_of_it() {
+async fn bad_input_26_a_close_in_the_middle_of_a_replay_loses_nothing_of_it() {
     for server in servers(&Config::default()).await {
         let (welcome, _, frames) = cut_after(&server, 1500).await;
         let mut narrow = server.narrow(2);
@@ -131,7 +131,7 @@ async fn a_close_in_the_middle_of_a_replay_loses_nothing_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_window_a_client_that_acks_is_not_gated_for_ever() {
+async fn t45_without_a_window_a_client_that_acks_is_not_gated_for_ever() {
     for server in servers(&Config::default().with(|c| c.window = 0)).await {
         let mut peer = server.open(ALICE, &FEATURES).await;
         let job = peer.submit("chatty", json!({ "count": 200 })).await;

@@ -12,7 +12,7 @@ use arcp_tower::Config;
 use serde_json::{Value, json};
 
 #[tokio::test(start_paused = true)]
-async fn a_job_above_the_cap_is_refused_for_now_and_counts_for_its_principal_only() {
+async fn bad_input_39_a_job_above_the_cap_is_refused_for_now_and_counts_for_its_principal_only() {
     for server in servers(&Config::default().with(|c| c.max_jobs = 50)).await {
         // The cap is the principal's, over all of its sessions.
         let (mut first, _) = open(&server, ALICE).await;
@@ -44,7 +44,7 @@ async fn a_job_above_the_cap_is_refused_for_now_and_counts_for_its_principal_onl
 }
 
 #[tokio::test(start_paused = true)]
-async fn ten_thousand_submits_in_one_go_are_each_answered_in_their_order() {
+async fn bad_input_39_ten_thousand_submits_in_one_go_are_each_answered_in_their_order() {
     for server in servers(&Config::default()).await {
         let (mut peer, _) = open(&server, ALICE).await;
         let (mut bob, _) = open(&server, BOB).await;

@@ -34,7 +34,7 @@ fn session_of(welcome: &Value) -> arcp_core::SessionId {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caught_up_session_is_resumable_for_its_window_and_then_gone_from_the_store() {
+async fn t39_a_caught_up_session_is_resumable_for_its_window_and_then_gone_from_the_store() {
     for restart in [false, true] {
         // An idle connection is closed in time; this one is to be lost later.
         let (store, config) = (store(), config().with(|c| c.idle_timeout = Duration::from_secs(86_400)));
@@ -59,7 +59,7 @@ async fn a_caught_up_session_is_resumable_for_its_window_and_then_gone_from_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_acknowledged_outlives_the_window() {
+async fn p6_t38_what_was_not_acknowledged_outlives_the_window() {
     let server = start(Some(store()), &config()).await;
     let (mut peer, welcome) = open(&server, ALICE).await;
     let job = peer.submit("chatty", json!({ "count": 5 })).await;
@@ -71,7 +71,7 @@ async fn what_was_not_acknowledged_outlives_the_window() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_not_acknowledged_outlives_the_window_after_a_kill_too() {
+async fn p6_what_was_not_acknowledged_outlives_the_window_after_a_kill_too() {
     for store in kept() {
         let config = config();
         let server = start(Some(store.clone()), &config).await;
@@ -116,7 +116,7 @@ async fn by_default_what_was_not_acknowledged_is_there_for_a_day() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_session_that_a_killed_process_left_has_its_window_from_the_restart_on() {
+async fn p5_a_session_that_a_killed_process_left_has_its_window_from_the_restart_on() {
     let (store, config) = (store(), config());
     let server = start(Some(store.clone()), &config).await;
     let (peer, welcome) = open(&server, ALICE).await;
@@ -189,7 +189,7 @@ async fn a_job_that_still_runs_is_not_replayed_from_below_what_it_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ended_jobs_and_their_events_go_after_their_time_without_any_traffic() {
+async fn t39_t40_ended_jobs_and_their_events_go_after_their_time_without_any_traffic() {
     let store = store();
     let server = start(Some(store.clone()), &config()).await;
     let (mut peer, _) = open(&server, ALICE).await;
@@ -205,7 +205,7 @@ async fn ended_jobs_and_their_events_go_after_their_time_without_any_traffic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_held_for_its_lifetime_and_no_longer_across_restarts_too() {
+async fn bad_input_34_a_key_is_held_for_its_lifetime_and_no_longer_across_restarts_too() {
     for stored in [false, true] {
         let config = config().with(|c| c.key_lifetime = Duration::from_secs(1000));
         let store: Option<Arc<dyn Store>> = if stored { Some(store()) } else { None };

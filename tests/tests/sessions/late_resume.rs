@@ -115,7 +115,7 @@ async fn the_session_that_a_late_resume_leaves_keeps_its_jobs_and_can_be_resumed
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_hello_is_refused_even_with_a_resume_in_it() {
+async fn t11_bad_input_17_a_second_hello_is_refused_even_with_a_resume_in_it() {
     for server in servers().await {
         let (welcome, ..) = cut(&server).await;
         let (mut peer, _) = open(&server, ALICE).await;

@@ -11,7 +11,7 @@ const ALL: [&str; 7] =
     ["heartbeat", "ack", "list_jobs", "subscribe", "progress", "result_chunk", "agent_versions"];
 
 #[tokio::test(start_paused = true)]
-async fn each_request_of_a_feature_that_was_left_out_is_refused_by_its_name() {
+async fn t14_bad_input_19_each_request_of_a_feature_that_was_left_out_is_refused_by_its_name() {
     let job = "job_00000000000000000000000000";
     let requests = [
         ("ack", "session.ack", json!({ "last_processed_seq": 0 })),
@@ -42,7 +42,7 @@ async fn each_request_of_a_feature_that_was_left_out_is_refused_by_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nothing_in_common_jobs_still_run_and_end() {
+async fn t15_with_nothing_in_common_jobs_still_run_and_end() {
     for server in servers(&Config::default()).await {
         for none in [json!({}), json!({ "features": [] }), json!({ "features": ["x-vendor.acme.dance"] })] {
             let mut peer = server.connect();
@@ -74,5 +74,17 @@ async fn a_resume_goes_on_with_what_was_negotiated_first() {
         assert_eq!(of(&again), of(&welcome));
         let id = peer.send("session.list_jobs", json!({})).await;
         assert_eq!(peer.reply(&id).await["type"], "session.jobs");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t16_model_use_is_there_where_nobody_issues_credentials() {
+    for server in servers(&Config::default()).await {
+        let mut peer = server.connect();
+        let welcome = peer.hello(ALICE, &["cost.budget", "model.use", "provisioned_credentials"]).await;
+        assert_eq!(welcome["payload"]["capabilities"]["features"], json!(["cost.budget", "model.use"]));
+        let lease = json!({ "model.use": ["tier-fast/*"] });
+        let job = peer.submit_with(json!({ "agent": "echo", "input": 1, "lease_request": lease })).await;
+        assert_eq!(peer.job(&job).await.len(), 1);
     }
 }

@@ -67,7 +67,7 @@ fn shapes(wanted: &[(&str, bool)]) -> Vec<(String, bool)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_welcome_has_what_each_client_needs() {
+async fn t17_t18_a_welcome_has_what_each_client_needs() {
     let memories = memories();
     for kind in KINDS {
         let mut peer = memories.connect();
@@ -85,12 +85,15 @@ async fn a_welcome_has_what_each_client_needs() {
         assert_eq!(payload["capabilities"]["encodings"], json!(["json"]));
         let echo = json!({ "name": "echo", "versions": ["1.0.0", "2.0.0"], "default": "2.0.0" });
         assert!(payload["capabilities"]["agents"].as_array().unwrap().contains(&echo));
+        // One that was registered without a version.
+        let slow = json!({ "name": "slow", "versions": ["1.0.0"], "default": "1.0.0" });
+        assert!(payload["capabilities"]["agents"].as_array().unwrap().contains(&slow));
         assert!(!welcome.to_string().contains("null"), "{welcome}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_welcome_says_what_is_kept_and_what_that_survives() {
+async fn p6_a_welcome_says_what_is_kept_and_what_that_survives() {
     let bound = Config::default().with(|c| c.max_session_bytes = 100 << 20);
     for (store, server) in ["volatile", "volatile", "power"].into_iter().zip(servers(&bound).await) {
         let in_memory = store == "volatile";
@@ -194,7 +197,7 @@ async fn a_job_that_is_cancelled_or_timed_out_is_an_error_and_for_python_a_resul
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_said_as_each_client_hears_it() {
+async fn t4_a_refusal_is_said_as_each_client_hears_it() {
     let memories = memories();
     let (a, b, of_job) = (("job.error", false), ("session.error", false), ("job.error", true));
     let named = |job: &str| json!({ "job_id": job });

@@ -55,7 +55,7 @@ async fn a_resume_is_taken_in_each_of_its_four_placements() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_cut_before_it_read_its_welcome_can_come_again() {
+async fn s10_a_client_that_is_cut_before_it_read_its_welcome_can_come_again() {
     for server in servers(&Config::default()).await {
         let (welcome, job, frames) = cut_after(&server, 30).await;
         // Before anything was read, and then after each frame.
@@ -76,7 +76,7 @@ async fn a_client_that_is_cut_before_it_read_its_welcome_can_come_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_read_and_everything_read_can_both_be_resumed_and_more_than_that_cannot() {
+async fn bad_input_22_nothing_read_and_everything_read_can_both_be_resumed_and_more_than_that_cannot() {
     for server in servers(&Config::default()).await {
         let (mut welcome, job, frames) = cut_after(&server, 6).await;
         for bad in [8, 1 << 53, u64::MAX] {
@@ -104,12 +104,17 @@ async fn nothing_read_and_everything_read_can_both_be_resumed_and_more_than_that
     }
 }
 
+/// Events of a job, around what is read ahead.
+const COUNTS: [u64; 8] = [0, 1, 2, 3, 63, 64, 65, 500];
+
 #[tokio::test(start_paused = true)]
-async fn the_end_of_a_replay_from_a_store_does_not_wait_for_anything() {
-    for capacity in [0, 1, 3, 64] {
-        for count in [0, 1, 2, 3, 63, 64, 65, 500] {
+async fn t25_t26_the_end_of_a_replay_from_a_store_does_not_wait_for_anything() {
+    // In few reads of the store, and in many.
+    let small = Config::default().with(|c| (c.read_bytes, c.read_runs, c.replay_events) = (500, 1, 4));
+    for config in [Config::default(), small] {
+        for (capacity, count) in [0, 1, 3, 64].into_iter().flat_map(|c| COUNTS.map(|count| (c, count))) {
             let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
-            let server = start(Some(store.clone()), &Config::default()).await;
+            let server = start(Some(store.clone()), &config).await;
             let (mut peer, welcome) = open(&server, ALICE).await;
             let mut frames = Vec::new();
             for count in [count, 0] {
@@ -117,7 +122,7 @@ async fn the_end_of_a_replay_from_a_store_does_not_wait_for_anything() {
                 frames.extend(peer.job(&job).await);
             }
             drop((peer, server));
-            let server = start(Some(store), &Config::default()).await;
+            let server = start(Some(store), &config).await;
             let mut peer = server.narrow(capacity);
             assert_eq!(peer.say_hello(resume(ALICE, &welcome, 0)).await["type"], "session.welcome");
             assert!(peer.during(Duration::from_secs(5)).await == frames, "{count} in {capacity}");
@@ -126,7 +131,7 @@ async fn the_end_of_a_replay_from_a_store_does_not_wait_for_anything() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn close_and_bye_end_the_connection_and_not_the_session_or_its_jobs() {
+async fn t34_t35_close_and_bye_end_the_connection_and_not_the_session_or_its_jobs() {
     for server in servers(&Config::default()).await {
         for (kind, payload) in
             [("session.close", json!({})), ("session.bye", json!({ "reason": "client_close" }))]

@@ -16,7 +16,7 @@ use tokio::time::sleep;
 const GONE: &str = "RESUME_WINDOW_EXPIRED";
 
 #[tokio::test(start_paused = true)]
-async fn the_window_runs_from_the_loss_of_the_connection() {
+async fn p5_bad_input_21_the_window_runs_from_the_loss_of_the_connection() {
     let config = Config::default().with(|c| c.resume_window = Duration::from_secs(60));
     let server = start(None, &config).await;
     let (mut peer, welcome) = open(&server, ALICE).await;
@@ -34,7 +34,7 @@ async fn the_window_runs_from_the_loss_of_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_caps_force_out_is_refused_and_never_thinned() {
+async fn p6_t24_what_the_caps_force_out_is_refused_and_never_thinned() {
     // Two jobs in turn make many runs.
     for server in servers(&Config::default().with(|c| c.max_runs = 4)).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
@@ -94,7 +94,7 @@ async fn unacknowledged(server: &Memories<Stack>, token: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_caps_by_bytes_force_out_is_refused_and_never_thinned() {
+async fn p6_t24_what_the_caps_by_bytes_force_out_is_refused_and_never_thinned() {
     for store in kept() {
         let server =
             start(Some(store.clone()), &timed(|c| (c.max_session_bytes, c.backlog_bytes) = (8000, 2000)))

@@ -35,7 +35,7 @@ async fn a_take_over_closes_the_old_connection_and_wakes_the_new_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_64_resumes_at_once_one_has_the_session_in_the_end() {
+async fn bad_input_21_of_64_resumes_at_once_one_has_the_session_in_the_end() {
     for server in servers(&Config::default()).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
         let job = peer.submit("chatty", json!({ "count": 200, "delay_ms": 10 })).await;
@@ -66,7 +66,7 @@ async fn of_64_resumes_at_once_one_has_the_session_in_the_end() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn of_64_resumes_on_several_threads_one_has_the_session_in_the_end() {
+async fn bad_input_21_of_64_resumes_on_several_threads_one_has_the_session_in_the_end() {
     for server in servers(&Config::default()).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
         let job = peer.submit("chatty", json!({ "count": 300, "delay_ms": 1 })).await;

@@ -11,19 +11,21 @@ use arcp_core::store::flaky::FlakyStore;
 use arcp_core::transport::Close;
 use arcp_core::{Code, Error};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
+use arcp_tests::peer::numbers;
 use arcp_tests::sessions::{
     FEATURES, code, contiguous_from, cut_after, first, open, resume, resumed, say, start,
 };
 use arcp_tests::stores::{kept, servers, stores};
-use arcp_tests::{ALICE, BOB, Memories, agents, features};
+use arcp_tests::{ALICE, BOB, Memories, agents, features, timed};
 use arcp_tower::{AuthLayer, Config, Credentials, Principal, Runtime};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 use tower::service_fn;
 
 const GONE: &str = "RESUME_WINDOW_EXPIRED";
 
 #[tokio::test(start_paused = true)]
-async fn a_token_alone_lets_nobody_in() {
+async fn s12_a_token_alone_lets_nobody_in() {
     for server in servers(&Config::default()).await {
         let (welcome, ..) = cut_after(&server, 1).await;
         let token = &welcome["payload"]["resume_token"];
@@ -39,7 +41,7 @@ async fn a_token_alone_lets_nobody_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_refusal_of_a_resume_is_the_same_and_the_session_stays() {
+async fn s9_t30_bad_input_21_every_refusal_of_a_resume_is_the_same_and_the_session_stays() {
     for server in servers(&Config::default()).await {
         let (welcome, ..) = cut_after(&server, 3).await;
         let (_other, others) = open(&server, ALICE).await;
@@ -78,7 +80,7 @@ async fn every_refusal_of_a_resume_is_the_same_and_the_session_stays() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_that_was_presented_works_until_a_message_arrives_under_the_next() {
+async fn s10_t23_the_token_that_was_presented_works_until_a_message_arrives_under_the_next() {
     for server in servers(&Config::default()).await {
         let (first, ..) = cut_after(&server, 3).await;
         // Any number of times.
@@ -99,7 +101,7 @@ fn token(welcome: &Value) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_welcome_has_a_token_of_256_random_bits() {
+async fn s8_each_welcome_has_a_token_of_256_random_bits() {
     let server = start(None, &Config::default()).await;
     let (mut first, mut next) = (HashSet::new(), HashSet::new());
     for _ in 0..30 {
@@ -121,7 +123,7 @@ async fn each_welcome_has_a_token_of_256_random_bits() {
 }
 
 #[tokio::test]
-async fn a_file_holds_no_token_and_no_bearer_in_clear() {
+async fn s8_a_file_holds_no_token_and_no_bearer_in_clear() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path().join("arcp.db"), SqliteConfig::default()).unwrap();
     let server = start(Some(Arc::new(store)), &Config::default()).await;
@@ -142,7 +144,7 @@ async fn a_file_holds_no_token_and_no_bearer_in_clear() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_asks_the_store_the_same_whatever_is_wrong() {
+async fn s9_a_refusal_asks_the_store_the_same_whatever_is_wrong() {
     let store = Arc::new(FlakyStore::new(MemoryStore::default()));
     let server = start(Some(store.clone()), &Config::default()).await;
     let (welcome, ..) = cut_after(&server, 3).await;
@@ -162,7 +164,7 @@ async fn a_refusal_asks_the_store_the_same_whatever_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_was_superseded_is_refused_and_disturbs_nobody() {
+async fn s11_bad_input_21_a_token_that_was_superseded_is_refused_and_disturbs_nobody() {
     for server in servers(&Config::default()).await {
         let (first, ..) = cut_after(&server, 3).await;
         let (mut live, second) = resumed(&server, ALICE, &first, 4).await;
@@ -178,7 +180,7 @@ async fn a_token_that_was_superseded_is_refused_and_disturbs_nobody() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_token_and_the_one_before_it_both_outlive_a_restart() {
+async fn p5_the_token_and_the_one_before_it_both_outlive_a_restart() {
     for store in kept() {
         for lost in [true, false] {
             let server = start(Some(store.clone()), &Config::default()).await;
@@ -208,7 +210,7 @@ async fn what_a_token_was_confirmed_by_outlives_a_restart() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_bearer_is_asked_for_anew_at_each_resume() {
+async fn s12_the_bearer_is_asked_for_anew_at_each_resume() {
     for store in stores() {
         let valid = Arc::new(AtomicBool::new(true));
         let asked = valid.clone();
@@ -235,6 +237,44 @@ async fn the_bearer_is_asked_for_anew_at_each_resume() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s12_a_connection_is_closed_when_its_credentials_end_and_resumed_with_others() {
+    for store in stores() {
+        let config = timed(|_| {});
+        // Each is good for a minute from when it is seen.
+        let clock = config.clock.clone();
+        let authenticator = service_fn(move |_: Credentials| {
+            let until = clock.wall().plus(Duration::from_secs(60));
+            std::future::ready(Ok::<_, Error>(Principal::new("alice").until(until)))
+        });
+        let builder = agents::all(Runtime::builder()).config(config.clone());
+        let runtime = match store {
+            Some(store) => builder.store(store).open().await.unwrap(),
+            None => builder.build().unwrap(),
+        };
+        let server = Memories::of(runtime.layer(AuthLayer::new(authenticator)), &config);
+        let mut peer = server.connect();
+        let mut welcome = peer.hello(ALICE, &FEATURES).await;
+        let job = peer.submit("chatty", json!({ "count": 15, "delay_ms": 10_000 })).await;
+        let mut seen = 0;
+        for _ in 0..2 {
+            let began = Instant::now();
+            let close = peer.closed().await;
+            assert_eq!((close.code, close.reason.as_str()), (Close::POLICY, "UNAUTHENTICATED"));
+            assert!((60..62).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+            let said = peer.during(Duration::ZERO).await;
+            assert_eq!(code(said.last().unwrap()), "UNAUTHENTICATED");
+            seen = numbers(&said).last().copied().unwrap();
+            peer = server.connect();
+            let again = peer.say_hello(resume(ALICE, &welcome, seen)).await;
+            welcome = peer.welcomed(again);
+        }
+        let rest = peer.job(&job).await;
+        assert!(contiguous_from(seen + 1, &rest), "the job went on");
+        assert_eq!(rest.last().unwrap()["payload"]["result"]["emitted"], 15);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hello_cannot_choose_its_session() {
     for server in servers(&Config::default()).await {
         let (mut victim, hers) = open(&server, ALICE).await;
@@ -254,7 +294,7 @@ async fn a_hello_cannot_choose_its_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn both_tokens_end_with_the_session() {
+async fn s10_both_tokens_end_with_the_session() {
     for server in servers(&Config::default().with(|c| c.resume_window = Duration::ZERO)).await {
         let (mut peer, first) = open(&server, ALICE).await;
         // Taken over, so that it never was without a connection.

@@ -158,7 +158,7 @@ async fn what_the_hosts_middleware_knows_reaches_the_authenticator_the_layers_an
 }
 
 #[tokio::test]
-async fn a_runtime_without_authentication_lets_nobody_in() {
+async fn t10_a_runtime_without_authentication_lets_nobody_in() {
     let config = Config::default();
     let server = Server::of(runtime(&config), &config).await;
     let mut peer = server.connect().await;
@@ -170,7 +170,7 @@ async fn a_runtime_without_authentication_lets_nobody_in() {
 }
 
 #[tokio::test]
-async fn a_layer_that_fails_becomes_an_internal_error_without_its_words() {
+async fn t6_a_layer_that_fails_becomes_an_internal_error_without_its_words() {
     let config = Config::default();
     let fails = |request: Request| {
         let bad = request.message.payload.as_str().contains("forbidden");
@@ -335,7 +335,7 @@ async fn a_layer_can_answer_a_type_that_the_runtime_does_not_know() {
 }
 
 #[tokio::test]
-async fn a_principal_without_a_name_is_let_in_nowhere() {
+async fn t10_t78_a_principal_without_a_name_is_let_in_nowhere() {
     let config = Config::default();
     let nameless = service_fn(|_: Credentials| async { Ok::<_, BoxError>(Principal::new("")) });
     let server = Server::of(runtime(&config).layer(AuthLayer::new(nameless)), &config).await;
