@@ -4,8 +4,10 @@ mod attach;
 mod attachment;
 mod connect;
 mod emit;
+mod follow;
 mod request;
 mod session;
+mod session_ctx;
 mod window;
 
 pub(crate) use attach::{AttachError, Caller, Remembered};
@@ -14,8 +16,9 @@ pub(crate) use connect::Leaving;
 pub use connect::{Connect, HttpInfo};
 pub use emit::Emit;
 pub use request::{After, Request, Response};
-pub(crate) use session::Opening;
-pub use session::{Session, SessionCtx};
+pub use session::Session;
+pub(crate) use session_ctx::Opening;
+pub use session_ctx::SessionCtx;
 
 use tower_service::Service;
 

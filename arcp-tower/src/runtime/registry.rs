@@ -1,182 +1,22 @@
 //! The jobs that this runtime knows: those that run, and for a while those that ended.
 
+mod record;
+
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arcp_core::job::{FinalStatus, Lifecycle, Status};
-use arcp_core::lease::{Lease, LeaseConstraints};
 use arcp_core::store::IdempotencyRow;
-use arcp_core::{Code, Error, JobId, Json, SessionId, Timestamp, TraceId};
+use arcp_core::{Code, Error, JobId, Timestamp};
 use tokio::sync::Notify;
-use tokio_util::sync::CancellationToken;
 
-use super::JobStream;
-use super::authority::JobAuthority;
+pub(crate) use record::{JobRecord, Outcome};
+
 use super::drain::draining;
-use crate::agent::Parent;
 use crate::auth::Principal;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::lock::lock;
-use crate::service::SessionCtx;
-
-/// A job.
-#[derive(Debug)]
-pub(crate) struct JobRecord {
-    pub(super) id: JobId,
-    pub(super) agent: String,
-    pub(super) principal: Principal,
-    /// The session that submitted it.
-    pub(super) session_id: SessionId,
-    /// The same, where it is in memory. Its numbers are the job's numbers (§7.6).
-    pub(super) session: Option<SessionCtx>,
-    pub(super) lease: Lease,
-    pub(super) lease_constraints: Option<LeaseConstraints>,
-    /// What it may do, where it runs here.
-    pub(super) authority: Option<Arc<JobAuthority>>,
-    /// Whose work it is part of (§10).
-    pub(crate) parent: Option<Parent>,
-    pub(super) created_at: Timestamp,
-    pub(super) log: Arc<JobStream>,
-    pub(super) cancel: CancellationToken,
-    pub(super) life: Mutex<Lifecycle>,
-    /// Whether it is to end because the runtime does.
-    pub(super) halted: AtomicBool,
-    /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
-    pub(super) controllers: Mutex<Vec<SessionId>>,
-    /// Jobs that it delegated and that have not ended.
-    pub(super) children: Mutex<Vec<Arc<JobRecord>>>,
-    /// Cancelled when its terminal message is there.
-    pub(super) over: CancellationToken,
-    /// How it ended, for the job that delegated it.
-    pub(super) outcome: Mutex<Option<Outcome>>,
-}
-
-/// How a job ended, for the job that delegated it.
-#[derive(Debug, Clone)]
-pub(crate) enum Outcome {
-    Inline(Json),
-    Streamed,
-    Failed(Error),
-}
-
-impl JobRecord {
-    /// A job of nobody, with an empty lease; for struct update.
-    pub(super) fn new(id: JobId, log: Arc<JobStream>) -> Self {
-        Self {
-            id,
-            agent: String::new(),
-            principal: Principal::new(""),
-            session_id: SessionId::from_bits(0),
-            session: None,
-            lease: Lease::default(),
-            lease_constraints: None,
-            authority: None,
-            parent: None,
-            created_at: Timestamp::from_millis(0),
-            log,
-            cancel: CancellationToken::new(),
-            life: Mutex::default(),
-            halted: AtomicBool::new(false),
-            controllers: Mutex::default(),
-            children: Mutex::default(),
-            over: CancellationToken::new(),
-            outcome: Mutex::default(),
-        }
-    }
-
-    pub(crate) fn id(&self) -> &JobId {
-        &self.id
-    }
-
-    pub(crate) fn trace_id(&self) -> TraceId {
-        self.log.trace_id()
-    }
-
-    /// It delegated a job.
-    pub(super) fn adopt(&self, child: &Arc<JobRecord>) {
-        lock(&self.children).push(child.clone());
-    }
-
-    /// How many of its children run.
-    pub(super) fn children(&self) -> usize {
-        let mut children = lock(&self.children);
-        children.retain(|child| !child.over.is_cancelled());
-        children.len()
-    }
-
-    /// Ends its children, and resolves when they have.
-    pub(super) async fn outlive(&self) {
-        let children = std::mem::take(&mut *lock(&self.children));
-        for child in &children {
-            if child.wants_cancel() {
-                child.cancel.cancel();
-            }
-        }
-        for child in children {
-            child.over.cancelled().await;
-        }
-    }
-
-    /// Its lease has ended: `true` if it will end for that.
-    pub(super) fn lapse(&self) -> bool {
-        lock(&self.life).lapse()
-    }
-
-    /// The runtime ends: so does the job, unless it is ending already.
-    pub(super) fn halt(&self) {
-        let mut life = lock(&self.life);
-        if life.stopping().is_none() && life.lapse() {
-            self.halted.store(true, Ordering::Release);
-            drop(life);
-            self.cancel.cancel();
-        }
-    }
-
-    pub(super) fn is_halted(&self) -> bool {
-        self.halted.load(Ordering::Acquire)
-    }
-
-    pub(super) fn status(&self) -> Status {
-        lock(&self.life).status()
-    }
-
-    pub(super) fn start(&self) {
-        lock(&self.life).start();
-    }
-
-    /// Whether the job will end as cancelled.
-    pub(super) fn wants_cancel(&self) -> bool {
-        lock(&self.life).cancel()
-    }
-
-    pub(super) fn expire(&self) -> bool {
-        lock(&self.life).expire()
-    }
-
-    pub(super) fn stopping(&self) -> Option<FinalStatus> {
-        lock(&self.life).stopping()
-    }
-
-    pub(super) fn finish(&self, by_itself: FinalStatus) -> Option<FinalStatus> {
-        lock(&self.life).finish(by_itself)
-    }
-
-    /// Whether a session submitted it, or was given it.
-    pub(super) fn is_controlled_by(&self, session: &SessionId) -> bool {
-        self.session_id == *session || lock(&self.controllers).contains(session)
-    }
-
-    /// A session was given it by an idempotent repeat.
-    pub(super) fn control(&self, session: &SessionId) {
-        let mut controllers = lock(&self.controllers);
-        if self.session_id != *session && !controllers.contains(session) {
-            controllers.push(session.clone());
-        }
-    }
-}
 
 /// All jobs.
 #[derive(Debug)]

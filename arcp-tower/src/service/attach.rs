@@ -8,7 +8,7 @@ use http::Extensions;
 
 use super::SessionCtx;
 use super::attachment::Attachment;
-use super::session::State;
+use super::session_ctx::State;
 use crate::auth::Scopes;
 use crate::lock::lock;
 use crate::runtime::{JobStream, Slot, Tokens};

@@ -1,0 +1,171 @@
+//! A job, as the runtime that runs it knows it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use arcp_core::job::{FinalStatus, Lifecycle, Status};
+use arcp_core::lease::{Lease, LeaseConstraints};
+use arcp_core::{Error, JobId, Json, SessionId, Timestamp, TraceId};
+use tokio_util::sync::CancellationToken;
+
+use crate::agent::Parent;
+use crate::auth::Principal;
+use crate::lock::lock;
+use crate::runtime::{JobAuthority, JobStream};
+use crate::service::SessionCtx;
+
+/// A job.
+#[derive(Debug)]
+pub(crate) struct JobRecord {
+    pub(in crate::runtime) id: JobId,
+    pub(in crate::runtime) agent: String,
+    pub(in crate::runtime) principal: Principal,
+    /// The session that submitted it.
+    pub(in crate::runtime) session_id: SessionId,
+    /// The same, where it is in memory. Its numbers are the job's numbers (§7.6).
+    pub(in crate::runtime) session: Option<SessionCtx>,
+    pub(in crate::runtime) lease: Lease,
+    pub(in crate::runtime) lease_constraints: Option<LeaseConstraints>,
+    /// What it may do, where it runs here.
+    pub(in crate::runtime) authority: Option<Arc<JobAuthority>>,
+    /// Whose work it is part of (§10).
+    pub(crate) parent: Option<Parent>,
+    pub(in crate::runtime) created_at: Timestamp,
+    pub(in crate::runtime) log: Arc<JobStream>,
+    pub(in crate::runtime) cancel: CancellationToken,
+    pub(in crate::runtime) life: Mutex<Lifecycle>,
+    /// Whether it is to end because the runtime does.
+    pub(in crate::runtime) halted: AtomicBool,
+    /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
+    pub(in crate::runtime) controllers: Mutex<Vec<SessionId>>,
+    /// Jobs that it delegated and that have not ended.
+    pub(in crate::runtime) children: Mutex<Vec<Arc<JobRecord>>>,
+    /// Cancelled when its terminal message is there.
+    pub(in crate::runtime) over: CancellationToken,
+    /// How it ended, for the job that delegated it.
+    pub(in crate::runtime) outcome: Mutex<Option<Outcome>>,
+}
+
+/// How a job ended, for the job that delegated it.
+#[derive(Debug, Clone)]
+pub(crate) enum Outcome {
+    Inline(Json),
+    Streamed,
+    Failed(Error),
+}
+
+impl JobRecord {
+    /// A job of nobody, with an empty lease; for struct update.
+    pub(in crate::runtime) fn new(id: JobId, log: Arc<JobStream>) -> Self {
+        Self {
+            id,
+            agent: String::new(),
+            principal: Principal::new(""),
+            session_id: SessionId::from_bits(0),
+            session: None,
+            lease: Lease::default(),
+            lease_constraints: None,
+            authority: None,
+            parent: None,
+            created_at: Timestamp::from_millis(0),
+            log,
+            cancel: CancellationToken::new(),
+            life: Mutex::default(),
+            halted: AtomicBool::new(false),
+            controllers: Mutex::default(),
+            children: Mutex::default(),
+            over: CancellationToken::new(),
+            outcome: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &JobId {
+        &self.id
+    }
+
+    pub(crate) fn trace_id(&self) -> TraceId {
+        self.log.trace_id()
+    }
+
+    /// It delegated a job.
+    pub(in crate::runtime) fn adopt(&self, child: &Arc<JobRecord>) {
+        lock(&self.children).push(child.clone());
+    }
+
+    /// How many of its children run.
+    pub(in crate::runtime) fn children(&self) -> usize {
+        let mut children = lock(&self.children);
+        children.retain(|child| !child.over.is_cancelled());
+        children.len()
+    }
+
+    /// Ends its children, and resolves when they have.
+    pub(in crate::runtime) async fn outlive(&self) {
+        let children = std::mem::take(&mut *lock(&self.children));
+        for child in &children {
+            if child.wants_cancel() {
+                child.cancel.cancel();
+            }
+        }
+        for child in children {
+            child.over.cancelled().await;
+        }
+    }
+
+    /// Its lease has ended: `true` if it will end for that.
+    pub(in crate::runtime) fn lapse(&self) -> bool {
+        lock(&self.life).lapse()
+    }
+
+    /// The runtime ends: so does the job, unless it is ending already.
+    pub(in crate::runtime) fn halt(&self) {
+        let mut life = lock(&self.life);
+        if life.stopping().is_none() && life.lapse() {
+            self.halted.store(true, Ordering::Release);
+            drop(life);
+            self.cancel.cancel();
+        }
+    }
+
+    pub(in crate::runtime) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
+    pub(in crate::runtime) fn status(&self) -> Status {
+        lock(&self.life).status()
+    }
+
+    pub(in crate::runtime) fn start(&self) {
+        lock(&self.life).start();
+    }
+
+    /// Whether the job will end as cancelled.
+    pub(in crate::runtime) fn wants_cancel(&self) -> bool {
+        lock(&self.life).cancel()
+    }
+
+    pub(in crate::runtime) fn expire(&self) -> bool {
+        lock(&self.life).expire()
+    }
+
+    pub(in crate::runtime) fn stopping(&self) -> Option<FinalStatus> {
+        lock(&self.life).stopping()
+    }
+
+    pub(in crate::runtime) fn finish(&self, by_itself: FinalStatus) -> Option<FinalStatus> {
+        lock(&self.life).finish(by_itself)
+    }
+
+    /// Whether a session submitted it, or was given it.
+    pub(in crate::runtime) fn is_controlled_by(&self, session: &SessionId) -> bool {
+        self.session_id == *session || lock(&self.controllers).contains(session)
+    }
+
+    /// A session was given it by an idempotent repeat.
+    pub(in crate::runtime) fn control(&self, session: &SessionId) {
+        let mut controllers = lock(&self.controllers);
+        if self.session_id != *session && !controllers.contains(session) {
+            controllers.push(session.clone());
+        }
+    }
+}
