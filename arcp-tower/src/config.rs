@@ -71,6 +71,10 @@ pub struct Config {
     /// of the job's log, which all who follow the job share, and a number of a session always stands for
     /// an event of such a log. One for a slow watcher alone would be seen by everybody, or have a number
     /// that no log can explain. The submitter, whose agent is slowed, is told.
+    ///
+    /// What a slow watcher costs is bounded all the same, whether it acknowledges or not: a place in the
+    /// log, and what is on its way to it. Nobody waits for it, and one that takes nothing at all for
+    /// `stall_timeout` is closed with 4408.
     pub log_events: usize,
     /// Bytes of payload of a job that are kept. 8 MiB; at least the backlog and one event.
     pub log_bytes: usize,

@@ -84,6 +84,9 @@ async fn bad_input_39_ten_thousand_submits_in_one_go_are_each_answered_in_their_
         answers.dedup();
         assert!(answers == ids, "replies leave in the order of the requests");
         assert!(accepted == ends && accepted.len() >= 1000, "{} were refused", refused.len());
+        let id = peer.send("session.list_jobs", json!({ "limit": 5000 })).await;
+        let listed = peer.reply(&id).await["payload"]["jobs"].as_array().unwrap().len();
+        assert_eq!(listed, 1000, "a page has no more, whatever is asked for");
         bob.works().await;
         peer.works().await;
     }
