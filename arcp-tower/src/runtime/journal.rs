@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use arcp_core::Json;
 use arcp_core::job::Status;
 use arcp_core::store::{Batch, Hash, Joined, Op, Store, StoreError, StoredEvent};
+use arcp_core::{Json, Timestamp};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -53,6 +53,11 @@ impl Journal {
         let clock = config.clock.clone();
         let (writes, queues) = (TaskTracker::new(), Mutex::default());
         Arc::new(Self { store, owner, secret, written, clock, handle, writes, queues })
+    }
+
+    /// The time, as it is written down.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.wall()
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<Principal, Vec<Arc<JobStream>>>> {
@@ -159,7 +164,7 @@ impl Journal {
             owner: self.owner,
             after: portion.after,
             events: portion.events.clone(),
-            at: self.clock.wall(),
+            at: self.now(),
             ended: portion.ended,
         };
         note.into_iter().chain([append])

@@ -185,10 +185,17 @@ impl JobStream {
     pub(crate) fn end(self: &Arc<Self>, terminal: Event, status: Status) -> Result<u64, Ended> {
         let mut state = self.state();
         state.ended = Some(status);
+        let lost = state.broken_at.is_some();
+        let terminal = if lost { self.unkept(&mut state).unwrap_or(terminal) } else { terminal };
         let pushed = self.push(&mut state, terminal);
         let head = state.log.head();
         state.counted.reach(head);
         pushed.inspect(|_| self.announce(state))
+    }
+
+    /// How the job ended, if it has.
+    pub(super) fn ended(&self) -> Option<Status> {
+        self.state().ended
     }
 
     fn push(&self, state: &mut State, event: Event) -> Result<u64, Ended> {

@@ -132,7 +132,9 @@ impl JobRecord {
     }
 
     pub(in crate::runtime) fn status(&self) -> Status {
-        lock(&self.life).status()
+        let status = lock(&self.life).status();
+        // A success of which something could not be kept is none.
+        self.log.ended().filter(|_| status.is_terminal()).unwrap_or(status)
     }
 
     pub(in crate::runtime) fn start(&self) {

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use arcp_core::Event;
+use arcp_core::job::{FinalStatus, Status};
 use arcp_core::store::StoredEvent;
+use arcp_core::wire::job::JobError;
+use arcp_core::{Code, Error, Event, Json, MessageType};
 
-use super::{JobStream, tell};
+use super::{JobStream, State, tell};
 use crate::runtime::journal::Portion;
 
 impl JobStream {
@@ -105,9 +107,14 @@ impl JobStream {
     pub(in crate::runtime) fn break_off(&self) -> bool {
         let mut state = self.state();
         let visible = state.visible;
-        let end = if state.log.is_ended() { state.log.last() } else { None };
+        let mut end = if state.log.is_ended() { state.log.last() } else { None };
+        // More than the end.
+        let lost = state.log.head() > visible + 1;
         state.log.take_back(visible);
         (state.offered, state.broken_at) = (visible, Some(visible));
+        if lost && let Some(unkept) = self.unkept(&mut state) {
+            end = Some(Arc::new(unkept));
+        }
         let again = end.and_then(|end| state.log.append(end).ok()).is_some();
         state.queued = again;
         let writers = std::mem::take(&mut state.writers);
@@ -115,5 +122,16 @@ impl JobStream {
         self.broken.cancel();
         writers.into_iter().for_each(Waker::wake);
         again
+    }
+
+    /// The end of a job that succeeded and of which events were lost: it is no success, or whoever follows
+    /// it would take what is left for all there was. `None` if it is the agent's own end that holds.
+    pub(super) fn unkept(&self, state: &mut State) -> Option<Event> {
+        let journal = self.journal.as_ref().filter(|_| state.ended == Some(Status::Success))?;
+        let error = Error::new(Code::InternalError, "the job's events could not be kept");
+        let error = JobError::new(FinalStatus::Error, &error.with_detail("reason", "store"), journal.now());
+        let payload = Json::of(&error).ok()?;
+        state.ended = Some(Status::Error);
+        Some(Event::terminal(MessageType::JobError, self.job_id.clone(), Some(self.trace_id), payload))
     }
 }
