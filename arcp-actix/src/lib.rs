@@ -8,6 +8,11 @@
 //! so limits, close codes and answers to pings are the same to the last one. Connections live on actix's
 //! workers, and jobs where the runtime was built: a worker that is restarted costs its connections, which
 //! resume, and no job.
+//!
+//! A WebSocket comes by the upgrade of HTTP/1.1 only. actix-web has HTTP/2 too, but announces no extended
+//! CONNECT there (RFC 8441) and gives a service no stream to keep, so no client asks: browsers see the
+//! missing setting, and open a connection of HTTP/1.1 for it. Where many sessions are to share a
+//! connection, mount the runtime in axum or on hyper.
 
 mod convert;
 mod stream;

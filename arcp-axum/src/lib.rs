@@ -3,6 +3,10 @@
 //! ```no_run
 #![doc = include_str!("../../examples/src/bin/axum.rs")]
 //! ```
+//!
+//! With axum's feature `http2`, `axum::serve` takes sessions over HTTP/2 as well (RFC 8441), many on one
+//! connection. It waits as long as a peer wants for a request: the time-out of a hello begins with the
+//! upgrade. `arcp serve` sends such peers away; in an app of your own, what is in front of it has to.
 
 use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount};

@@ -35,14 +35,15 @@ impl Raw {
 
     /// The next frame.
     pub(crate) async fn recv(&mut self) -> anyhow::Result<String> {
-        match poll_fn(|cx| self.io.poll_recv(cx)).await.context("the connection was lost")? {
-            Received::Frame(frame) => Ok(frame.to_string()),
-            Received::Closed(close) => {
-                let why = close.map_or_else(|| "without a word".to_owned(), |close| close.to_string());
-                Err(Failure::new(Exit::Unreachable, format!("the runtime closed the connection: {why}"))
-                    .into())
+        let close = loop {
+            match poll_fn(|cx| self.io.poll_recv(cx)).await.context("the connection was lost")? {
+                Received::Frame(frame) => return Ok(frame.to_string()),
+                Received::Control => {}
+                Received::Closed(close) => break close,
             }
-        }
+        };
+        let why = close.map_or_else(|| "without a word".to_owned(), |close| close.to_string());
+        Err(Failure::new(Exit::Unreachable, format!("the runtime closed the connection: {why}")).into())
     }
 
     /// Closes the connection.

@@ -3,6 +3,7 @@
 mod admin;
 mod agents;
 mod auth;
+mod connections;
 mod drain;
 pub(crate) mod host;
 mod stdio;

@@ -1,5 +1,6 @@
 //! Logs, and what goes to an OpenTelemetry collector.
 
+mod lines;
 #[cfg(feature = "otlp")]
 mod otlp;
 
@@ -12,6 +13,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::args::{LogFormat, Telemetry};
+use lines::Lines;
 
 /// What has to be sent before the process ends.
 pub(crate) struct Running {
@@ -43,13 +45,12 @@ fn logs(format: LogFormat) -> impl Layer<Registry> {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,arcp::program=info"));
     // At `trace` it writes whole frames, tokens among them (§14); whoever wants that has to name it.
     let filter = filter.add_directive(Directive::from_str("tungstenite=info").unwrap_or_default());
-    let lines = fmt::layer().with_writer(io::stderr);
+    let choice = anstream::AutoStream::choice(&io::stderr());
+    let coloured = matches!(format, LogFormat::Text) && choice != anstream::ColorChoice::Never;
+    let lines = fmt::layer().with_writer(move || Lines::new(io::stderr(), coloured)).with_ansi(coloured);
     match format {
         LogFormat::Json => lines.json().with_filter(filter).boxed(),
-        LogFormat::Text => {
-            let choice = anstream::AutoStream::choice(&io::stderr());
-            lines.with_ansi(choice != anstream::ColorChoice::Never).with_filter(filter).boxed()
-        }
+        LogFormat::Text => lines.with_filter(filter).boxed(),
     }
 }
 

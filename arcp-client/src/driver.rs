@@ -191,6 +191,7 @@ impl Line {
     fn received(&mut self, received: Result<Received, RecvError>) -> Result<(), Reason> {
         match received {
             Ok(Received::Frame(frame)) => self.engine.frame(Instant::now().into_std(), &frame),
+            Ok(Received::Control) => Ok(()),
             Ok(Received::Closed(Some(close))) => Err(self.ended(Reason::ClosedByPeer(close))),
             Ok(Received::Closed(None)) => Err(self.ended(Reason::Lost("the connection ended".to_owned()))),
             Err(RecvError::Io(e)) => Err(self.ended(Reason::Lost(e.to_string()))),

@@ -79,6 +79,7 @@ async fn exchange(
     loop {
         let frame = match poll_fn(|cx| transport.poll_recv(cx)).await {
             Ok(Received::Frame(frame)) => frame,
+            Ok(Received::Control) => continue,
             Ok(Received::Closed(close)) => return Err(ConnectError::Closed(close)),
             Err(RecvError::Io(e)) => return Err(e.into()),
             Err(e) => return Err(ConnectError::Unreadable(Error::fault("message", &e.to_string()))),

@@ -25,6 +25,9 @@ pub use ws::{WebSocket, WsLimits};
 pub enum Received {
     /// A frame.
     Frame(ByteString),
+    /// A control frame of the transport's own, such as a WebSocket's ping. It was dealt with, and carries
+    /// nothing; it is here to be counted.
+    Control,
     /// The end: with the peer's words if it closed in an orderly way.
     Closed(Option<Close>),
 }

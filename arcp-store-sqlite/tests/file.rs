@@ -204,6 +204,38 @@ async fn a_long_log_that_was_acknowledged_gives_its_room_back() {
 }
 
 #[tokio::test]
+async fn s43_what_is_forgotten_is_in_no_file_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let found = |canary: &str| {
+        let files = fs::read_dir(dir.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        let has = |bytes: Vec<u8>| bytes.windows(canary.len()).filter(|w| *w == canary.as_bytes()).count();
+        files.map(has).sum::<usize>()
+    };
+    let store = open(&path).unwrap();
+    let (session, job) = (SessionId::from_bits(1), JobId::from_bits(1));
+    store.commit(batch(1, vec![new_session(), new_job(1)])).await.unwrap();
+    for n in 0..200 {
+        // Some on pages with others, some on pages of their own.
+        let payload =
+            Json::of(&format!("canary-{}{}", n % 2, "x".repeat(if n % 3 == 0 { 9000 } else { 50 })));
+        let event = StoredEvent { kind: MessageType::Event, needs: None, payload: payload.unwrap() };
+        let (job, at) = (job.clone(), at(1));
+        let append =
+            Op::Append { job: job.clone(), owner: 1, after: n, events: vec![event], at, ended: None };
+        let runs = vec![RunRow { first: n + 1, len: 1, job, from: n + 1 }];
+        let number = Op::Number { session: session.clone(), epoch: 1, after: n, runs, feeds: vec![] };
+        store.commit(batch(u128::from(n) + 2, vec![append, number])).await.unwrap();
+    }
+    assert!(found("canary-") >= 200);
+    store.commit(batch(1000, vec![Op::Ack { session, epoch: 1, seq: 200 }])).await.unwrap();
+    let trim = Trim { before: at(10), bounds: Bounds::NONE, limit: 1000 };
+    while store.trim(at(10), trim).await.unwrap() > 0 {}
+    store.close();
+    assert_eq!(found("canary-"), 0);
+}
+
+#[tokio::test]
 async fn p16_bad_input_55_a_full_disk_refuses_what_does_not_fit_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = SqliteConfig::default();
@@ -335,7 +367,7 @@ async fn dropping_the_store_writes_what_is_queued() {
 }
 
 #[tokio::test]
-async fn a_queue_that_is_full_refuses_and_changes_nothing() {
+async fn s40_a_queue_that_is_full_refuses_and_changes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let mut config = SqliteConfig::default();
     config.queue = 4;

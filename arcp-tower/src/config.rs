@@ -315,7 +315,10 @@ impl Config {
     }
 
     pub(crate) fn json_limits(&self) -> arcp_core::wire::Limits {
-        arcp_core::wire::Limits::depth(self.json_depth)
+        let mut limits = arcp_core::wire::Limits::depth(self.json_depth);
+        // What one peer says, another may have to read.
+        limits.lone_surrogates = false;
+        limits
     }
 
     pub(crate) fn log_caps(&self) -> arcp_core::log::Caps {

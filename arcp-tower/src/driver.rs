@@ -133,14 +133,14 @@ impl NotOpened {
 
 /// The message that a connection begins with.
 async fn first<T: Transport>(io: &mut T, config: &Config) -> Result<Envelope, NotOpened> {
-    let received = tokio::time::timeout(config.handshake_timeout, poll_fn(|cx| io.poll_recv(cx))).await;
+    let received = tokio::time::timeout(config.handshake_timeout, message(io)).await;
     let received = received.map_err(|_| {
         let rule = format!("session.hello must come within {:?}", config.handshake_timeout);
         NotOpened::refused(Error::new(Code::InvalidRequest, rule), None)
     })?;
     let frame = match received {
         Ok(Received::Frame(frame)) => frame,
-        Ok(Received::Closed(_)) | Err(RecvError::Io(_)) => return Err(NotOpened::Gone),
+        Ok(Received::Control | Received::Closed(_)) | Err(RecvError::Io(_)) => return Err(NotOpened::Gone),
         Err(e) => return Err(NotOpened::Unreadable(e)),
     };
     if frame.len() > config.first_frame {
@@ -155,6 +155,17 @@ async fn first<T: Transport>(io: &mut T, config: &Config) -> Result<Envelope, No
         return Err(NotOpened::refused(error, Some(first)));
     }
     Ok(first)
+}
+
+/// The next that is no control frame of the transport's own. The bound of the first message is over all
+/// of them.
+async fn message<T: Transport>(io: &mut T) -> Result<Received, RecvError> {
+    loop {
+        match poll_fn(|cx| io.poll_recv(cx)).await {
+            Ok(Received::Control) => {}
+            received => return received,
+        }
+    }
 }
 
 /// Opens the session that `first` asks for.

@@ -23,7 +23,8 @@ use crate::service::{HttpInfo, Mount};
 
 /// Upgrades requests, and serves each WebSocket with a clone of the connection service.
 ///
-/// HTTP/1.1 upgrades and HTTP/2 extended CONNECT (RFC 8441) are taken. What the host's middleware
+/// HTTP/1.1 upgrades and HTTP/2 extended CONNECT (RFC 8441) are taken; a server on hyper announces the
+/// latter with `http2().enable_connect_protocol()`. What the host's middleware
 /// put into the request's extensions reaches every layer, with the target and the headers as
 /// [`HttpInfo`].
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use arcp_core::transport::{WebSocket, WsLimits};
 use tokio::net::TcpStream;
 
-use crate::{Peer, Wire};
+use crate::{Peer, Socket, Wire};
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
@@ -142,7 +142,7 @@ impl Serving {
     }
 
     /// A WebSocket on which nothing was said.
-    pub async fn connect(&self) -> Peer<WebSocket<TcpStream>> {
+    pub async fn connect(&self) -> Socket {
         let tcp = Wire::upgrade(self.tcp().await, "/arcp", "").await.into_inner();
         Peer::new(WebSocket::client(tcp, WsLimits::default()).await, Duration::from_secs(20))
     }

@@ -15,8 +15,11 @@ use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
+use crate::ask::Http;
+
 /// A web server. The same tests run over each: those in a module `actix`, `hyper` or `nested` over that
-/// one, and all others over axum.
+/// one, and all others over axum. In `hyper_http2` and the like, a WebSocket is asked for over HTTP/2; there
+/// is no `actix_http2`, because actix-web announces no extended CONNECT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Host {
     /// An axum app with one route.
@@ -29,16 +32,34 @@ pub enum Host {
     Hyper,
 }
 
-impl Host {
-    /// The host that the test of this thread is about, by the first module of its name.
+/// The host that the test of this thread is about, by the first module of its name, and how it is asked.
+fn of_this_test() -> (Host, Http) {
+    let thread = std::thread::current();
+    let module = thread.name().and_then(|name| name.split_once("::")).map_or("", |(module, _)| module);
+    let (host, http) = match module.strip_suffix("_http2") {
+        Some(host) => (host, Http::Two),
+        None => (module, Http::One),
+    };
+    let host = match host {
+        "actix" => Host::Actix,
+        "hyper" => Host::Hyper,
+        "nested" => Host::Nested,
+        _ => Host::Axum,
+    };
+    (host, http)
+}
+
+impl Http {
+    /// How the test of this thread asks for a WebSocket.
     pub fn of_this_test() -> Self {
-        let thread = std::thread::current();
-        match thread.name().and_then(|name| name.split_once("::")).map(|(module, _)| module) {
-            Some("actix") => Self::Actix,
-            Some("hyper") => Self::Hyper,
-            Some("nested") => Self::Nested,
-            _ => Self::Axum,
-        }
+        of_this_test().1
+    }
+}
+
+impl Host {
+    /// The host that the test of this thread is about.
+    pub fn of_this_test() -> Self {
+        of_this_test().0
     }
 
     /// Serves `mount` at `/arcp` until `config.shutdown`.

@@ -3,6 +3,7 @@
 
 pub mod actor;
 pub mod agents;
+pub mod ask;
 pub mod authority;
 pub mod clock;
 pub mod command;
@@ -20,10 +21,11 @@ pub mod vault;
 pub mod wire;
 
 pub use actor::actor;
+pub use ask::{Ask, Http, Http2, Io};
 pub use clock::timed;
 pub use peer::{ALL, Peer, features};
 pub use process::Process;
-pub use server::{Memories, Server, guarded, runtime, tokens};
+pub use server::{Memories, Server, Socket, guarded, runtime, socket, tokens};
 pub use wire::Wire;
 
 /// The token of a principal called `alice`.

@@ -92,15 +92,10 @@ impl<T: Transport> Peer<T> {
         if self.ended {
             return None;
         }
-        let received = timeout(self.patience, poll_fn(|cx| self.io.poll_recv(cx)));
-        match received.await.expect("something arrives in time") {
-            Ok(Received::Frame(frame)) => Some(frame),
-            Ok(Received::Closed(close)) => {
+        match timeout(self.patience, message(&mut self.io)).await.expect("something arrives in time") {
+            Ok(frame) => Some(frame),
+            Err(close) => {
                 (self.ended, self.closed) = (true, close);
-                None
-            }
-            Err(error) => {
-                (self.ended, self.closed) = (true, Some(Close::new(0, error.to_string())));
                 None
             }
         }
@@ -266,8 +261,11 @@ impl<T: Transport> Peer<T> {
                     let _ = self.io.poll_flush(cx);
                 }
                 if let Poll::Ready(received) = self.io.poll_recv(cx) {
-                    let Ok(Received::Frame(frame)) = received else { panic!("{received:?}") };
-                    read.push(frame);
+                    match received {
+                        Ok(Received::Frame(frame)) => read.push(frame),
+                        Ok(Received::Control) => {}
+                        ended => panic!("{ended:?}"),
+                    }
                     moved = true;
                 }
                 if read.len() >= count && frames.peek().is_none() {
@@ -280,6 +278,18 @@ impl<T: Transport> Peer<T> {
         });
         timeout(self.patience, all).await.expect("all arrive in time");
         read
+    }
+}
+
+/// The next frame, or how the connection is closed.
+async fn message<T: Transport>(io: &mut T) -> Result<ByteString, Option<Close>> {
+    loop {
+        match poll_fn(|cx| io.poll_recv(cx)).await {
+            Ok(Received::Frame(frame)) => return Ok(frame),
+            Ok(Received::Control) => {}
+            Ok(Received::Closed(close)) => return Err(close),
+            Err(error) => return Err(Some(Close::new(0, error.to_string()))),
+        }
     }
 }
 

@@ -5,13 +5,19 @@ use std::time::Duration;
 
 use arcp_core::transport::{Close, Memory, WebSocket, WsLimits, memory};
 use arcp_tower::layer::Auth;
+use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{AuthLayer, BearerTokens, Config, Mount, Runtime, serve};
 use axum::Router;
+use tokio::io::{DuplexStream, duplex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use crate::ask::{Answer, Ask, Http, Io};
 use crate::host::Host;
 use crate::{ALICE, BOB, Peer, Wire, agents};
+
+/// A client of one WebSocket.
+pub type Socket = Peer<WebSocket<Io>>;
 
 /// A runtime with every agent of [`agents`].
 pub fn runtime(config: &Config) -> Runtime {
@@ -28,10 +34,11 @@ pub fn guarded(config: &Config) -> Auth<BearerTokens, Runtime> {
     runtime(config).layer(AuthLayer::new(tokens()))
 }
 
-/// An axum server on a free port of loopback.
+/// A web server on a free port of loopback.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
+    http: Http,
     config: Config,
     served: JoinHandle<()>,
 }
@@ -42,7 +49,7 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let served = Host::of_this_test().serve(listener, mount, config);
-        Self { address, config: config.clone(), served }
+        Self { address, http: Http::of_this_test(), config: config.clone(), served }
     }
 
     /// Serves every agent to [`ALICE`] and [`BOB`].
@@ -58,7 +65,12 @@ impl Server {
         let served = tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.unwrap();
         });
-        Self { address, config: config.clone(), served }
+        Self { address, http: Http::One, config: config.clone(), served }
+    }
+
+    /// How a WebSocket is asked for.
+    pub fn http(&self) -> Http {
+        self.http
     }
 
     /// Where it listens.
@@ -94,24 +106,29 @@ impl Server {
         tcp
     }
 
+    /// Asks for a WebSocket.
+    pub async fn ask(&self, ask: Ask<'_>) -> Answer {
+        self.http.ask(self.tcp().await, ask).await
+    }
+
     /// A WebSocket, as bytes.
     pub async fn wire(&self) -> Wire {
-        Wire::upgrade(self.tcp().await, "/arcp", "").await
+        Wire::of(self.ask(Ask::default()).await.upgraded())
     }
 
     /// A WebSocket at `path` that was asked for with more header lines, such as `"X-A: b\r\n"`.
-    pub async fn connect_at(&self, path: &str, headers: &str) -> Peer<WebSocket<TcpStream>> {
-        let tcp = Wire::upgrade(self.tcp().await, path, headers).await.into_inner();
-        Peer::new(WebSocket::client(tcp, WsLimits::default()).await, Duration::from_secs(20))
+    pub async fn connect_at(&self, path: &str, headers: &str) -> Socket {
+        let io = self.ask(Ask { path, headers, ..Ask::default() }).await.upgraded();
+        Peer::new(WebSocket::client(io, WsLimits::default()).await, Duration::from_secs(20))
     }
 
     /// A WebSocket on which nothing was said.
-    pub async fn connect(&self) -> Peer<WebSocket<TcpStream>> {
+    pub async fn connect(&self) -> Socket {
         self.connect_at("/arcp", "").await
     }
 
     /// A session of `token` with `features`.
-    pub async fn open(&self, token: &str, features: &[&str]) -> Peer<WebSocket<TcpStream>> {
+    pub async fn open(&self, token: &str, features: &[&str]) -> Socket {
         let mut peer = self.connect().await;
         peer.hello(token, features).await;
         peer
@@ -127,6 +144,13 @@ impl Server {
         };
         tokio::time::timeout(Duration::from_secs(10), stopped).await.expect("it stops");
     }
+}
+
+/// A WebSocket in memory to `mount`, as bytes: what a host makes of an upgraded request, without the host.
+pub fn socket<M: Mount + Sync>(mount: M, config: &Config) -> Wire<DuplexStream> {
+    let (ours, theirs) = duplex(4 << 10);
+    tokio::spawn(Upgrade::with_config(mount, config.clone()).serve(theirs, http::Extensions::new()));
+    Wire::of(ours)
 }
 
 /// A runtime that is connected to in memory.

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+
+use crate::ask::{Ask, Http, Io};
 
 /// Opcodes with the FIN bit.
 pub const TEXT: u8 = 0x81;
@@ -13,9 +15,9 @@ pub const BINARY: u8 = 0x82;
 /// A ping.
 pub const PING: u8 = 0x89;
 
-/// An upgraded connection, as bytes.
+/// A WebSocket, as bytes.
 #[derive(Debug)]
-pub struct Wire(TcpStream);
+pub struct Wire<T = Io>(T);
 
 /// What a server sent.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ pub enum Frame {
     Text(String),
     /// A close, with its code.
     Close(u16),
+    /// A pong, with what it repeats.
+    Pong(Vec<u8>),
     /// Another frame.
     Other(u8),
     /// The end of the connection.
@@ -71,19 +75,19 @@ pub async fn request(tcp: &mut TcpStream, head: &str) -> String {
 
 impl Wire {
     /// Upgrades a connection; `headers` are more header lines.
-    pub async fn upgrade(mut tcp: TcpStream, path: &str, headers: &str) -> Self {
-        let head = format!(
-            "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n{headers}\r\n"
-        );
-        let answer = request(&mut tcp, &head).await;
-        assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
-        assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
-        Self(tcp)
+    pub async fn upgrade(tcp: TcpStream, path: &str, headers: &str) -> Self {
+        Self(Http::One.ask(tcp, Ask { path, headers, ..Ask::default() }).await.upgraded())
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Wire<T> {
+    /// What was upgraded already.
+    pub fn of(io: T) -> Self {
+        Self(io)
     }
 
     /// The connection.
-    pub fn into_inner(self) -> TcpStream {
+    pub fn into_inner(self) -> T {
         self.0
     }
 
@@ -94,12 +98,48 @@ impl Wire {
 
     /// Writes bytes and reads at the same time, until the server says that it closes, or is gone.
     pub async fn write_until_closed(self, bytes: Vec<u8>) -> Vec<Frame> {
-        let (read, mut write) = self.0.into_split();
+        let (mut read, mut write) = tokio::io::split(self.0);
         let writing = tokio::spawn(async move {
             let _ = write.write_all(&bytes).await;
             write
         });
-        let mut read = read;
+        let frames = until_end(&mut read).await;
+        writing.abort();
+        frames
+    }
+
+    /// Writes bytes and reads at the same time, up to the first frame that is `last`.
+    pub async fn write_until(self, bytes: Vec<u8>, last: impl Fn(&Frame) -> bool) -> Vec<Frame> {
+        let (mut read, mut write) = tokio::io::split(self.0);
+        let writing = tokio::spawn(async move {
+            let _ = write.write_all(&bytes).await;
+            write
+        });
+        let mut frames = Vec::new();
+        loop {
+            let frame = timeout(Duration::from_secs(10), next(&mut read)).await.expect("it comes in time");
+            let done = last(&frame) || frame == Frame::End;
+            frames.push(frame);
+            if done {
+                writing.abort();
+                return frames;
+            }
+        }
+    }
+
+    /// Writes a byte every `pause` and reads at the same time, until the server says that it closes, or is
+    /// gone.
+    pub async fn crawl_until_closed(self, bytes: Vec<u8>, pause: Duration) -> Vec<Frame> {
+        let (mut read, mut write) = tokio::io::split(self.0);
+        let writing = tokio::spawn(async move {
+            for byte in bytes {
+                if write.write_u8(byte).await.is_err() {
+                    break;
+                }
+                tokio::time::sleep(pause).await;
+            }
+            write
+        });
         let frames = until_end(&mut read).await;
         writing.abort();
         frames
@@ -111,7 +151,7 @@ impl Wire {
     }
 }
 
-async fn until_end<R: tokio::io::AsyncRead + Unpin>(io: &mut R) -> Vec<Frame> {
+async fn until_end<R: AsyncRead + Unpin>(io: &mut R) -> Vec<Frame> {
     let mut frames = Vec::new();
     loop {
         match timeout(Duration::from_secs(10), next(io)).await.expect("the connection ends in time") {
@@ -125,11 +165,11 @@ async fn until_end<R: tokio::io::AsyncRead + Unpin>(io: &mut R) -> Vec<Frame> {
     }
 }
 
-async fn next<R: tokio::io::AsyncRead + Unpin>(io: &mut R) -> Frame {
+async fn next<R: AsyncRead + Unpin>(io: &mut R) -> Frame {
     read(io).await.unwrap_or(Frame::End)
 }
 
-async fn read<R: tokio::io::AsyncRead + Unpin>(io: &mut R) -> std::io::Result<Frame> {
+async fn read<R: AsyncRead + Unpin>(io: &mut R) -> std::io::Result<Frame> {
     let (opcode, length) = (io.read_u8().await?, io.read_u8().await?);
     let length = match length {
         126 => u64::from(io.read_u16().await?),
@@ -140,6 +180,7 @@ async fn read<R: tokio::io::AsyncRead + Unpin>(io: &mut R) -> std::io::Result<Fr
     io.read_exact(&mut payload).await?;
     Ok(match opcode {
         TEXT => Frame::Text(String::from_utf8(payload).unwrap()),
+        0x8A => Frame::Pong(payload),
         0x88 => Frame::Close(payload.first_chunk().map_or(1005, |code| u16::from_be_bytes(*code))),
         other => Frame::Other(other),
     })

@@ -52,7 +52,7 @@ fn has(bytes: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn s7_t84_the_secret_is_found_with_its_submitter_and_nowhere_else() {
+async fn s7_t84_s41_the_secret_is_found_with_its_submitter_and_nowhere_else() {
     let lines = Lines::default();
     let spans = tracing_subscriber::fmt::format::FmtSpan::FULL;
     let subscriber = tracing_subscriber::fmt()

@@ -159,9 +159,9 @@ fn observer(text: &str) -> Result<(String, String), &'static str> {
 /// The web server that the runtime is mounted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Server {
-    /// axum.
+    /// axum: HTTP/1.1, and HTTP/2 over TLS or with prior knowledge.
     Axum,
-    /// actix-web.
+    /// actix-web: HTTP/1.1.
     Actix,
     /// hyper alone: HTTP/1.1, and HTTP/2 with prior knowledge.
     Hyper,

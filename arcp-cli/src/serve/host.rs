@@ -7,19 +7,17 @@ use actix_web::{App, HttpServer};
 use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount, Service as _};
 use axum::Router;
+use axum::body::Body;
 use axum::serve::ListenerExt as _;
-use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tower::ServiceBuilder;
+use tower::util::BoxCloneService;
+use tower::{ServiceBuilder, service_fn};
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
+use super::connections;
 use super::tls::{Certificate, TlsListener};
 
 /// Where the runtime is mounted. Some clients ask for the address alone.
@@ -35,10 +33,10 @@ pub(crate) fn router(mount: impl Mount + Sync, config: &Config) -> Router {
     PATHS.into_iter().fold(Router::new(), |app, path| app.route(path, route.clone())).layer(around)
 }
 
-/// Serves an axum app until the runtime is stopped.
+/// Serves an axum app until the runtime is stopped. Not with `axum::serve`: that waits for ever for a
+/// request.
 pub(super) async fn axum(listener: TcpListener, app: Router, config: &Config) -> io::Result<()> {
-    let listener = listener.tap_io(|io| prompt(io));
-    axum::serve(listener, app).with_graceful_shutdown(config.shutdown.clone().cancelled_owned()).await
+    connections::serve(listener.tap_io(|io| prompt(io)), BoxCloneService::new(app), config).await
 }
 
 /// The same over TLS.
@@ -48,8 +46,7 @@ pub(super) async fn axum_tls(
     app: Router,
     config: &Config,
 ) -> io::Result<()> {
-    let listener = TlsListener::new(listener, certificate);
-    axum::serve(listener, app).with_graceful_shutdown(config.shutdown.clone().cancelled_owned()).await
+    connections::serve(TlsListener::new(listener, certificate), BoxCloneService::new(app), config).await
 }
 
 /// Serves an actix-web app until the runtime is stopped.
@@ -81,39 +78,18 @@ pub(super) async fn hyper(
     config: &Config,
 ) -> io::Result<()> {
     let upgrade = Upgrade::with_config(mount, config.clone());
-    let mut server = Builder::new(TokioExecutor::new());
-    server.http2().enable_connect_protocol();
-    loop {
-        let tcp = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => tcp,
-                // Too many open files: some will be closed.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not taken");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = config.shutdown.cancelled() => return Ok(()),
-        };
-        prompt(&tcp);
-        let (server, upgrade) = (server.clone(), upgrade.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(upgrade.clone(), request));
-            let served = server.serve_connection_with_upgrades(TokioIo::new(tcp), service).await;
-            served.unwrap_or_else(|error| tracing::debug!(error, "a connection ended"));
-        });
-    }
+    let answers = BoxCloneService::new(service_fn(move |request| answer(upgrade.clone(), request)));
+    connections::serve(listener.tap_io(|io| prompt(io)), answers, config).await
 }
 
 async fn answer<M: Mount>(
     mut upgrade: Upgrade<M>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<Body>, Infallible> {
     if PATHS.contains(&request.uri().path()) {
-        return upgrade.call(request).await;
+        return upgrade.call(request).await.map(|answer| answer.map(Body::new));
     }
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NOT_FOUND;
     Ok(response)
 }

@@ -80,7 +80,7 @@ fn read(cert: &PathBuf, key: &PathBuf) -> anyhow::Result<ServerConfig> {
         .with_no_client_auth()
         .with_single_cert(chain, secret)
         .with_context(|| format!("{} and {} do not belong together", cert.display(), key.display()))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -117,7 +117,7 @@ impl Fake {
     pub async fn recv(&mut self) -> Option<Value> {
         match poll_fn(|cx| self.end.poll_recv(cx)).await.unwrap() {
             Received::Frame(frame) => Some(serde_json::from_str(&frame).unwrap()),
-            Received::Closed(_) => None,
+            Received::Control | Received::Closed(_) => None,
         }
     }
 

@@ -86,9 +86,15 @@ impl Link {
         self.control.len() < self.capacity && self.rate.blocked_until(now).is_none()
     }
 
-    /// Something arrived, whatever it was.
+    /// A message arrived, whatever it was.
     pub fn heard(&mut self, now: Instant) {
         self.heartbeat.heard(now);
+        self.counts(now);
+    }
+
+    /// A frame arrived that is none of ours, such as a WebSocket's ping. It counts like others, and
+    /// says nothing of the session: a proxy may have sent it.
+    pub fn counts(&mut self, now: Instant) {
         self.rate.spend(now);
     }
 
@@ -256,6 +262,19 @@ mod tests {
         assert!(!link.wants_frame(now));
         link.next_reply();
         assert!(link.wants_frame(now));
+    }
+
+    #[test]
+    fn a_frame_that_is_no_message_counts_and_is_no_sign_of_life() {
+        let (now, mut link) = link(&[]);
+        for _ in 0..50_000 {
+            assert!(link.wants_frame(now));
+            link.counts(now);
+        }
+        assert!(!link.wants_frame(now));
+        link.handle_timeout(now + Duration::from_secs(10), WALL()).unwrap();
+        link.counts(now + Duration::from_secs(19));
+        assert!(link.handle_timeout(now + Duration::from_secs(20), WALL()).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! A tungstenite WebSocket, at either end.
 
+mod first;
 mod limits;
 mod metered;
 
@@ -20,6 +21,7 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::gather::Gather;
 use super::{Close, Received, RecvError, Transport};
+use first::FirstMessage;
 pub use limits::WsLimits;
 use metered::Metered;
 
@@ -28,6 +30,9 @@ use metered::Metered;
 pub struct WebSocket<T> {
     ws: WebSocketStream<Metered<Gather<T>>>,
     role: Role,
+    /// Bytes of the stream that a message may take; none until the first one was let in.
+    message: Option<usize>,
+    limits: WsLimits,
     /// Whether the peer said that it closes.
     closed: bool,
     closing: Closing,
@@ -44,20 +49,27 @@ enum Closing {
 impl<T: AsyncRead + AsyncWrite + Unpin> WebSocket<T> {
     /// The runtime's end of a connection that was upgraded already.
     pub async fn server(io: T, limits: WsLimits) -> Self {
-        // Headers of the frames and what one read may bring beyond the message are not counted.
-        let left = Some(limits.first_message + limits.read_buffer + 64);
-        Self::new(io, limits, left, Role::Server).await
+        let io = Gather::new(io, limits.write_buffer);
+        let first = FirstMessage::new(limits.first_message);
+        Self::new(Metered::new(io, limits.first_bytes(), Some(first)), limits, None, Role::Server).await
     }
 
     /// The client's end of a connection that was upgraded already.
     pub async fn client(io: T, limits: WsLimits) -> Self {
-        Self::new(io, limits, None, Role::Client).await
+        let (io, message) = (Gather::new(io, limits.write_buffer), limits.message_bytes());
+        Self::new(Metered::new(io, message, None), limits, Some(message), Role::Client).await
     }
 
-    async fn new(io: T, limits: WsLimits, left: Option<usize>, role: Role) -> Self {
-        let io = Metered::new(Gather::new(io, limits.write_buffer), left);
+    async fn new(io: Metered<Gather<T>>, limits: WsLimits, message: Option<usize>, role: Role) -> Self {
         let ws = WebSocketStream::from_raw_socket(io, role, Some(limits.config(role))).await;
-        Self { ws, role, closed: false, closing: Closing::No }
+        Self { ws, role, message, limits, closed: false, closing: Closing::No }
+    }
+
+    /// A message or a control frame is whole: the next may take as much.
+    fn whole(&mut self) {
+        if let Some(message) = self.message {
+            self.ws.get_mut().allow(message);
+        }
     }
 
     fn gather(&mut self) -> &mut Gather<T> {
@@ -88,29 +100,27 @@ fn send_error(e: Error) -> io::Error {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Received, RecvError>> {
-        loop {
-            match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
-                Some(Ok(Message::Text(text))) => {
-                    // One pass to carry the proof over: neither crate has an unchecked way in or out.
-                    let text = ByteString::try_from(Bytes::from(text)).map_err(|_| RecvError::NotUtf8)?;
-                    return Poll::Ready(Ok(Received::Frame(text)));
-                }
-                Some(Ok(Message::Binary(_))) => return Poll::Ready(Err(RecvError::Binary)),
-                Some(Ok(Message::Close(frame))) => {
-                    self.closed = true;
-                    // One without a code is a close all the same, which wants its answer (RFC 6455 §5.5.1).
-                    let bare = (self.role == Role::Server).then(|| Close::new(1005, ""));
-                    let close = frame.map(|f| Close::new(f.code.into(), f.reason.as_str())).or(bare);
-                    return Poll::Ready(Ok(Received::Closed(close)));
-                }
-                // tungstenite has queued the pong; the driver's flush sends it.
-                Some(Ok(_)) => {}
-                Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) | None => {
-                    return Poll::Ready(Ok(Received::Closed(None)));
-                }
-                Some(Err(e)) => return Poll::Ready(Err(recv_error(e))),
+        Poll::Ready(match ready!(Pin::new(&mut self.ws).poll_next(cx)) {
+            Some(Ok(Message::Text(text))) => {
+                self.whole();
+                // One pass to carry the proof over: neither crate has an unchecked way in or out.
+                ByteString::try_from(Bytes::from(text)).map(Received::Frame).map_err(|_| RecvError::NotUtf8)
             }
-        }
+            Some(Ok(Message::Binary(_))) => Err(RecvError::Binary),
+            Some(Ok(Message::Close(frame))) => {
+                self.closed = true;
+                // One without a code is a close all the same, which wants its answer (RFC 6455 §5.5.1).
+                let bare = (self.role == Role::Server).then(|| Close::new(1005, ""));
+                Ok(Received::Closed(frame.map(|f| Close::new(f.code.into(), f.reason.as_str())).or(bare)))
+            }
+            // tungstenite has queued the pong; the driver's flush sends it.
+            Some(Ok(_)) => {
+                self.whole();
+                Ok(Received::Control)
+            }
+            Some(Err(Error::ConnectionClosed | Error::AlreadyClosed)) | None => Ok(Received::Closed(None)),
+            Some(Err(e)) => Err(recv_error(e)),
+        })
     }
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -183,7 +193,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Transport for WebSocket<T> {
     }
 
     fn opened(&mut self) {
-        self.ws.get_mut().lift();
+        self.message = Some(self.limits.message_bytes());
+        self.whole();
     }
 
     fn rest(&mut self) {

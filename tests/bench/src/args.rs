@@ -16,7 +16,7 @@ pub enum Mode {
     /// A session that is cut after many events, none of them acknowledged, and resumed: time to the
     /// first that is sent again, events per second.
     Resume,
-    /// Pings on one session while another one is busy, or never reads: round trip.
+    /// Pings on one session while others are busy, never read, or flood the runtime: round trip.
     Ping,
     /// A session that never reads while its job has a lot to say: resident bytes (needs `--pid`).
     Deaf,
@@ -24,15 +24,21 @@ pub enum Mode {
     Idle,
 }
 
-/// What another session does meanwhile.
+/// What others do meanwhile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Beside {
-    /// There is none.
+    /// There are none.
     Nobody,
-    /// It follows a job that says as much as it can.
+    /// One follows a job that says as much as it can.
     Busy,
     /// It has such a job, and never reads.
     Deaf,
+    /// Thousands of them, that open a connection and say no hello.
+    Silent,
+    /// The same, at one byte a second.
+    Crawling,
+    /// It pings a thousand times a second.
+    Pinging,
 }
 
 /// Drives a runtime and prints one JSON line of figures.
@@ -56,7 +62,7 @@ pub struct Args {
     /// Sessions (modes many, fanout and idle).
     #[arg(short, long, default_value_t = 100)]
     pub sessions: u64,
-    /// What another session does (mode ping).
+    /// What others do (mode ping).
     #[arg(long, value_enum, default_value = "busy")]
     pub beside: Beside,
     /// Acknowledge every this many events; 0: never.

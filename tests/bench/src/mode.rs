@@ -2,6 +2,7 @@
 
 mod deaf;
 mod fanout;
+mod flood;
 mod idle;
 mod jobs;
 mod many;

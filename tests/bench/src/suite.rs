@@ -3,6 +3,7 @@
 mod beside;
 mod fanout;
 mod file;
+mod floods;
 mod idle;
 mod many;
 mod memory;
@@ -38,6 +39,8 @@ pub enum Part {
     Idle,
     /// A session beside others.
     Beside,
+    /// A session beside thousands of strangers, and beside one who only pings.
+    Floods,
     /// Memory over a long job, and with a client that never reads.
     Memory,
     /// What jobs do under their leases.
@@ -116,6 +119,7 @@ impl Suite {
             Part::Fanout => fanout::measure(self, table),
             Part::Idle => idle::measure(self, table),
             Part::Beside => beside::measure(self, table),
+            Part::Floods => floods::measure(self, table),
             Part::Memory => memory::measure(self, table),
             Part::Operations => operations::measure(self, table),
             Part::File => file::measure(self, table),

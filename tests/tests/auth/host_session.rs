@@ -1,9 +1,8 @@
 //! The host's own session as the authentication of ours (S18).
 
-use arcp_core::transport::WebSocket;
 use arcp_tests::sessions::code;
 use arcp_tests::wire::request;
-use arcp_tests::{ALICE, Peer, Server, runtime, tokens};
+use arcp_tests::{ALICE, Server, Socket, runtime, tokens};
 use arcp_tower::auth::{HostSession, Scope};
 use arcp_tower::upgrade::Origin;
 use arcp_tower::{AuthLayer, Config, Mount, Principal};
@@ -11,7 +10,6 @@ use axum::Router;
 use axum::extract::Request;
 use http::header::COOKIE;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 const PAGE: &str = "https://app.example.com";
 
@@ -41,7 +39,7 @@ fn letting(origins: &[&str]) -> Config {
     Config::default().with(|config| config.allowed_origins = origins)
 }
 
-async fn hello(server: &Server, headers: &str, token: Option<&str>) -> (Peer<WebSocket<TcpStream>>, Value) {
+async fn hello(server: &Server, headers: &str, token: Option<&str>) -> (Socket, Value) {
     let mut peer = server.connect_at("/arcp", headers).await;
     let mut hello = json!({
         "client": { "name": "page", "version": "1" },

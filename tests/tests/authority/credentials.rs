@@ -339,7 +339,7 @@ async fn p12_bad_input_60_a_service_that_fails_for_ever_is_asked_for_a_day_and_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_revocation_that_is_refused_for_good_is_stuck_at_once_and_audited() {
+async fn s45_a_revocation_that_is_refused_for_good_is_stuck_at_once_and_audited() {
     let flaky = lasting();
     let store: Arc<dyn Store> = flaky.clone();
     let vault = Vault::default();
@@ -421,7 +421,8 @@ async fn what_a_service_has_under_the_runtimes_names_and_no_job_has_is_revoked()
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_credentials_are_for_agents_only_where_the_store_is_volatile_or_the_transport_is_not_private() {
+async fn p12_s19_credentials_are_for_agents_only_where_the_store_is_volatile_or_the_transport_is_not_private()
+{
     let volatile: Arc<dyn Store> = Arc::new(arcp_core::store::MemoryStore::default());
     let open = arcp_tests::timed(|_| {});
     let cases: [(Option<Arc<dyn Store>>, Config); 3] =
@@ -457,7 +458,7 @@ async fn credentials_are_advertised_where_there_is_somebody_who_issues_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_runtime_says_nothing_of_its_secrets_when_it_is_printed() {
+async fn s41_a_runtime_says_nothing_of_its_secrets_when_it_is_printed() {
     let vault = Vault::default();
     let runtime = keyed_runtime(Some(lasting()), vault.provisioner(), &bounds()).await;
     assert!(!format!("{runtime:?}").contains(CANARY));

@@ -53,7 +53,7 @@ fn is_harmless(text: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_an_agent_says_steers_a_terminal() {
+async fn s46_nothing_that_an_agent_says_steers_a_terminal() {
     let server = server().await;
     let url = server.url();
     let shown = tokio::task::spawn_blocking(move || {

@@ -295,6 +295,28 @@ async fn a_hello_that_cannot_be_kept_is_refused_and_the_next_one_is_taken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn s46_a_store_that_is_damaged_says_nothing_of_itself_to_a_client() {
+    let secret = "SELECT token FROM session: /var/lib/arcp/arcp.db, page 7, at src/row.rs:42";
+    let damaged = || StoreError::Corrupt(secret.to_owned());
+    let says_nothing = |answer: &Value| {
+        assert_eq!(code(answer), "INTERNAL_ERROR", "{answer}");
+        let said = answer.to_string();
+        let inside = ["SELECT", "/var", "arcp.db", "row.rs", "page 7", "damaged"];
+        assert!(said.len() < 1024 && !inside.iter().any(|word| said.contains(word)), "{said}");
+    };
+    let store = flaky();
+    let server = on(&store).await;
+    store.plan_commit(Step::before(damaged()));
+    let (_, refused) = say(&server, arcp_tests::features(ALICE, &["ack"])).await;
+    says_nothing(&refused);
+    let (mut peer, _) = open(&server, ALICE).await;
+    store.plan_commit(Step::before(damaged()));
+    let id = peer.send("job.submit", json!({ "agent": "echo", "input": 1 })).await;
+    says_nothing(&peer.reply(&id).await);
+    peer.works().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_terminal_that_cannot_be_written_for_an_hour_is_written_then() {
     let store = flaky();
     let server = on(&store).await;

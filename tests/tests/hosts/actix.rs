@@ -1,6 +1,6 @@
 //! Over actix-web.
 
-#[path = "../sessions/bad_input.rs"]
+#[path = "../sessions/bad_input/mod.rs"]
 mod bad_input;
 #[path = "exercise.rs"]
 mod exercise;

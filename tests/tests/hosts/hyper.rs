@@ -1,6 +1,6 @@
 //! Over raw hyper.
 
-#[path = "../sessions/bad_input.rs"]
+#[path = "../sessions/bad_input/mod.rs"]
 mod bad_input;
 #[path = "exercise.rs"]
 mod exercise;

@@ -4,5 +4,8 @@
 
 mod actix;
 mod axum;
+mod axum_http2;
 mod hyper;
+mod hyper_http2;
 mod nested;
+mod nested_http2;

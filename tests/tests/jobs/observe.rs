@@ -168,7 +168,7 @@ async fn a_watcher_resumes_what_it_was_sent_of_somebody_elses_job_also_after_a_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn t89_every_decision_on_a_subscription_leaves_one_record() {
+async fn t89_s45_every_decision_on_a_subscription_leaves_one_record() {
     let store = Arc::new(MemoryStore::default());
     let server = server(Some(store.clone()), Some(Access::Watch)).await;
     let (mut alice, _) = open(&server, ALICE).await;

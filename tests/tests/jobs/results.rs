@@ -7,7 +7,8 @@ use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::{ALICE, ALL, Memories, Peer, agents, tokens};
 use arcp_tower::core::wire::event::{Encoding, ResultChunk};
-use arcp_tower::{AuthLayer, Config, Job, Level, Mount, Runtime, agent_fn};
+use arcp_tower::operation::{Operation, Output};
+use arcp_tower::{AuthLayer, BoxError, Config, Job, Level, Mount, Runtime, agent_fn};
 use serde_json::{Value, json};
 
 /// What a peer takes in one frame.
@@ -279,4 +280,27 @@ async fn s46_words_of_an_agent_that_are_too_long_still_end_its_job_in_one_frame(
         assert_eq!(end["code"], code, "{agent}");
         assert!(end["message"].as_str().is_none_or(|words| words.len() <= 4096), "{agent}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s46_words_of_a_tool_that_are_too_long_reach_a_client_as_4_kib_at_the_most() {
+    let breaks = tower::service_fn(|operation: Operation| async move {
+        let bytes: usize = operation.args.decode()?;
+        Err::<Output, BoxError>("w".repeat(bytes).into())
+    });
+    let calls = agent_fn(|bytes: usize, job: Job| async move {
+        job.tool("breaks", &bytes).await?;
+        Ok(())
+    });
+    let runtime = Runtime::builder().tool("breaks", breaks).agent("calls", calls).build().unwrap();
+    let memories = Memories::of(runtime.layer(AuthLayer::new(tokens())), &Config::default());
+    let mut peer = memories.open(ALICE, &ALL).await;
+    let lease = json!({ "tool.call": ["*"] });
+    let submit = json!({ "agent": "calls", "input": 3 * MIB, "lease_request": lease });
+    let job = peer.submit_with(submit).await;
+    let frames = peer.job(&job).await;
+    let end = &frames.last().unwrap()["payload"];
+    assert_eq!(end["code"], "INTERNAL_ERROR", "{end}");
+    assert!(end["message"].as_str().unwrap().len() <= 4096);
+    assert!(frames.iter().all(|frame| frame.to_string().len() < 16 << 10), "nor is it in an event");
 }

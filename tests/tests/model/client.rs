@@ -44,6 +44,7 @@ impl Conn {
         }
         match timeout(patience, poll_fn(|cx| self.io.poll_recv(cx))).await.ok()? {
             Ok(Received::Frame(frame)) => return Some(frame.to_string()),
+            Ok(Received::Control) => {}
             Ok(Received::Closed(close)) => self.closed = Some(close.map_or(0, |close| close.code)),
             Err(_) => self.closed = Some(0),
         }

@@ -72,7 +72,7 @@ fn a_half_open_connection_is_found_at_both_sides_after_two_silent_intervals() {
 }
 
 #[test]
-fn a_resume_takes_over_from_a_half_open_connection_which_gets_not_one_further_event() {
+fn s14_a_resume_takes_over_from_a_half_open_connection_which_gets_not_one_further_event() {
     // The runtime goes on hearing the client, until that gives up; or it cannot send any more.
     for end in [End::Mute, End::Stuck] {
         for (seed, setup) in setups(3, &config()) {
@@ -165,7 +165,7 @@ fn a_partition_that_heals_is_resumed_although_nobody_saw_the_connection_end() {
 }
 
 #[test]
-fn a_connection_of_which_one_half_is_closed_is_resumed_without_waiting_for_a_heartbeat() {
+fn bad_input_48_a_connection_of_which_one_half_is_closed_is_resumed_without_waiting_for_a_heartbeat() {
     for up in [true, false] {
         for (seed, setup) in setups(3, &config()) {
             simulate(seed, setup, async move |mut world: World| {

@@ -11,7 +11,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
-async fn a_thousand_resumes_of_one_session_in_a_second_leave_it_whole() {
+async fn bad_input_49_a_thousand_resumes_of_one_session_in_a_second_leave_it_whole() {
     let stores = [None, Some(Arc::new(MemoryStore::default()) as _)];
     for store in stores {
         let server = start(store, &Config::default()).await;
@@ -41,7 +41,7 @@ async fn a_thousand_resumes_of_one_session_in_a_second_leave_it_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_restart_a_thousand_sessions_that_resume_at_once_all_get_what_is_theirs() {
+async fn bad_input_49_after_a_restart_a_thousand_sessions_that_resume_at_once_all_get_what_is_theirs() {
     let store: Arc<dyn arcp_core::store::Store> = Arc::new(MemoryStore::default());
     let config = Config::default();
     let server = start(Some(store.clone()), &config).await;

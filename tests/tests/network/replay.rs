@@ -21,7 +21,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn a_client_whose_replays_are_each_cut_at_half_of_what_is_left_has_all_of_it_in_the_end() {
+fn bad_input_50_a_client_whose_replays_are_each_cut_at_half_of_what_is_left_has_all_of_it_in_the_end() {
     for (seed, setup) in setups(2, &config()) {
         simulate(seed, setup, async |mut world: World| {
             let line = world.lines[0].clone();
@@ -58,7 +58,7 @@ async fn replayed<T: Transport>(mut peer: Peer<T>, welcome: &Value, count: u64) 
 }
 
 #[test]
-fn a_replay_that_is_reset_at_half_many_times_is_the_same_every_time() {
+fn bad_input_48_50_a_replay_that_is_reset_at_half_many_times_is_the_same_every_time() {
     for (seed, setup) in setups(1, &config()) {
         simulate(seed, setup, async |world: World| {
             let mut peer = world.peer(0).await;

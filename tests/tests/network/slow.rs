@@ -78,7 +78,7 @@ fn p15_a_reader_that_is_slow_slows_its_job_by_its_window_and_no_other_session() 
 }
 
 #[test]
-fn p15_a_reader_that_is_slow_costs_no_more_memory_than_its_bounds() {
+fn p15_s40_a_reader_that_is_slow_costs_no_more_memory_than_its_bounds() {
     let config = Config::default().with(|c| (c.backlog_bytes, c.write_buffer) = (64 << 10, 8 << 10));
     for (seed, setup) in setups(3, &config) {
         let numbered = if setup.store.is_some() { NUMBERED } else { 0 };
@@ -149,7 +149,7 @@ fn p15_t48_an_observer_that_is_slow_slows_neither_the_job_nor_its_submitter() {
 }
 
 #[test]
-fn at_one_byte_a_second_nothing_is_lost_and_nobody_else_is_harmed() {
+fn bad_input_48_at_one_byte_a_second_nothing_is_lost_and_nobody_else_is_harmed() {
     let config = Config::default().with(|c| c.heartbeat = Duration::from_secs(2));
     for up in [true, false] {
         for (seed, setup) in setups(2, &config) {

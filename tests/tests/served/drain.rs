@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use arcp_core::transport::{Close, WebSocket};
-use arcp_tests::Peer;
+use arcp_core::transport::Close;
+use arcp_tests::Socket;
 use arcp_tests::command::{Serving, arcp};
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{FEATURES, contiguous_from, resume};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 
 fn serve(file: &Path, drain: &str) -> Serving {
     let store = format!("sqlite:{}", file.display());
@@ -20,7 +19,7 @@ fn serve(file: &Path, drain: &str) -> Serving {
 }
 
 /// Numbered frames up to the close of the connection.
-async fn to_the_close(peer: &mut Peer<WebSocket<TcpStream>>) -> Vec<Value> {
+async fn to_the_close(peer: &mut Socket) -> Vec<Value> {
     assert_eq!(peer.closed().await.code, Close::RESTART);
     let mut frames = peer.during(Duration::ZERO).await;
     frames.retain(|frame| frame["event_seq"].is_u64());

@@ -7,4 +7,6 @@ mod litellm;
 mod process_agents;
 mod serve;
 mod stdio;
+#[cfg(target_os = "linux")]
+mod strangers;
 mod tls;

@@ -5,15 +5,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use arcp_core::transport::{Close, WebSocket};
+use arcp_core::transport::Close;
 use arcp_tests::command::{Serving, arcp, binary, run, text};
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{FEATURES, contiguous_from, resume};
-use arcp_tests::{Peer, features};
+use arcp_tests::{Socket, features};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-
-type Socket = Peer<WebSocket<TcpStream>>;
 
 /// Serves on `file`, and gives jobs a second when it is asked to end.
 fn hurried(file: &Path) -> Serving {
@@ -108,6 +105,43 @@ async fn bad_input_61_an_end_in_the_middle_of_everything_is_orderly_and_loses_no
     let kept: Vec<Value> =
         text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert!(kept.starts_with(&seen), "{} kept, {} seen", kept.len(), seen.len());
+}
+
+/// Everything in the files of a store.
+fn bytes_of(dir: &Path) -> Vec<u8> {
+    let files = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    files.flat_map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn s45_what_auditors_look_for_is_in_the_file_when_it_is_answered_and_outlives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut serving = hurried(&dir.path().join("arcp.db"));
+    let (mut peer, welcome) = open(&serving).await;
+    let job = peer.submit("slow", json!({ "seconds": 3600 })).await;
+    let has = |what: &str| {
+        let record = format!("\"what\":\"{what}\"");
+        bytes_of(dir.path()).windows(record.len()).filter(|window| *window == record.as_bytes()).count()
+    };
+    let (mut other, _) = open(&serving).await;
+    other.subscribe(&job, false).await;
+    assert_eq!(other.cancel(&job).await["payload"]["code"], "PERMISSION_DENIED");
+    drop(peer);
+    let (mut peer, _) = resumed(&serving, &welcome, 0).await;
+    assert_eq!(peer.cancel(&job).await["type"], "job.cancelled");
+    serving.signal("KILL");
+    serving.ended();
+    for what in ["job.subscribe", "job.cancel", "session.resume"] {
+        assert!(has(what) > 0, "{what}");
+    }
+    // The next life adds to it, and takes nothing away.
+    let before = has("job.cancel");
+    serving = hurried(&dir.path().join("arcp.db"));
+    let (mut peer, _) = open(&serving).await;
+    peer.cancel(&job).await;
+    serving.signal("TERM");
+    assert_eq!(serving.ended(), Some(0));
+    assert!(has("job.cancel") > before.min(2) && has("session.resume") > 0);
 }
 
 #[tokio::test]

@@ -5,9 +5,13 @@ use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
 
 use arcp_client::{Client, ConnectError};
+use arcp_core::transport::{WebSocket, WsLimits};
 use arcp_tests::authority::Authority;
 use arcp_tests::command::{Serving, arcp, run, text};
+use arcp_tests::{ALL, Ask, Http2, Peer};
+use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 /// `arcp serve` with a certificate of `authority`, whose files are in `dir`.
 fn serve(authority: &Authority, dir: &Path) -> Serving {
@@ -86,6 +90,28 @@ async fn a_client_trusts_the_roots_that_it_is_given_and_a_certificate_for_its_na
         matches!(&refused, Err(ConnectError::Io(e)) if e.to_string().contains("certificate")),
         "{refused:?}"
     );
+}
+
+#[tokio::test]
+async fn a_client_that_knows_http2_has_several_sessions_on_one_connection() {
+    let (authority, dir) = (Authority::default(), tempfile::tempdir().unwrap());
+    let server = serve(&authority, dir.path());
+    let address = server.url.strip_prefix("wss://").unwrap().strip_suffix("/arcp").unwrap();
+    let tls = TlsConnector::from(authority.client(&["h2", "http/1.1"]));
+    let name = ServerName::try_from("localhost").unwrap();
+    let tls = tls.connect(name, TcpStream::connect(address).await.unwrap()).await.unwrap();
+    assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let mut http2 = Http2::open(tls, "https://localhost/arcp").await;
+    let mut peers = Vec::new();
+    for _ in 0..2 {
+        let io = http2.connect(Ask::default()).await.upgraded();
+        let mut peer = Peer::new(WebSocket::client(io, WsLimits::default()).await, Duration::from_secs(20));
+        peer.hello("secret", &ALL).await;
+        peers.push(peer);
+    }
+    for peer in &mut peers {
+        peer.works().await;
+    }
 }
 
 #[tokio::test]

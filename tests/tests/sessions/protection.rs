@@ -8,7 +8,8 @@ use arcp_core::transport::Close;
 use arcp_tests::peer::is_terminal;
 use arcp_tests::sessions::{FEATURES, code, contiguous_from, open, resume, resumed, say, start};
 use arcp_tests::stores::servers;
-use arcp_tests::{ALICE, ALL, BOB, Memories, Peer, features, guarded, runtime, tokens};
+use arcp_tests::wire::{Frame, PING, TEXT, frame};
+use arcp_tests::{ALICE, ALL, BOB, Memories, Peer, features, guarded, runtime, socket, tokens};
 use arcp_tower::{AuthLayer, Config, Principal, SessionCapLayer};
 use serde_json::json;
 use tokio::time::Instant;
@@ -37,6 +38,69 @@ async fn s15_two_thousand_that_never_say_hello_hold_a_bounded_number_of_places_a
     assert!(began.elapsed() < config.handshake_timeout + 2 * config.close_timeout);
     assert_eq!(config.door.strangers(), 0);
     peer.works().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_48_s15_two_thousand_that_say_a_byte_a_second_are_sent_away_in_time_and_keep_nobody_out() {
+    let config = Config::default();
+    let mount = guarded(&config);
+    let hello = json!({ "arcp": "1.1", "type": "session.hello", "payload": features(ALICE, &ALL) });
+    let hello = frame(TEXT, hello.to_string().as_bytes());
+    let began = Instant::now();
+    let slow: Vec<_> = (0..2000)
+        .map(|_| {
+            let wire = socket(mount.clone(), &config);
+            tokio::spawn(wire.crawl_until_closed(hello.clone(), Duration::from_secs(1)))
+        })
+        .collect();
+    let server = Memories::of(mount, &config);
+    for _ in 0..4 {
+        let mut peer = server.open(ALICE, &ALL).await;
+        peer.works().await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let (mut late, mut crowded) = (0, 0);
+    for task in slow {
+        match task.await.unwrap().pop() {
+            Some(Frame::Close(Close::POLICY)) => late += 1,
+            Some(Frame::Close(Close::TRY_LATER)) => crowded += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(late + crowded, 2000);
+    assert!(late >= config.max_handshakes - 4, "{late} had their time, {crowded} made room");
+    assert!(began.elapsed() < config.handshake_timeout + 2 * config.close_timeout);
+    assert_eq!(config.door.strangers(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thousand_websocket_pings_a_second_are_answered_and_more_than_the_frame_rate_wait() {
+    let config = Config::default().with(|c| (c.frame_rate, c.frame_burst) = (2000, 2000));
+    let mut wire = socket(guarded(&config), &config);
+    let say = |kind: &str, payload: serde_json::Value| {
+        let message = json!({ "arcp": "1.1", "id": "a", "type": kind, "payload": payload });
+        frame(TEXT, message.to_string().as_bytes())
+    };
+    wire.write(&say("session.hello", features(ALICE, &ALL))).await;
+    assert!(matches!(wire.read().await, Frame::Text(_)));
+    let began = Instant::now();
+    for second in 0_u32..10 {
+        for n in 0..1000_u32 {
+            let count = (1000 * second + n).to_be_bytes();
+            wire.write(&frame(PING, &count)).await;
+            assert_eq!(wire.read().await, Frame::Pong(count.into()));
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert!(began.elapsed() < Duration::from_millis(10_100), "none of them waited: {:?}", began.elapsed());
+    // Ten thousand at once are as many as five seconds are for; of their pongs the last is as good as all.
+    let began = Instant::now();
+    let mut flood = frame(PING, b"").repeat(10_000);
+    flood.extend(say("session.ping", json!({ "nonce": "behind them" })));
+    let frames = wire.write_until(flood, |frame| matches!(frame, Frame::Text(_))).await;
+    assert!(matches!(frames.last(), Some(Frame::Text(pong)) if pong.contains("behind them")));
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(3) && took < Duration::from_secs(6), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -81,7 +145,7 @@ async fn open_sessions_of_a_principal_are_capped_and_who_comes_back_is_let_in() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_takes_nothing_is_closed_in_time_and_resumes_and_a_slow_one_is_not() {
+async fn s40_a_peer_that_takes_nothing_is_closed_in_time_and_resumes_and_a_slow_one_is_not() {
     let config = Config::default().with(|c| c.stall_timeout = Duration::from_secs(30));
     for server in servers(&config).await {
         let submit = json!({ "agent": "chatty", "input": { "count": 100 } });

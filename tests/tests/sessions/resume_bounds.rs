@@ -94,7 +94,7 @@ async fn unacknowledged(server: &Memories<Stack>, token: &str) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn p6_t24_what_the_caps_by_bytes_force_out_is_refused_and_never_thinned() {
+async fn p6_t24_s40_what_the_caps_by_bytes_force_out_is_refused_and_never_thinned() {
     for store in kept() {
         let server =
             start(Some(store.clone()), &timed(|c| (c.max_session_bytes, c.backlog_bytes) = (8000, 2000)))
@@ -108,7 +108,7 @@ async fn p6_t24_what_the_caps_by_bytes_force_out_is_refused_and_never_thinned() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_cap_of_a_principal_forces_out_is_its_oldest_and_nobody_elses() {
+async fn s40_what_the_cap_of_a_principal_forces_out_is_its_oldest_and_nobody_elses() {
     for store in kept() {
         let server = start(Some(store.clone()), &timed(|c| c.max_principal_bytes = 19_000)).await;
         let bobs = unacknowledged(&server, BOB).await;
@@ -121,7 +121,7 @@ async fn what_the_cap_of_a_principal_forces_out_is_its_oldest_and_nobody_elses()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_cap_in_all_forces_out_is_the_oldest_whose_ever_it_is() {
+async fn s40_what_the_cap_in_all_forces_out_is_the_oldest_whose_ever_it_is() {
     for store in kept() {
         let server = start(Some(store.clone()), &timed(|c| c.max_kept_bytes = 19_000)).await;
         let bobs = unacknowledged(&server, BOB).await;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
-async fn a_take_over_closes_the_old_connection_and_wakes_the_new_one() {
+async fn s14_a_take_over_closes_the_old_connection_and_wakes_the_new_one() {
     for server in servers(&Config::default()).await {
         let (mut old, mut welcome) = open(&server, ALICE).await;
         let job = old.submit("chatty", json!({ "count": 60, "delay_ms": 100 })).await;

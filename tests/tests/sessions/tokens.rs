@@ -123,7 +123,7 @@ async fn s8_each_welcome_has_a_token_of_256_random_bits() {
 }
 
 #[tokio::test]
-async fn s8_a_file_holds_no_token_and_no_bearer_in_clear() {
+async fn s8_s41_a_file_holds_no_token_and_no_bearer_in_clear() {
     let dir = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(dir.path().join("arcp.db"), SqliteConfig::default()).unwrap();
     let server = start(Some(Arc::new(store)), &Config::default()).await;
@@ -275,7 +275,7 @@ async fn s12_a_connection_is_closed_when_its_credentials_end_and_resumed_with_ot
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hello_cannot_choose_its_session() {
+async fn s13_a_hello_cannot_choose_its_session() {
     for server in servers(&Config::default()).await {
         let (mut victim, hers) = open(&server, ALICE).await;
         for chosen in [hers["session_id"].clone(), json!("sess_0CHOSEN0BY0THE0CLIENT0000")] {
@@ -315,7 +315,7 @@ fn resumes(store: &MemoryStore) -> Vec<Value> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_resume_leaves_one_record_for_auditors_and_a_refusal_says_why_there_alone() {
+async fn s45_every_resume_leaves_one_record_for_auditors_and_a_refusal_says_why_there_alone() {
     let store = Arc::new(MemoryStore::default());
     let server = start(Some(store.clone()), &Config::default()).await;
     let (welcome, ..) = cut_after(&server, 3).await;

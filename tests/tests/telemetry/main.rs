@@ -6,6 +6,7 @@
 mod admin;
 mod context;
 mod export;
+mod logs;
 
 /// What a client says that it can do.
 const FEATURES: [&str; 7] =

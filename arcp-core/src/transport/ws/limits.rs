@@ -28,6 +28,17 @@ impl Default for WsLimits {
 }
 
 impl WsLimits {
+    /// Bytes of the stream that the first message may take, with the headers of its frames and with what
+    /// one read may bring beyond it.
+    pub(super) fn first_bytes(self) -> usize {
+        self.first_message.saturating_add(self.read_buffer).saturating_add(64)
+    }
+
+    /// The same of every later message. Fragments without end are no message of any size.
+    pub(super) fn message_bytes(self) -> usize {
+        self.message.saturating_add(self.read_buffer).saturating_add(HEADERS)
+    }
+
     /// tungstenite keeps no buffer of its own beyond one frame: `Gather` does that.
     pub(super) fn config(self, role: Role) -> WebSocketConfig {
         // A server's messages do not go through it, only pongs and the close frame do.
@@ -40,6 +51,9 @@ impl WsLimits {
             .max_frame_size(Some(self.message))
     }
 }
+
+/// Bytes of the headers of the fragments of one message.
+const HEADERS: usize = 64 << 10;
 
 /// Bytes of control frames that wait to be gathered. Of pongs that find no room, the newest is kept.
 const CONTROL: usize = 1024;

@@ -1,4 +1,4 @@
-//! The narrow limit of the first message.
+//! What a peer may send until a message of it is whole.
 
 use std::io;
 use std::pin::Pin;
@@ -6,23 +6,33 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A byte stream that stops after a number of bytes, until the bound is lifted. tungstenite cannot
-/// change its limits on an open connection, so the narrow one of the first message is kept here.
+use super::first::FirstMessage;
+
+/// A byte stream that fails after a number of bytes, until more are allowed. tungstenite bounds the
+/// payload of a message and cannot change that on an open connection; the narrow bound of the first
+/// message, and the one of empty fragments without end, are kept here.
 #[derive(Debug)]
 pub(super) struct Metered<T> {
     io: T,
+    /// Bytes that may still be read, if there is a bound.
     left: Option<usize>,
+    first: Option<FirstMessage>,
 }
 
 impl<T> Metered<T> {
-    /// Stops after `left` bytes, if there is a bound.
-    pub(super) fn new(io: T, left: Option<usize>) -> Self {
-        Self { io, left }
+    /// Allows `bytes`, in which a first message may be looked at.
+    pub(super) fn new(io: T, bytes: usize, first: Option<FirstMessage>) -> Self {
+        Self { io, left: Some(bytes), first }
     }
 
-    /// Lifts the bound.
+    /// Allows `bytes` from here on, whatever was allowed before.
+    pub(super) fn allow(&mut self, bytes: usize) {
+        (self.left, self.first) = (Some(bytes), None);
+    }
+
+    /// Lifts the bound: nothing is made of what comes.
     pub(super) fn lift(&mut self) {
-        self.left = None;
+        (self.left, self.first) = (None, None);
     }
 
     pub(super) fn inner_ref(&self) -> &T {
@@ -45,8 +55,11 @@ impl<T: AsyncRead + Unpin> AsyncRead for Metered<T> {
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        let read = buf.filled().len() - before;
-        self.left = self.left.map(|left| left.saturating_sub(read));
+        let read = &buf.filled()[before..];
+        self.left = self.left.map(|left| left.saturating_sub(read.len()));
+        if self.first.as_mut().is_some_and(|first| !first.admits(read)) {
+            return Poll::Ready(Err(io::ErrorKind::FileTooLarge.into()));
+        }
         Poll::Ready(Ok(()))
     }
 }

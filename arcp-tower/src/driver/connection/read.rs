@@ -45,6 +45,7 @@ where
                     }
                     self.frame(&frame);
                 }
+                Ok(Received::Control) => self.link.counts(now),
                 Ok(Received::Closed(Some(_))) => return Err(Some(Close::new(Close::NORMAL, ""))),
                 Ok(Received::Closed(None)) | Err(RecvError::Io(_)) => return Err(None),
                 Err(e) => {

@@ -1,10 +1,12 @@
-//! Round trips on one session while another one is busy, or does not read.
+//! Round trips on one session while another one is busy, does not read, or is one of thousands.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
+use super::flood;
 use super::tally::Tally;
 use crate::args::{Args, Beside};
 use crate::session::Session;
@@ -21,7 +23,10 @@ pub(super) async fn run(args: &Args) -> Result<Value> {
     let mut session = Session::open(args, 1).await?;
     let (ack_every, beside) = (args.ack_every, args.beside);
     let mut other = None;
-    if beside != Beside::Nobody {
+    let mut flood = JoinSet::new();
+    if matches!(beside, Beside::Silent | Beside::Crawling | Beside::Pinging) {
+        flood = flood::begin(args).await?;
+    } else if beside != Beside::Nobody {
         let mut loud = Session::open(args, 2).await?;
         loud.submit("chatty", &json!({"count": FOREVER})).await?;
         other = Some(tokio::spawn(async move {
@@ -44,6 +49,9 @@ pub(super) async fn run(args: &Args) -> Result<Value> {
         session.wait_for("job.result").await?;
         jobs.record(at.elapsed());
         tokio::time::sleep(PAUSE).await;
+    }
+    if let Some(ended) = flood.try_join_next() {
+        anyhow::bail!("the flood ended: {ended:?}");
     }
     if let Some(other) = other {
         anyhow::ensure!(!other.is_finished(), "the other session ended: {:?}", other.await?);

@@ -2,6 +2,8 @@
 //! never read (§6.5, §14).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod floods;
+
 use std::alloc::System;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,11 +12,10 @@ use arcp_core::store::Store;
 use arcp_core::transport::Transport;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tests::wire::{self, Frame};
-use arcp_tests::{ALICE, Memories, Peer, Server, features, sessions, timed};
+use arcp_tests::{ALICE, Io, Memories, Peer, Server, features, sessions, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Stats, StatsAlloc};
-use tokio::net::TcpStream;
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -63,7 +64,7 @@ impl Kept {
 }
 
 /// A session over TCP, of which the client's side holds a socket and nothing else.
-async fn session(server: &Server) -> TcpStream {
+async fn session(server: &Server) -> Io {
     let mut wire = server.wire().await;
     let hello =
         json!({ "arcp": "1.1", "id": "h", "type": "session.hello", "payload": features(ALICE, &["ack"]) });
@@ -180,7 +181,7 @@ fn narrow() -> Config {
 const BOUND: usize = 4 << 20;
 
 #[test]
-fn a_client_that_never_reads_makes_its_job_wait_and_costs_no_more_than_the_bounds() {
+fn s40_a_client_that_never_reads_makes_its_job_wait_and_costs_no_more_than_the_bounds() {
     let _alone = alone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for kept in [Kept::InMemory, Kept::InSqlite] {
@@ -209,7 +210,7 @@ fn a_client_that_never_reads_makes_its_job_wait_and_costs_no_more_than_the_bound
 }
 
 #[test]
-fn t49_an_observer_that_never_reads_costs_no_more_than_the_bounds() {
+fn t49_s40_an_observer_that_never_reads_costs_no_more_than_the_bounds() {
     let _alone = alone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for kept in [Kept::InMemory, Kept::InSqlite] {
