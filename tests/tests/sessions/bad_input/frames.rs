@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{abused, refusal, refused_by_name, with};
 
 #[tokio::test]
-async fn bad_input_03_a_frame_that_is_no_object_is_refused_and_the_session_lives() {
+async fn t1_t2_bad_input_03_a_frame_that_is_no_object_is_refused_and_the_session_lives() {
     refused_by_name(vec![
         (String::new(), "message: "),
         (" ".into(), "message: "),
