@@ -2,12 +2,13 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 
 use actix_web::{App, HttpServer};
 use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount, Service as _};
 use axum::Router;
-use axum::serve::ListenerExt as _;
+use axum::serve::{Listener, ListenerExt as _};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
@@ -16,45 +17,67 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::ServerConfig;
 use tower::ServiceBuilder;
+use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
-use super::tls::{Certificate, TlsListener};
+use super::around::{cors, span};
+use super::tls::TlsListener;
+use crate::args::Server;
 
 /// Where the runtime is mounted. Some clients ask for the address alone.
 const PATHS: [&str; 2] = ["/arcp", "/"];
+/// Bytes of a request's body. An upgrade has none, and nobody reads another's.
+const BODY: usize = 1024;
 
-/// The routes of an axum app, with a request's id and trace around them.
+/// Serves the runtime in the web server that was asked for, over TLS if there is a configuration for it,
+/// until the runtime is stopped.
+pub(super) async fn serve(
+    server: Server,
+    listener: TcpListener,
+    tls: Option<ServerConfig>,
+    mount: impl Mount + Sync,
+    config: &Config,
+) -> io::Result<()> {
+    match (server, tls) {
+        (Server::Actix, tls) => actix(listener, tls, mount, config).await,
+        (Server::Axum, None) => axum(listener.tap_io(|io| prompt(io)), mount, config).await,
+        (Server::Axum, Some(tls)) => axum(TlsListener::new(listener, tls), mount, config).await,
+        (Server::Hyper, None) => hyper(listener.tap_io(|io| prompt(io)), mount, config).await,
+        (Server::Hyper, Some(tls)) => hyper(TlsListener::new(listener, tls), mount, config).await,
+    }
+}
+
+/// The routes of an axum app, with what a host has around its routes.
 pub(crate) fn router(mount: impl Mount + Sync, config: &Config) -> Router {
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(TraceLayer::new_for_http())
-        .layer(PropagateRequestIdLayer::x_request_id());
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(cors(&config.allowed_origins))
+        .layer(RequestBodyLimitLayer::new(BODY));
     let route = arcp_axum::handler_with(mount, config.clone());
     PATHS.into_iter().fold(Router::new(), |app, path| app.route(path, route.clone())).layer(around)
 }
 
 /// Serves an axum app until the runtime is stopped.
-pub(super) async fn axum(listener: TcpListener, app: Router, config: &Config) -> io::Result<()> {
-    let listener = listener.tap_io(|io| prompt(io));
-    axum::serve(listener, app).with_graceful_shutdown(config.shutdown.clone().cancelled_owned()).await
-}
-
-/// The same over TLS.
-pub(super) async fn axum_tls(
-    listener: TcpListener,
-    certificate: Certificate,
-    app: Router,
+async fn axum(
+    listener: impl Listener<Addr = SocketAddr>,
+    mount: impl Mount + Sync,
     config: &Config,
 ) -> io::Result<()> {
-    let listener = TlsListener::new(listener, certificate);
+    // Of a listener that is tapped axum knows the peers.
+    let (listener, app) = (listener.tap_io(|_| ()), router(mount, config));
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, app).with_graceful_shutdown(config.shutdown.clone().cancelled_owned()).await
 }
 
 /// Serves an actix-web app until the runtime is stopped.
-pub(super) async fn actix(
+async fn actix(
     listener: TcpListener,
+    tls: Option<ServerConfig>,
     mount: impl Mount + Sync,
     config: &Config,
 ) -> io::Result<()> {
@@ -65,7 +88,12 @@ pub(super) async fn actix(
     };
     // Signals are for the drain.
     let server = HttpServer::new(app).disable_signals().shutdown_timeout(1);
-    let server = server.listen(listener.into_std()?)?.run();
+    let listener = listener.into_std()?;
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(listener, tls)?,
+        None => server.listen(listener)?,
+    };
+    let server = server.run();
     let (stop, shutdown) = (server.handle(), config.shutdown.clone());
     tokio::spawn(async move {
         shutdown.cancelled().await;
@@ -75,42 +103,32 @@ pub(super) async fn actix(
 }
 
 /// Serves on hyper alone, over HTTP/1.1 and HTTP/2, until the runtime is stopped.
-pub(super) async fn hyper(
-    listener: TcpListener,
+async fn hyper(
+    mut listener: impl Listener<Addr = SocketAddr>,
     mount: impl Mount + Sync,
     config: &Config,
 ) -> io::Result<()> {
     let upgrade = Upgrade::with_config(mount, config.clone());
     let mut server = Builder::new(TokioExecutor::new());
     server.http2().enable_connect_protocol();
-    loop {
-        let tcp = tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((tcp, _)) => tcp,
-                // Too many open files: some will be closed.
-                Err(error) => {
-                    tracing::warn!(%error, "a connection was not taken");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-                    continue;
-                }
-            },
-            () = config.shutdown.cancelled() => return Ok(()),
-        };
-        prompt(&tcp);
+    while let Some((io, peer)) = config.shutdown.run_until_cancelled(listener.accept()).await {
         let (server, upgrade) = (server.clone(), upgrade.clone());
         tokio::spawn(async move {
-            let service = service_fn(|request| answer(upgrade.clone(), request));
-            let served = server.serve_connection_with_upgrades(TokioIo::new(tcp), service).await;
+            let service = service_fn(|request| answer(upgrade.clone(), peer, request));
+            let served = server.serve_connection_with_upgrades(TokioIo::new(io), service).await;
             served.unwrap_or_else(|error| tracing::debug!(error, "a connection ended"));
         });
     }
+    Ok(())
 }
 
 async fn answer<M: Mount>(
     mut upgrade: Upgrade<M>,
-    request: Request<Incoming>,
+    peer: SocketAddr,
+    mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     if PATHS.contains(&request.uri().path()) {
+        request.extensions_mut().insert(peer);
         return upgrade.call(request).await;
     }
     let mut response = Response::new(Full::default());
