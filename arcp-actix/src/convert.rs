@@ -30,7 +30,7 @@ pub(crate) fn request(actix: &HttpRequest) -> (Request<()>, Extensions) {
         extensions.insert(principal.clone());
     }
     if let Some(peer) = actix.peer_addr() {
-        extensions.insert(peer);
+        extensions.get_or_insert(peer);
     }
     extensions.insert(HttpInfo::copied(request.uri(), request.headers()));
     (request, extensions)

@@ -25,7 +25,14 @@ use arcp_tower::{Config, Mount};
 ///
 /// Layers, authenticators and agents find in the request's extensions: [`arcp_tower::HttpInfo`], the
 /// peer's [`std::net::SocketAddr`], and whatever the app's middleware put into an [`http::Extensions`]
-/// among the request's own (`request.extensions_mut()`): actix's cannot be copied.
+/// among the request's own (`request.extensions_mut()`): actix's cannot be copied. A [`Principal`] of the
+/// app's is taken from there and from beside it.
+///
+/// The address is the one of the connection, which actix knows by itself; behind a proxy it is the
+/// proxy's. Middleware that knows better puts another `SocketAddr` into that `http::Extensions`, and that
+/// one counts. `examples/src/bin/actix_middleware.rs` has both.
+///
+/// [`Principal`]: arcp_tower::Principal
 pub fn handler<M: Mount + Sync>(runtime: M) -> Route {
     handler_with(runtime, Config::default())
 }

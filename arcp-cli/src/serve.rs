@@ -2,6 +2,7 @@
 
 mod admin;
 mod agents;
+mod around;
 mod auth;
 mod connections;
 mod drain;
@@ -29,7 +30,7 @@ pub(crate) use auth::Authenticator;
 use drain::Signals;
 use tls::Certificate;
 
-use crate::args::{Serve, Server, StoreArg};
+use crate::args::{Serve, StoreArg};
 use crate::demo_agents;
 use crate::exit::{Exit, Failure};
 use crate::litellm;
@@ -47,11 +48,9 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let verifier = args.issuers.is_wanted().then(|| auth::verifier(&args.issuers)).transpose()?;
     let certificate = Certificate::of(&args.tls)?;
     if let Some(certificate) = &certificate {
-        if args.server != Server::Axum {
-            return Err(Failure::new(Exit::Usage, "TLS is for --server axum").into());
-        }
         certificate.follow()?;
     }
+    let tls = certificate.as_ref().map(Certificate::config).transpose()?;
     let mut tokens = if verifier.is_none() { tokens(&args)? } else { args.tokens.clone() };
     let made_up = tokens.is_empty() && verifier.is_none();
     if made_up {
@@ -63,7 +62,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     }
     let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
     let bound = listener.local_addr()?;
-    let private = bound.ip().is_loopback() || args.private_transport || certificate.is_some();
+    let private = bound.ip().is_loopback() || args.private_transport || tls.is_some();
     let config = config(&args, private).with(|config| {
         config.allowed_origins.clone_from(&args.allowed_origins);
         config.allowed_hosts.clone_from(&args.allowed_hosts);
@@ -98,22 +97,13 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
         eprintln!("admin: http://{}", admin.address()?);
         admin.serve(Ready { store: kept, runtime: handle.clone() });
     }
-    let scheme = if certificate.is_some() { "wss" } else { "ws" };
+    let scheme = if tls.is_some() { "wss" } else { "ws" };
     output::line(&format!("listening on {scheme}://{bound}/arcp"))?;
     if made_up {
         output::line(&format!("token: {}", tokens[0].token()))?;
     }
     let within = Duration::from_secs(args.drain);
-    let host = async {
-        match (args.server, certificate) {
-            (Server::Axum, Some(certificate)) => {
-                host::axum_tls(listener, certificate, host::router(mount, &config), &config).await
-            }
-            (Server::Axum, None) => host::axum(listener, host::router(mount, &config), &config).await,
-            (Server::Actix, _) => host::actix(listener, mount, &config).await,
-            (Server::Hyper, _) => host::hyper(listener, mount, &config).await,
-        }
-    };
+    let host = host::serve(args.server, listener, tls, mount, &config);
     drain::serve(host, signals, &handle, within).await?;
     hosted.stop().await;
     Ok(())

@@ -3,6 +3,8 @@
 mod lines;
 #[cfg(feature = "otlp")]
 mod otlp;
+#[cfg(feature = "otlp")]
+mod trust;
 
 use std::io;
 use std::str::FromStr as _;
@@ -14,6 +16,9 @@ use tracing_subscriber::{EnvFilter, Layer, Registry, fmt};
 
 use crate::args::{LogFormat, Telemetry};
 use lines::Lines;
+
+/// What is logged unless `RUST_LOG` says otherwise. Of TLS not even warnings: any peer can cause them.
+const USUAL: &str = "warn,arcp::program=info,rustls=error";
 
 /// What has to be sent before the process ends.
 pub(crate) struct Running {
@@ -27,7 +32,8 @@ pub(crate) fn start(args: &Telemetry) -> anyhow::Result<Running> {
     #[cfg(feature = "otlp")]
     {
         let url = args.otlp.as_deref().filter(|url| !url.is_empty());
-        let otlp = url.map(|url| otlp::Otlp::start(url, args.otlp_protocol)).transpose()?;
+        let otlp = url.map(|url| otlp::Otlp::start(url, args.otlp_protocol, args.otlp_ca.as_deref()));
+        let otlp = otlp.transpose()?;
         let spans = otlp.as_ref().map(otlp::Otlp::layer);
         Registry::default().with(logs).with(spans).init();
         Ok(Running { otlp })
@@ -41,8 +47,7 @@ pub(crate) fn start(args: &Telemetry) -> anyhow::Result<Running> {
 
 /// Lines on the standard error.
 fn logs(format: LogFormat) -> impl Layer<Registry> {
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,arcp::program=info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(USUAL));
     // At `trace` it writes whole frames, tokens among them (§14); whoever wants that has to name it.
     let filter = filter.add_directive(Directive::from_str("tungstenite=info").unwrap_or_default());
     let choice = anstream::AutoStream::choice(&io::stderr());

@@ -51,18 +51,10 @@ fn kind(error: &RequestError) -> &'static str {
 /// The context of the span that is open here, if it is in a trace.
 #[cfg(feature = "otel")]
 pub(crate) fn current() -> Option<TraceContext> {
-    use arcp_core::TraceId;
     use opentelemetry::trace::TraceContextExt as _;
     use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-    let context = Span::current().context();
-    let span = context.span();
-    let otel = span.span_context();
-    otel.is_valid().then(|| {
-        let trace = TraceId::from_bits(u128::from_be_bytes(otel.trace_id().to_bytes()));
-        let span = u64::from_be_bytes(otel.span_id().to_bytes());
-        TraceContext::new(trace, span, otel.is_sampled()).with_state(&otel.trace_state().header())
-    })
+    TraceContext::of_otel(Span::current().context().span().span_context())
 }
 
 /// Without OpenTelemetry no span is in a trace.

@@ -1,5 +1,8 @@
 //! W3C trace context (§11): which trace a message belongs to, and which span of it caused it.
 
+#[cfg(feature = "otel")]
+mod otel;
+
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;

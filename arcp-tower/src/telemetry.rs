@@ -35,7 +35,7 @@ mod span;
 pub(crate) use context::Ambient;
 pub(crate) use context::{current, observed};
 pub(crate) use record::{
-    Active, Tally, Timer, acknowledged, command, commit, denied, job_ended, resumed, spent,
+    Active, Tally, Timer, acknowledged, command, commit, denied, job_ended, keys_fetched, resumed, spent,
 };
 pub(crate) use span::{
     Opened, answered, caused_by, code_of, command_span, failed, handshake_span, job_over, job_span,

@@ -27,6 +27,31 @@ use crate::service::{HttpInfo, Mount};
 /// latter with `http2().enable_connect_protocol()`. What the host's middleware
 /// put into the request's extensions reaches every layer, with the target and the headers as
 /// [`HttpInfo`].
+///
+/// The peer's address is a [`SocketAddr`](std::net::SocketAddr) among them, in every host. Who accepts
+/// connections knows it, and on hyper that is the program itself:
+///
+/// ```
+/// use std::net::SocketAddr;
+///
+/// use arcp_tower::upgrade::Upgrade;
+/// use arcp_tower::{Mount, Service};
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::Full;
+/// use hyper::body::Incoming;
+///
+/// /// The service of one connection: best made anew for each, with its `peer`.
+/// fn connection<M: Mount>(
+///     upgrade: Upgrade<M>,
+///     peer: SocketAddr,
+/// ) -> impl hyper::service::Service<Request<Incoming>, Response = Response<Full<Bytes>>> {
+///     hyper::service::service_fn(move |mut request: Request<Incoming>| {
+///         request.extensions_mut().insert(peer);
+///         upgrade.clone().call(request)
+///     })
+/// }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Upgrade<M> {
     make: M,

@@ -267,3 +267,36 @@ fn tool_with_layers_is_refused_by_one_and_timed_out_by_another() {
     assert_eq!(told[..2], ["hits for tides", "passwords: PERMISSION_DENIED: passwords is not searched for"]);
     assert!(told[2].starts_with("everything: "), "{said}");
 }
+
+#[test]
+fn axum_nested_sees_in_every_place_what_the_apps_own_middleware_learnt() {
+    let said = run(env!("CARGO_BIN_EXE_axum_nested"));
+    let told: Vec<_> = said.lines().collect();
+    let id = told[0].strip_prefix("job.submit of request ").unwrap_or_default();
+    assert_eq!(id.len(), 36, "a request id of the host's: {said}");
+    assert_eq!(told[1..], ["acme at 127.0.0.1", "drained: true"], "{said}");
+}
+
+#[test]
+fn actix_middleware_says_who_it_is_and_its_server_ends_after_the_drain() {
+    shows(
+        env!("CARGO_BIN_EXE_actix_middleware"),
+        &["job.submit of the team tides", "ann@example.com at 127.0.0.1", "drained: true"],
+    );
+}
+
+#[test]
+fn hyper_layers_give_the_peers_address_and_refuse_by_what_the_request_said() {
+    shows(
+        env!("CARGO_BIN_EXE_hyper_layers"),
+        &["me@example.com at 127.0.0.1", "from the south: PERMISSION_DENIED", "drained: true"],
+    );
+}
+
+#[test]
+fn model_use_reaches_the_models_that_the_lease_names_and_charges_them() {
+    shows(
+        env!("CARGO_BIN_EXE_model_use"),
+        &["tier-fast/small was asked", "another: PERMISSION_DENIED", "left: USD 0.98"],
+    );
+}

@@ -1,5 +1,6 @@
 //! A certificate authority of the tests' own.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
 
 const HERE: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -58,6 +62,27 @@ impl Authority {
         let mut config = config.with_no_client_auth();
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         Arc::new(config)
+    }
+
+    /// TLS on a free port of loopback, in front of what listens at `behind` and speaks `protocol`.
+    pub async fn in_front_of(&self, behind: SocketAddr, protocol: &str) -> SocketAddr {
+        let mut config = ServerConfig::clone(&self.server());
+        config.alpn_protocols = vec![protocol.into()];
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((tcp, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    // Who does not trust it goes away.
+                    let Ok(mut outside) = acceptor.accept(tcp).await else { return };
+                    let mut inside = TcpStream::connect(behind).await.unwrap();
+                    let _ = copy_bidirectional(&mut outside, &mut inside).await;
+                });
+            }
+        });
+        address
     }
 
     /// A certificate and its key as files in `dir`; those of before are replaced.

@@ -37,6 +37,7 @@ pub fn binary() -> &'static Path {
             "arcp-client",
             "arcp-process",
             "arcp-axum",
+            "arcp-actix",
             "arcp-store-sqlite",
             "arcp-cli",
         ];

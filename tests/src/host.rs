@@ -1,5 +1,7 @@
 //! The web servers that a runtime can be mounted in.
 
+use std::net::SocketAddr;
+
 use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount};
 use axum::Router;
@@ -10,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tower::ServiceBuilder;
+use tower_http::add_extension::AddExtensionLayer;
 use tower_http::cors::CorsLayer;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
@@ -85,7 +88,7 @@ impl Host {
 }
 
 fn axum(listener: TcpListener, app: Router, config: &Config) -> JoinHandle<()> {
-    let stop = config.shutdown.clone();
+    let (stop, app) = (config.shutdown.clone(), app.into_make_service_with_connect_info::<SocketAddr>());
     tokio::spawn(async move {
         axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await.unwrap();
     })
@@ -119,17 +122,18 @@ fn actix<M: Mount + Sync>(listener: TcpListener, mount: M, config: &Config) -> J
 }
 
 fn hyper<M: Mount + Sync>(listener: TcpListener, mount: M, config: &Config) -> JoinHandle<()> {
-    let service = TowerToHyperService::new(Upgrade::with_config(mount, config.clone()));
+    let upgrade = Upgrade::with_config(mount, config.clone());
     let stop = config.shutdown.clone();
     let mut server = Builder::new(TokioExecutor::new());
     server.http2().enable_connect_protocol();
     tokio::spawn(async move {
         loop {
-            let (tcp, _) = tokio::select! {
+            let (tcp, peer) = tokio::select! {
                 accepted = listener.accept() => accepted.unwrap(),
                 () = stop.cancelled() => return,
             };
-            let (server, service) = (server.clone(), service.clone());
+            let service = ServiceBuilder::new().layer(AddExtensionLayer::new(peer)).service(upgrade.clone());
+            let (server, service) = (server.clone(), TowerToHyperService::new(service));
             tokio::spawn(async move {
                 let _ = server.serve_connection_with_upgrades(TokioIo::new(tcp), service).await;
             });

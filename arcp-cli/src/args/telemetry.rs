@@ -1,12 +1,15 @@
 //! How `arcp serve` tells what it does.
 
 use std::net::{Ipv4Addr, SocketAddr};
+#[cfg(feature = "otlp")]
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub(crate) struct Telemetry {
-    /// Send traces and metrics to an OpenTelemetry collector, such as `http://127.0.0.1:4317`. The
+    /// Send traces and metrics to an OpenTelemetry collector, such as `http://127.0.0.1:4317`, or over TLS
+    /// to one at `https://`. The
     /// standard variables say the rest: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
     /// `OTEL_TRACES_SAMPLER`, `OTEL_EXPORTER_OTLP_HEADERS` and so on.
     #[cfg(feature = "otlp")]
@@ -22,6 +25,10 @@ pub(crate) struct Telemetry {
         value_parser = protocol
     )]
     pub(crate) otlp_protocol: Protocol,
+    /// Certificates, as PEM, that a collector at `https://` is trusted by, beside the roots of the Web.
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    pub(crate) otlp_ca: Option<PathBuf>,
     /// Serve `/metrics` for Prometheus, `/healthz` and `/readyz` at an address of their own; a port
     /// alone is one of loopback. Nobody is asked who they are there.
     #[arg(long, value_name = "[ADDR:]PORT", value_parser = admin)]

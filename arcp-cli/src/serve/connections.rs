@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -26,15 +27,19 @@ use tower::util::BoxCloneService;
 pub(super) type Answers = BoxCloneService<Request<Incoming>, Response<Body>, Infallible>;
 
 /// Has all connections of `listener` answered, until the runtime is stopped.
-pub(super) async fn serve(mut listener: impl Listener, answers: Answers, config: &Config) -> io::Result<()> {
+pub(super) async fn serve(
+    mut listener: impl Listener<Addr = SocketAddr>,
+    answers: Answers,
+    config: &Config,
+) -> io::Result<()> {
     let connections = TaskTracker::new();
     loop {
-        let io = tokio::select! {
-            (io, _) = listener.accept() => io,
+        let (io, peer) = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = config.shutdown.cancelled() => break,
         };
         let stop = config.shutdown.clone();
-        connections.spawn(connection(io, answers.clone(), stop, config.handshake_timeout));
+        connections.spawn(connection(io, peer, answers.clone(), stop, config.handshake_timeout));
     }
     connections.close();
     // What is being answered, is; the others have heard of the end.
@@ -42,11 +47,12 @@ pub(super) async fn serve(mut listener: impl Listener, answers: Answers, config:
     Ok(())
 }
 
-/// Serves one connection. It ends when it was of no use for `patience`: a peer that says nothing, or a
+/// Serves one connection, whose requests know its peer. It ends when it was of no use for `patience`: a peer that says nothing, or a
 /// byte now and then, holds a place and a file, and never comes as far as the runtime, which would send
 /// it away.
 async fn connection(
     io: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: SocketAddr,
     answers: Answers,
     stop: CancellationToken,
     patience: Duration,
@@ -56,6 +62,7 @@ async fn connection(
     let service = service_fn(move |mut request: Request<Incoming>| {
         let one = Arc::new(counted.another());
         request.extensions_mut().insert(one.clone());
+        request.extensions_mut().insert(peer);
         let answer = answers.clone().oneshot(request);
         async move {
             let answer = answer.await;
@@ -138,6 +145,7 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(5);
+    const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
     /// A connection whose requests take `long` to be answered.
     fn connected(long: Duration) -> DuplexStream {
@@ -146,7 +154,7 @@ mod tests {
             Ok(Response::new(Body::from("done")))
         }));
         let (ours, theirs) = duplex(4096);
-        tokio::spawn(connection(theirs, answers, CancellationToken::new(), PATIENCE));
+        tokio::spawn(connection(theirs, PEER, answers, CancellationToken::new(), PATIENCE));
         ours
     }
 
@@ -201,7 +209,7 @@ mod tests {
             let answer = upgrade.call(request);
             async move { answer.await.map(|answer| answer.map(Body::new)) }
         }));
-        let served = tokio::spawn(connection(theirs, answers, CancellationToken::new(), PATIENCE));
+        let served = tokio::spawn(connection(theirs, PEER, answers, CancellationToken::new(), PATIENCE));
         let (mut asks, client) = handshake(TokioExecutor::new(), TokioIo::new(ours)).await.unwrap();
         tokio::spawn(client);
         let plain = Request::get("http://localhost/arcp").body(Full::default()).unwrap();

@@ -2,56 +2,78 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 
 use actix_web::{App, HttpServer};
 use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount, Service as _};
 use axum::Router;
 use axum::body::Body;
-use axum::serve::ListenerExt as _;
+use axum::serve::{Listener, ListenerExt as _};
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::rustls::ServerConfig;
 use tower::util::BoxCloneService;
 use tower::{ServiceBuilder, service_fn};
+use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer};
 use tower_http::trace::TraceLayer;
 
+use super::around::{cors, span};
 use super::connections;
-use super::tls::{Certificate, TlsListener};
+use super::tls::TlsListener;
+use crate::args::Server;
 
 /// Where the runtime is mounted. Some clients ask for the address alone.
 const PATHS: [&str; 2] = ["/arcp", "/"];
+/// Bytes of a request's body. An upgrade has none, and nobody reads another's.
+const BODY: usize = 1024;
 
-/// The routes of an axum app, with a request's id and trace around them.
+/// Serves the runtime in the web server that was asked for, over TLS if there is a configuration for it,
+/// until the runtime is stopped.
+pub(super) async fn serve(
+    server: Server,
+    listener: TcpListener,
+    tls: Option<ServerConfig>,
+    mount: impl Mount + Sync,
+    config: &Config,
+) -> io::Result<()> {
+    match (server, tls) {
+        (Server::Actix, tls) => actix(listener, tls, mount, config).await,
+        (Server::Axum, None) => axum(listener.tap_io(|io| prompt(io)), mount, config).await,
+        (Server::Axum, Some(tls)) => axum(TlsListener::new(listener, tls), mount, config).await,
+        (Server::Hyper, None) => hyper(listener.tap_io(|io| prompt(io)), mount, config).await,
+        (Server::Hyper, Some(tls)) => hyper(TlsListener::new(listener, tls), mount, config).await,
+    }
+}
+
+/// The routes of an axum app, with what a host has around its routes.
 pub(crate) fn router(mount: impl Mount + Sync, config: &Config) -> Router {
     let around = ServiceBuilder::new()
         .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
-        .layer(TraceLayer::new_for_http())
-        .layer(PropagateRequestIdLayer::x_request_id());
+        .layer(TraceLayer::new_for_http().make_span_with(span))
+        .layer(PropagateRequestIdLayer::x_request_id())
+        .layer(cors(&config.allowed_origins))
+        .layer(RequestBodyLimitLayer::new(BODY));
     let route = arcp_axum::handler_with(mount, config.clone());
     PATHS.into_iter().fold(Router::new(), |app, path| app.route(path, route.clone())).layer(around)
 }
 
 /// Serves an axum app until the runtime is stopped. Not with `axum::serve`: that waits for ever for a
 /// request.
-pub(super) async fn axum(listener: TcpListener, app: Router, config: &Config) -> io::Result<()> {
-    connections::serve(listener.tap_io(|io| prompt(io)), BoxCloneService::new(app), config).await
-}
-
-/// The same over TLS.
-pub(super) async fn axum_tls(
-    listener: TcpListener,
-    certificate: Certificate,
-    app: Router,
+async fn axum(
+    listener: impl Listener<Addr = SocketAddr>,
+    mount: impl Mount + Sync,
     config: &Config,
 ) -> io::Result<()> {
-    connections::serve(TlsListener::new(listener, certificate), BoxCloneService::new(app), config).await
+    connections::serve(listener, BoxCloneService::new(router(mount, config)), config).await
 }
 
 /// Serves an actix-web app until the runtime is stopped.
-pub(super) async fn actix(
+async fn actix(
     listener: TcpListener,
+    tls: Option<ServerConfig>,
     mount: impl Mount + Sync,
     config: &Config,
 ) -> io::Result<()> {
@@ -62,7 +84,16 @@ pub(super) async fn actix(
     };
     // Signals are for the drain.
     let server = HttpServer::new(app).disable_signals().shutdown_timeout(1);
-    let server = server.listen(listener.into_std()?)?.run();
+    let listener = listener.into_std()?;
+    let server = match tls {
+        Some(mut tls) => {
+            // actix-web has no WebSocket over HTTP/2.
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+            server.listen_rustls_0_23(listener, tls)?
+        }
+        None => server.listen(listener)?,
+    };
+    let server = server.run();
     let (stop, shutdown) = (server.handle(), config.shutdown.clone());
     tokio::spawn(async move {
         shutdown.cancelled().await;
@@ -72,14 +103,14 @@ pub(super) async fn actix(
 }
 
 /// Serves on hyper alone, over HTTP/1.1 and HTTP/2, until the runtime is stopped.
-pub(super) async fn hyper(
-    listener: TcpListener,
+async fn hyper(
+    listener: impl Listener<Addr = SocketAddr>,
     mount: impl Mount + Sync,
     config: &Config,
 ) -> io::Result<()> {
     let upgrade = Upgrade::with_config(mount, config.clone());
     let answers = BoxCloneService::new(service_fn(move |request| answer(upgrade.clone(), request)));
-    connections::serve(listener.tap_io(|io| prompt(io)), answers, config).await
+    connections::serve(listener, answers, config).await
 }
 
 async fn answer<M: Mount>(

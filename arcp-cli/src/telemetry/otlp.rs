@@ -1,15 +1,20 @@
 //! Spans and metrics over OTLP.
 
 use std::fmt;
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry::{Key, global};
 use opentelemetry_http::hyper::HyperClient;
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    MetricExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _, WithTonicConfig as _,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
@@ -18,6 +23,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::registry::LookupSpan;
 
+use super::trust::Trust;
 use crate::args::Protocol;
 use crate::exit::{Exit, Failure};
 
@@ -31,20 +37,30 @@ pub(super) struct Otlp {
 }
 
 impl Otlp {
-    /// Opens the way. Nothing is sent yet, and nobody has to be there.
-    pub(super) fn start(url: &str, protocol: Protocol) -> anyhow::Result<Self> {
+    /// Opens the way. Nothing is sent yet, and nobody has to be there. With `ca`, the certificates of
+    /// that file are trusted, too.
+    pub(super) fn start(url: &str, protocol: Protocol, ca: Option<&Path>) -> anyhow::Result<Self> {
         let url = url.trim_end_matches('/');
-        if !url.starts_with("http://") {
-            let rule = "--otlp must be an address of the form http://HOST:PORT; for TLS, have a collector on this machine";
+        if !url.starts_with("http://") && !url.starts_with("https://") {
+            let rule = "--otlp must be an address of the form http://HOST:PORT or https://HOST:PORT";
             return Err(Failure::new(Exit::Usage, rule).into());
         }
+        let trust = Trust::of(ca)?;
         let (spans, metrics) = match protocol {
-            Protocol::Grpc => (
-                SpanExporter::builder().with_tonic().with_endpoint(url).with_timeout(PATIENCE).build(),
-                MetricExporter::builder().with_tonic().with_endpoint(url).with_timeout(PATIENCE).build(),
-            ),
+            Protocol::Grpc => {
+                let (mut spans, mut metrics) =
+                    (SpanExporter::builder().with_tonic(), MetricExporter::builder().with_tonic());
+                if url.starts_with("https:") {
+                    spans = spans.with_tls_config(trust.grpc());
+                    metrics = metrics.with_tls_config(trust.grpc());
+                }
+                (
+                    spans.with_endpoint(url).with_timeout(PATIENCE).build(),
+                    metrics.with_endpoint(url).with_timeout(PATIENCE).build(),
+                )
+            }
             Protocol::Http => {
-                let client = OnRuntime::new();
+                let client = OnRuntime::new(trust.http()?);
                 let spans = SpanExporter::builder().with_http().with_http_client(client.clone());
                 let metrics = MetricExporter::builder().with_http().with_http_client(client);
                 let protocol = opentelemetry_otlp::Protocol::HttpBinary;
@@ -103,13 +119,13 @@ fn resource() -> Resource {
 /// Sends requests where tokio is: exporters have threads of their own.
 #[derive(Clone)]
 struct OnRuntime {
-    client: HyperClient,
+    client: HyperClient<HttpsConnector<HttpConnector>>,
     runtime: Handle,
 }
 
 impl OnRuntime {
-    fn new() -> Self {
-        Self { client: HyperClient::with_default_connector(PATIENCE, None), runtime: Handle::current() }
+    fn new(connector: HttpsConnector<HttpConnector>) -> Self {
+        Self { client: HyperClient::new(connector, PATIENCE, None), runtime: Handle::current() }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod cache;
 mod config;
+mod failure;
 mod fetch;
 mod set;
 
@@ -15,7 +16,9 @@ pub use config::{InvalidJwks, JwksConfig};
 
 use super::jwt::JwtKey;
 use crate::lock::lock;
+use crate::telemetry;
 use cache::{Cache, Look};
+use failure::Failure;
 use fetch::Source;
 
 /// The keys of an issuer, by the address that it publishes them at.
@@ -24,7 +27,9 @@ use fetch::Source;
 /// [`JwksConfig::refresh`] says; by one request at a time, whatever number of tokens waits for it. A
 /// token with the name of a key that is not known has them fetched early, once in
 /// [`JwksConfig::unknown_kid`] for all such tokens together. While they cannot be fetched, those of
-/// before count, up to [`JwksConfig::stale`].
+/// before count, up to [`JwksConfig::stale`]: whoever has a token notices nothing until then. Operators
+/// do by a warning in the log, which says how long that is, and by the metric
+/// [`JWKS_FETCHES`](crate::telemetry::names::JWKS_FETCHES).
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -84,12 +89,17 @@ impl Jwks {
         // It counts from its beginning, and as failed until it is not: whoever waits may give up.
         lock(&shared.cache).begin(Instant::now());
         let fetched = timeout(shared.config.timeout, shared.source.fetch(&shared.config)).await;
-        match fetched.unwrap_or(Err("there was no answer in time")) {
+        let fetched = fetched.unwrap_or(Err(Failure::TimedOut));
+        telemetry::keys_fetched(fetched.as_ref().err().map(|why| why.kind()));
+        match fetched {
             Ok(keys) => {
                 tracing::debug!(keys = keys.len(), url = %shared.source, "the key set was fetched");
                 lock(&shared.cache).succeed(keys, Instant::now());
             }
-            Err(why) => tracing::warn!(why, url = %shared.source, "the key set could not be fetched"),
+            Err(why) => {
+                let old_keys_count_for = lock(&shared.cache).left(Instant::now(), &shared.config);
+                tracing::warn!(%why, url = %shared.source, ?old_keys_count_for, "the key set could not be fetched");
+            }
         }
         shared.look(kid).unwrap_or_else(|| Err(down()))
     }

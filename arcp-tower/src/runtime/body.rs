@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use arcp_core::job::{FinalStatus, Lifecycle};
+use arcp_core::job::{FinalStatus, Lifecycle, Status};
 use arcp_core::lease::{Lease, LeaseConstraints, Snapshot};
 use arcp_core::log::JobLog;
 use arcp_core::store::{JobRow, StoreError};
@@ -46,6 +46,26 @@ impl JobBody {
             max_runtime_sec: max_runtime.map(|most| most.as_secs()),
             parent: record.parent.clone(),
         }
+    }
+
+    /// What a store is told of a job that begins, and that `owner` runs.
+    pub(super) fn row(&self, record: &JobRecord, owner: u64) -> Result<JobRow, Error> {
+        Ok(JobRow {
+            id: record.id.clone(),
+            principal: record.principal.name().to_owned(),
+            session: record.session_id.clone(),
+            agent: record.agent.clone(),
+            status: Status::Running,
+            created_at: record.created_at,
+            ended_at: None,
+            head: 0,
+            last_event_seq: 0,
+            cancelling: false,
+            note: None,
+            owner,
+            trace_id: record.log.trace_id(),
+            body: Json::of(self)?,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use arcp_core::job::Status;
 use arcp_core::money::{Amount, Currency};
-use arcp_core::store::{Batch, FeedRow, JobRow, Op};
+use arcp_core::store::{Batch, FeedRow, Op};
 use arcp_core::wire::job::Accepted;
 use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -134,7 +134,7 @@ async fn start(operation: Operation) -> Result<Output, Error> {
     // Issued before anybody hears of the child, and gone before its end is there (§9.8).
     let minted = runtime.0.credentials.issue(&record).await.map_err(&undo)?;
     let body = JobBody::of(&record, &input, delegated.max_runtime);
-    keep(&runtime, &parent, &record, body, follows, &minted).await.map_err(&undo)?;
+    keep(&runtime, &parent, &record, &body, follows, &minted).await.map_err(&undo)?;
     minted.keep();
     parent.record().adopt(&record);
     given.keep();
@@ -239,30 +239,14 @@ async fn keep(
     runtime: &Runtime,
     parent: &Job,
     record: &Arc<JobRecord>,
-    body: JobBody,
+    body: &JobBody,
     follows: bool,
     minted: &Minted,
 ) -> Result<(), Error> {
     let Some(journal) = &runtime.0.journal else { return minted.record().await };
     let session = parent.session();
     let principal = record.principal.name().to_owned();
-    let row = JobRow {
-        id: record.id.clone(),
-        principal: principal.clone(),
-        session: session.id().clone(),
-        agent: record.agent.clone(),
-        status: Status::Running,
-        created_at: record.created_at,
-        ended_at: None,
-        head: 0,
-        last_event_seq: 0,
-        cancelling: false,
-        note: None,
-        owner: journal.owner,
-        trace_id: record.log.trace_id(),
-        body: Json::of(&body)?,
-    };
-    let mut ops = vec![Op::PutJob { row }];
+    let mut ops = vec![Op::PutJob { row: body.row(record, journal.owner)? }];
     if follows {
         let feed = FeedRow { job: record.id.clone(), principal: principal.clone(), next: 1, own: true };
         ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });

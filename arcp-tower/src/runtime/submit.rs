@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use arcp_core::agent::AgentRef;
 use arcp_core::idempotency::fingerprint;
-use arcp_core::job::Status;
 use arcp_core::session::FeedId;
-use arcp_core::store::{Batch, Committed, FeedRow, IdempotencyRow, JobRow, Op, OpResult, StoreError};
+use arcp_core::store::{Batch, Committed, FeedRow, IdempotencyRow, Op, OpResult, StoreError};
 use arcp_core::wire::job::{Accepted, Submit};
 use arcp_core::{Code, Envelope, Error, Feature, JobId, Json, MessageType, TraceId};
 
@@ -103,23 +102,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         runtime.0.registry.room(record)?;
     }
     let minted = credentials.issue(record).await?;
-    let body = JobBody::of(record, &ready.input, ready.max_runtime);
-    let row = JobRow {
-        id: record.id.clone(),
-        principal: session.principal().name().to_owned(),
-        session: session.id().clone(),
-        agent: record.agent.clone(),
-        status: Status::Running,
-        created_at: record.created_at,
-        ended_at: None,
-        head: 0,
-        last_event_seq: 0,
-        cancelling: false,
-        note: None,
-        owner: journal.owner,
-        trace_id: ready.trace_id,
-        body: Json::of(&body)?,
-    };
+    let row = JobBody::of(record, &ready.input, ready.max_runtime).row(record, journal.owner)?;
     let feed = FeedRow { job: record.id.clone(), principal: row.principal.clone(), next: 1, own: true };
     let mut ops = Vec::new();
     ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: runtime.wall() }));

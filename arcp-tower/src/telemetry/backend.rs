@@ -26,6 +26,7 @@ pub(super) enum Counter {
     Events,
     Resumes,
     Denied,
+    KeySets,
 }
 
 /// What is there at once.
@@ -79,7 +80,7 @@ impl Histogram {
 
 #[cfg(any(feature = "otel", feature = "metrics"))]
 impl Counter {
-    const ALL: [Self; 3] = [Self::Events, Self::Resumes, Self::Denied];
+    const ALL: [Self; 4] = [Self::Events, Self::Resumes, Self::Denied, Self::KeySets];
 
     const fn described(self) -> Described {
         match self {
@@ -87,6 +88,9 @@ impl Counter {
             Self::Resumes => described(names::RESUME_COUNT, "{resume}", "Resumes of sessions."),
             Self::Denied => {
                 described(names::LEASE_DENIED, "{operation}", "Operations that a lease did not allow.")
+            }
+            Self::KeySets => {
+                described(names::JWKS_FETCHES, "{fetch}", "Attempts to fetch the keys of an issuer.")
             }
         }
     }

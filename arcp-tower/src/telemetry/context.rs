@@ -1,4 +1,4 @@
-//! Trace contexts, to OpenTelemetry and back.
+//! Spans and the trace contexts that they are in.
 
 use arcp_core::TraceContext;
 use http::Extensions;
@@ -22,35 +22,20 @@ pub(crate) fn current() -> Option<TraceContext> {
 
 #[cfg(feature = "otel")]
 mod otel {
-    use arcp_core::{TraceContext, TraceId};
+    use arcp_core::TraceContext;
     use opentelemetry::Context;
-    use opentelemetry::trace::{self, SpanContext, TraceContextExt as _, TraceFlags};
+    use opentelemetry::trace::TraceContextExt as _;
     use tracing::Span;
     use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 
-    fn to_otel(context: &TraceContext) -> SpanContext {
-        let trace = trace::TraceId::from_bytes(context.trace_id().to_bits().to_be_bytes());
-        let span = trace::SpanId::from_bytes(context.span_id().get().to_be_bytes());
-        let flags = if context.is_sampled() { TraceFlags::SAMPLED } else { TraceFlags::default() };
-        let state = context.state().and_then(|state| state.parse().ok()).unwrap_or_default();
-        SpanContext::new(trace, span, flags, true, state)
-    }
-
     /// The context of a span, if it is in a trace.
     pub(crate) fn of(span: &Span) -> Option<TraceContext> {
-        let context = span.context();
-        let span = context.span();
-        let otel = span.span_context();
-        otel.is_valid().then(|| {
-            let trace = TraceId::from_bits(u128::from_be_bytes(otel.trace_id().to_bytes()));
-            let span = u64::from_be_bytes(otel.span_id().to_bytes());
-            TraceContext::new(trace, span, otel.is_sampled()).with_state(&otel.trace_state().header())
-        })
+        TraceContext::of_otel(span.context().span().span_context())
     }
 
     /// Makes `context` the parent of a span that nobody has entered yet. `true` if it is one now.
     pub(crate) fn parented(span: &Span, context: &TraceContext) -> bool {
-        span.set_parent(Context::new().with_remote_span_context(to_otel(context))).is_ok()
+        span.set_parent(Context::new().with_remote_span_context(context.to_otel())).is_ok()
     }
 
     /// Gives a span that may have begun another name; fields cannot.
@@ -60,7 +45,7 @@ mod otel {
 
     /// Links a span to `context`.
     pub(crate) fn linked(span: &Span, context: &TraceContext) {
-        span.add_link(to_otel(context));
+        span.add_link(context.to_otel());
     }
 }
 

@@ -27,10 +27,14 @@ pub const LEASE_DENIED: &str = "arcp.lease.denied";
 pub const BUDGET_SPENT: &str = "arcp.budget.spent";
 /// How long a commit to the store took, by [`ERROR_TYPE`]. Seconds.
 pub const COMMIT_DURATION: &str = "arcp.store.commit.duration";
+/// Attempts to fetch the keys of an issuer, by [`ERROR_TYPE`]: `unreachable`, `timeout`, `lost`, `status`,
+/// `length`, `unreadable`, `too_many`. While they fail, the keys of before count.
+pub const JWKS_FETCHES: &str = "arcp.jwks.fetches";
 
 /// The type of a message; `_OTHER` for those that the protocol does not know.
 pub const MESSAGE_TYPE: &str = "arcp.message.type";
-/// The code of §12, and of the store's errors their kind; nothing where all went well.
+/// The code of §12; of the store's errors their kind, and of key sets why there are none. Nothing where
+/// all went well.
 pub const ERROR_TYPE: &str = "error.type";
 /// An agent that is registered, with its version.
 pub const AGENT: &str = "arcp.agent";

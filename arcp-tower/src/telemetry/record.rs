@@ -153,6 +153,17 @@ pub(crate) fn spent(currency: &Currency, amount: Amount) {
     }
 }
 
+/// The keys of an issuer were fetched, or why not.
+#[cfg_attr(
+    not(all(feature = "jwks", any(feature = "jwt-aws-lc-rs", feature = "jwt-rust-crypto"))),
+    allow(dead_code, reason = "there is nobody to fetch them")
+)]
+pub(crate) fn keys_fetched(failure: Option<&'static str>) {
+    if MEASURES {
+        backend::add(Counter::KeySets, 1, &[(names::ERROR_TYPE, failure.unwrap_or_default().into())]);
+    }
+}
+
 /// A commit was made, or failed.
 pub(crate) fn commit(failure: Option<&StoreError>, since: Timer) {
     if MEASURES {

@@ -3,6 +3,7 @@
 #![cfg(unix)]
 
 mod agents;
+mod around;
 mod command;
 mod exit_codes;
 mod jobs;

@@ -1,10 +1,11 @@
 //! One session, as users have it.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use arcp_client::{Client, ResumePoint};
 use arcp_core::transport::{Close, WebSocket, WsLimits};
-use arcp_tests::{ALICE, Ask, Http, Server, guarded, tokens};
+use arcp_tests::{ALICE, Ask, Http, Peer, Server, Wire, guarded, tokens};
 use arcp_tower::upgrade::{Host, Origin};
 use arcp_tower::{AuthLayer, Config, HttpInfo, Job, Runtime, agent_fn};
 use futures_util::StreamExt as _;
@@ -58,19 +59,21 @@ async fn what_the_host_knows_of_a_request_reaches_the_agent() {
     let agent = agent_fn(|(): (), job: Job| async move {
         let info = job.extensions().get::<HttpInfo>().cloned().ok_or("no HttpInfo")?;
         let tenant = info.headers.get("x-tenant").and_then(|tenant| tenant.to_str().ok()).unwrap_or_default();
-        // actix gives the peer's address by itself, and others by their own middleware.
-        let peer = job.extensions().get::<SocketAddr>().is_none_or(|peer| peer.ip().is_loopback());
+        let peer = job.extensions().get::<SocketAddr>().ok_or("no address")?;
         Ok(json!([info.uri.path().to_owned(), tenant, peer]))
     });
     let runtime = Runtime::builder().config(config.clone()).agent("agent", agent).build().unwrap();
     let server = Server::of(runtime.layer(AuthLayer::new(tokens())), &config).await;
-    let mut peer = server.connect_at("/arcp?from=here", "X-Tenant: acme\r\n").await;
+    let tcp = server.tcp().await;
+    let own = tcp.local_addr().unwrap();
+    let tcp = Wire::upgrade(tcp, "/arcp?from=here", "X-Tenant: acme\r\n").await.into_inner();
+    let mut peer = Peer::new(WebSocket::client(tcp, WsLimits::default()).await, Duration::from_secs(20));
     peer.hello(ALICE, &[]).await;
     let job = peer.submit("agent", Value::Null).await;
     let end = peer.job(&job).await.pop().unwrap();
     let told = end["payload"]["result"].as_array().unwrap().clone();
     assert!(told[0] == "/arcp" || told[0] == "/", "{told:?}");
-    assert_eq!(told[1..], [json!("acme"), json!(true)]);
+    assert_eq!(told[1..], [json!("acme"), json!(own)]);
     drop(peer);
     server.stop().await;
 }

@@ -16,11 +16,15 @@ use tokio_rustls::TlsConnector;
 /// `arcp serve` with a certificate of `authority`, whose files are in `dir`.
 fn serve(authority: &Authority, dir: &Path) -> Serving {
     let (cert, key) = authority.files(dir);
-    serve_with(&cert, &key)
+    serve_with(&cert, &key, "axum")
 }
 
-fn serve_with(cert: &Path, key: &Path) -> Serving {
-    let tls = ["--tls-cert", cert.to_str().unwrap(), "--tls-key", key.to_str().unwrap()];
+/// Every web server that `arcp serve` has.
+const SERVERS: [&str; 3] = ["axum", "actix", "hyper"];
+
+fn serve_with(cert: &Path, key: &Path, server: &str) -> Serving {
+    let (cert, key) = (cert.to_str().unwrap(), key.to_str().unwrap());
+    let tls = ["--tls-cert", cert, "--tls-key", key, "--server", server];
     let serve = ["serve", "--port", "0", "--store", "memory", "--demo-agents", "--token", "secret=me"];
     let mut serve = arcp(&[&serve[..], &tls].concat());
     serve.stderr(Stdio::null());
@@ -39,12 +43,15 @@ fn submit(server: &Serving, ca: Option<&Path>) -> Output {
 #[test]
 fn a_job_is_submitted_over_tls_to_a_server_of_a_private_ca() {
     let (authority, dir) = (Authority::default(), tempfile::tempdir().unwrap());
-    let server = serve(&authority, dir.path());
-    assert!(server.url.starts_with("wss://127.0.0.1:"), "{}", server.url);
-    let ca = authority.file(dir.path());
-    let done = submit(&server, Some(&ca));
-    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
-    assert!(text(&done.stdout).contains("\"result\":7"), "{}", text(&done.stdout));
+    let ((cert, key), ca) = (authority.files(dir.path()), authority.file(dir.path()));
+    for server in SERVERS {
+        let serving = serve_with(&cert, &key, server);
+        assert!(serving.url.starts_with("wss://127.0.0.1:"), "{}", serving.url);
+        let done = submit(&serving, Some(&ca));
+        assert_eq!(done.status.code(), Some(0), "{server}: {}", text(&done.stderr));
+        assert!(text(&done.stdout).contains("\"result\":7"), "{server}: {}", text(&done.stdout));
+    }
+    let server = serve_with(&cert, &key, "axum");
     // The variable does as well, for every command that reaches a runtime.
     for command in [&["jobs", "--all"][..], &["submit", "--agent", "echo"], &["doctor"]] {
         let mut command = arcp(&[command, &["--url", &server.url, "--token", "secret"]].concat());
@@ -84,7 +91,7 @@ async fn a_client_trusts_the_roots_that_it_is_given_and_a_certificate_for_its_na
     assert!(Client::builder(plain).token("secret").connect().await.is_err());
     // A certificate of the same authority, for somebody else.
     let (cert, key) = authority.files_for(&["other.test"], dir.path());
-    let impostor = serve_with(&cert, &key);
+    let impostor = serve_with(&cert, &key, "axum");
     let refused = client(&impostor.url).connect().await;
     assert!(
         matches!(&refused, Err(ConnectError::Io(e)) if e.to_string().contains("certificate")),
@@ -131,30 +138,32 @@ async fn connections_that_begin_no_handshake_keep_no_other_from_it() {
 
 #[tokio::test]
 async fn on_sighup_the_certificate_is_read_again_and_one_that_cannot_be_changes_nothing() {
-    let (old, new, dir) = (Authority::default(), Authority::default(), tempfile::tempdir().unwrap());
-    let server = serve(&old, dir.path());
-    let trusts = async |authority: &Authority| {
-        let client = Client::builder(&server.url).token("secret").root_certificate(authority.pem());
-        client.connect().await.is_ok()
-    };
-    let kept = Client::builder(&server.url).token("secret").root_certificate(old.pem());
-    let kept = kept.connect().await.unwrap();
-    assert!(!trusts(&new).await);
-    std::fs::write(dir.path().join("cert.pem"), "no certificate").unwrap();
-    server.signal("HUP");
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    assert!(trusts(&old).await, "it goes on with what it has");
-    new.files(dir.path());
-    server.signal("HUP");
-    for _ in 0..200 {
-        if trusts(&new).await {
-            break;
+    for server in SERVERS {
+        let (old, new, dir) = (Authority::default(), Authority::default(), tempfile::tempdir().unwrap());
+        let (cert, key) = old.files(dir.path());
+        let server = serve_with(&cert, &key, server);
+        let client = |authority: &Authority| {
+            Client::builder(&server.url).token("secret").root_certificate(authority.pem()).connect()
+        };
+        let trusts = async |authority: &Authority| client(authority).await.is_ok();
+        let kept = client(&old).await.unwrap();
+        assert!(!trusts(&new).await);
+        std::fs::write(&cert, "no certificate").unwrap();
+        server.signal("HUP");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(trusts(&old).await, "it goes on with what it has");
+        new.files(dir.path());
+        server.signal("HUP");
+        for _ in 0..200 {
+            if trusts(&new).await {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert!(trusts(&new).await && !trusts(&old).await);
+        // A session of before goes on.
+        kept.ping().await.unwrap();
     }
-    assert!(trusts(&new).await && !trusts(&old).await);
-    // A session of before goes on.
-    kept.ping().await.unwrap();
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Layers that are not ours, around and below the runtime, over real sockets.
 
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use arcp_tower::{
     each_session_fn,
 };
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, State};
 use axum::routing::get;
 use serde_json::{Value, json};
 use tower::util::{BoxCloneSyncService, BoxService, MapRequestLayer};
@@ -133,6 +134,7 @@ async fn what_the_hosts_middleware_knows_reaches_the_authenticator_the_layers_an
             "tenant": tenant,
             "principal": job.principal().name(),
             "agent": http.headers["x-user"].to_str()?,
+            "peer": job.extensions().get::<SocketAddr>(),
             "token_is_gone": token_is_gone,
         }))
     });
@@ -140,6 +142,9 @@ async fn what_the_hosts_middleware_knows_reaches_the_authenticator_the_layers_an
     let stack = ServiceBuilder::new().layer(AuthLayer::new(authenticator)).layer(layer).service(runtime);
     let app = Router::new().route("/arcp", handler_with(stack, config.clone())).layer(MapRequestLayer::new(
         |mut request: axum::extract::Request| {
+            // As if it came through a proxy that is trusted.
+            request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+            request.extensions_mut().insert(SocketAddr::from(([203, 0, 113, 9], 7)));
             request.extensions_mut().insert(Tenant("acme".into()));
             request
         },
@@ -150,7 +155,10 @@ async fn what_the_hosts_middleware_knows_reaches_the_authenticator_the_layers_an
     let job = peer.submit("tells", Value::Null).await;
     assert_eq!(
         peer.job(&job).await.last().unwrap()["payload"]["result"],
-        json!({ "tenant": "acme", "principal": "ann@acme/t0ken", "agent": "ann", "token_is_gone": true })
+        json!({
+            "tenant": "acme", "principal": "ann@acme/t0ken", "agent": "ann", "token_is_gone": true,
+            "peer": "203.0.113.9:7",
+        })
     );
     assert_eq!(seen.load(Ordering::Relaxed), 1);
     drop(peer);

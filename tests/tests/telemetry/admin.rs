@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 use std::time::Duration;
 
+use arcp_client::Client;
 use arcp_tests::command::{Serving, arcp};
+use arcp_tests::issuer::{AUDIENCE, ISSUER, Key, claims_at, set, today};
+use arcp_tests::jwks::{Answer, JwksServer};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -14,8 +17,13 @@ use crate::FEATURES;
 
 /// Serves, with an admin listener on a free port; its address, and what else is said to operators.
 fn serving(args: &[&str]) -> (Serving, SocketAddr, impl Iterator<Item = String> + use<>) {
-    let mut serve = arcp(&["serve", "--port", "0", "--demo-agents", "--token", "secret=me@example.com"]);
-    serve.args(["--admin", "0"]).args(args).stderr(Stdio::piped());
+    serving_for(&["--token", "secret=me@example.com"], args)
+}
+
+/// The same for whom `auth` lets in.
+fn serving_for(auth: &[&str], args: &[&str]) -> (Serving, SocketAddr, impl Iterator<Item = String> + use<>) {
+    let mut serve = arcp(&["serve", "--port", "0", "--demo-agents", "--admin", "0"]);
+    serve.args(auth).args(args).stderr(Stdio::piped());
     let mut serving = Serving::of(serve, false);
     let mut lines = BufReader::new(serving.child.stderr.take().unwrap()).lines().map(Result::unwrap);
     let address = lines.find_map(|line| Some(line.strip_prefix("admin: http://")?.parse().unwrap())).unwrap();
@@ -92,6 +100,30 @@ async fn metrics_are_text_that_prometheus_reads_and_count_a_job_without_any_id()
     assert_eq!(value(&text, "arcp_server_operation_duration_seconds_count", &unknown), Some(1.0), "{text}");
     for id in [job.as_str(), spender.as_str(), session.as_str(), "me@example.com", "secret", "made-up"] {
         assert!(!text.contains(id), "{id} is in a label");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_of_an_issuer_that_cannot_be_fetched_are_counted_and_told() {
+    let key = Key::new("1");
+    let keys = JwksServer::start(set(&[&key])).await;
+    let url = keys.url();
+    let issuer = ["--jwks", &url, "--jwt-issuer", ISSUER, "--jwt-audience", AUDIENCE];
+    for (kind, told) in [("", false), ("status", true)] {
+        let (mut serving, admin, lines) = serving_for(&issuer, &["--store", "memory"]);
+        let token = key.sign(&claims_at(today(), "alice"));
+        let session = Client::builder(&serving.url).token(token).connect().await;
+        assert_eq!(session.is_err(), told, "{session:?}");
+        let (_, text) = ask(admin, "/metrics").await.unwrap();
+        let label = format!("error_type=\"{kind}\"");
+        assert_eq!(value(&text, "arcp_jwks_fetches_total", &[&label]), Some(1.0), "{text}");
+        serving.child.kill().unwrap();
+        let lines: Vec<_> = lines.collect();
+        let warning = lines.iter().find(|line| line.contains("the key set could not be fetched"));
+        assert_eq!(warning.is_some(), told, "{lines:?}");
+        assert!(warning.is_none_or(|line| line.contains("the answer is not 200")), "{warning:?}");
+        // For the next one.
+        keys.answer(Answer::Status(500));
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use arcp_core::transport::{WebSocket, WsLimits};
-use arcp_tests::command::{Serving, arcp};
+use arcp_tests::authority::Authority;
+use arcp_tests::command::{Serving, arcp, run, text};
 use arcp_tests::otlp::{self, Attributes, Received, attributes, hex};
 
 use arcp_tests::{Peer, Wire};
@@ -18,10 +19,10 @@ const CALLER: &str = "00f067aa0ba902b7";
 const UPGRADE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 /// Serves, lets a client work, and stops. Returns the client's resume token.
-async fn exported(protocol: &str, url: &str) -> String {
+async fn exported(protocol: &str, url: &str, more: &[&str]) -> String {
     let token = format!("{TOKEN}=me@example.com");
     let mut serve = arcp(&["serve", "--port", "0", "--store", "memory", "--demo-agents", "--token", &token]);
-    serve.args(["--otlp", url, "--otlp-protocol", protocol]);
+    serve.args(["--otlp", url, "--otlp-protocol", protocol]).args(more);
     serve.env("OTEL_SERVICE_NAME", "desk").env("OTEL_RESOURCE_ATTRIBUTES", "team=ops");
     let mut serving = Serving::of(serve, false);
     let upgrade = format!("traceparent: {UPGRADE}\r\nAuthorization: Bearer {TOKEN}\r\n");
@@ -156,7 +157,7 @@ fn kept_secret(received: &Received, resume_token: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submit_arrives_over_grpc_as_spans_with_names_parents_links_and_attributes() {
     let (address, received) = otlp::grpc().await;
-    let token = exported("grpc", &format!("http://{address}")).await;
+    let token = exported("grpc", &format!("http://{address}"), &[]).await;
     traced(&received);
     measured(&received);
     kept_secret(&received, &token);
@@ -165,7 +166,7 @@ async fn a_submit_arrives_over_grpc_as_spans_with_names_parents_links_and_attrib
 #[tokio::test(flavor = "multi_thread")]
 async fn a_submit_arrives_over_http_and_s41_no_token_was_exported() {
     let (address, received) = otlp::http().await;
-    let token = exported("http", &format!("http://{address}/")).await;
+    let token = exported("http", &format!("http://{address}/"), &[]).await;
     traced(&received);
     measured(&received);
     kept_secret(&received, &token);
@@ -184,10 +185,37 @@ async fn a_collector_that_is_not_there_keeps_nobody_from_working_or_from_ending(
     assert!(asked.elapsed() < Duration::from_secs(20), "{:?}", asked.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_of_a_private_ca_is_reached_over_tls_by_grpc_and_by_http() {
+    let (authority, dir) = (Authority::default(), tempfile::tempdir().unwrap());
+    let ca = authority.file(dir.path());
+    for (protocol, spoken) in [("grpc", "h2"), ("http", "http/1.1")] {
+        let (plain, received) = if protocol == "grpc" { otlp::grpc().await } else { otlp::http().await };
+        let address = authority.in_front_of(plain, spoken).await;
+        let url = format!("https://localhost:{}", address.port());
+        exported(protocol, &url, &[]).await;
+        assert!(received.spans().is_empty(), "who does not trust it sends it nothing");
+        exported(protocol, &url, &["--otlp-ca", ca.to_str().unwrap()]).await;
+        traced(&received);
+        measured(&received);
+    }
+}
+
 #[test]
-fn an_address_that_would_need_tls_is_refused_in_words() {
-    let output = arcp_tests::command::run(&["serve", "--port", "0", "--otlp", "https://collector:4317"]);
-    assert_eq!(output.status.code(), Some(2));
-    let said = arcp_tests::command::text(&output.stderr);
-    assert!(said.contains("--otlp must be an address of the form http://"), "{said}");
+fn a_way_to_a_collector_that_cannot_be_is_refused_in_words() {
+    let dir = tempfile::tempdir().unwrap();
+    let junk = dir.path().join("junk.pem");
+    std::fs::write(&junk, "no certificate").unwrap();
+    for (otlp, why) in [
+        (&["--otlp", "collector:4317"][..], "--otlp must be an address of the form http://"),
+        (
+            &["--otlp", "https://collector:4317", "--otlp-ca", "/nowhere/ca.pem"],
+            "cannot read /nowhere/ca.pem",
+        ),
+        (&["--otlp", "https://collector:4317", "--otlp-ca", junk.to_str().unwrap()], "no root certificates"),
+    ] {
+        let output = run(&[&["serve", "--port", "0", "--store", "memory"], otlp].concat());
+        assert_ne!(output.status.code(), Some(0));
+        assert!(text(&output.stderr).contains(why), "{}", text(&output.stderr));
+    }
 }

@@ -1,5 +1,7 @@
 //! What is known of a key set, and when it is fetched: no clock, and no network.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::JwksConfig;
@@ -45,6 +47,12 @@ impl Cache {
             None if fresh && !self.failed => Look::Unknown,
             _ => Look::Down,
         }
+    }
+
+    /// How long the keys still count if none are fetched.
+    pub(super) fn left(&self, now: Instant, config: &JwksConfig) -> Duration {
+        let age = self.keys.as_ref().map(|(_, at)| now.saturating_duration_since(*at));
+        age.map_or(Duration::ZERO, |age| config.stale.saturating_sub(age))
     }
 
     pub(super) fn begin(&mut self, now: Instant) {

@@ -12,6 +12,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
+use super::failure::Failure;
 use super::set::read;
 use super::{InvalidJwks, JwksConfig};
 use crate::auth::jwt::JwtKey;
@@ -55,22 +56,22 @@ impl Source {
     /// Fetches the keys.
     ///
     /// # Errors
-    /// Why not; for the log.
-    pub(super) async fn fetch(&self, config: &JwksConfig) -> Result<Vec<JwtKey>, &'static str> {
+    /// Why not; for the log, and for metrics.
+    pub(super) async fn fetch(&self, config: &JwksConfig) -> Result<Vec<JwtKey>, Failure> {
         let mut request = Request::new(Empty::new());
         *request.uri_mut() = self.uri.clone();
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         let response = self.client.request(request).await;
         let response = response.map_err(|error| {
             tracing::debug!(error = &error as &dyn std::error::Error, "no answer");
-            if error.is_connect() { "no connection could be opened" } else { "the answer was lost" }
+            if error.is_connect() { Failure::Unreachable } else { Failure::Lost }
         })?;
         // A redirect is no answer: it could lead anywhere.
         if response.status() != StatusCode::OK {
-            return Err("the answer is not 200");
+            return Err(Failure::Status);
         }
         let body = Limited::new(response.into_body(), config.body_bytes).collect().await;
-        read(&body.map_err(|_| "the answer is too long, or was cut off")?.to_bytes(), config)
+        read(&body.map_err(|_| Failure::Length)?.to_bytes(), config)
     }
 }
 

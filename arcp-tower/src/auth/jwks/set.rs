@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::JwksConfig;
+use super::failure::Failure;
 use crate::auth::jwt::JwtKey;
 
 #[derive(Deserialize)]
@@ -15,10 +16,10 @@ struct Set<'a> {
 
 /// The keys of a key set that tokens can be verified with. Those of kinds that are not known, without
 /// a name, for another use or with a secret are left out, as RFC 7517 §5 has it.
-pub(super) fn read(body: &[u8], config: &JwksConfig) -> Result<Vec<JwtKey>, &'static str> {
-    let set: Set<'_> = serde_json::from_slice(body).map_err(|_| "the answer is no key set")?;
+pub(super) fn read(body: &[u8], config: &JwksConfig) -> Result<Vec<JwtKey>, Failure> {
+    let set: Set<'_> = serde_json::from_slice(body).map_err(|_| Failure::Unreadable)?;
     if set.keys.len() > config.keys {
-        return Err("the answer has too many keys");
+        return Err(Failure::TooMany);
     }
     let jwks = set.keys.into_iter().filter_map(|key| serde_json::from_str::<Jwk>(key.get()).ok());
     let keys = jwks.filter_map(|jwk| JwtKey::of(&jwk).ok());
