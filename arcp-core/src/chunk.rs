@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_or_too_much_is_refused() {
+    fn t109_what_is_no_text_or_too_much_is_refused() {
         assert!(stream(&[vec![0xff]], Encoding::Utf8, 8).is_err());
         assert!(stream(&["é".as_bytes()[..1].to_vec()], Encoding::Utf8, 8).is_err());
         let mut splitter = Splitter::new(ResultId::from_bits(1), Encoding::Utf8, 8, 10);
@@ -260,7 +260,20 @@ mod tests {
     }
 
     #[test]
-    fn chunks_out_of_order_are_refused() {
+    fn t109_base64_is_read_strictly() {
+        let chunk = |data: &str| {
+            let (data, encoding) = (data.to_owned(), Encoding::Base64);
+            ResultChunk { result_id: ResultId::from_bits(1), chunk_seq: 0, data, encoding, more: false }
+        };
+        assert_eq!(chunk("+/8=").decoded().unwrap().as_ref(), [0xfb, 0xff]);
+        // Without its padding, with more of it, of the other alphabet, with bits left over, with space.
+        for odd in ["+/8", "+/8==", "-_8=", "+/9=", "+/8= ", "+/\n8=", "=", "A", "+/8=AAAA", "é"] {
+            assert_eq!(chunk(odd).decoded().unwrap_err().code(), Code::InvalidRequest, "{odd:?}");
+        }
+    }
+
+    #[test]
+    fn t109_chunks_out_of_order_of_another_result_or_behind_the_last_are_refused() {
         let chunks = stream(&[vec![1; 9]], Encoding::Base64, 4).unwrap();
         assert!(assemble(&[chunks[1].clone()]).is_err());
         assert!(assemble(&[chunks[0].clone(), chunks[0].clone()]).is_err());

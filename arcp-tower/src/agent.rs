@@ -54,6 +54,9 @@ pub trait Agent: Send + Sync + 'static {
     }
 
     /// Runs a job. What it returns is the job's result, unless a result was streamed.
+    ///
+    /// What blocks a thread goes into [`tokio::task::spawn_blocking`], as in any async code. Where that
+    /// cannot be relied on, [`Builder::agents_on`](crate::Builder::agents_on) keeps it from connections.
     fn run(&self, job: Job) -> BoxFuture<'static, Result<Json, AgentError>>;
 }
 

@@ -12,7 +12,8 @@ use crate::profile::Choice;
 use crate::upgrade::{Host, Origin};
 
 /// The bounds of the runtime and of its connections: every queue, buffer, map and wait that a peer, an
-/// agent or an operator can reach has one here. Sizes of single reads are constants where they are read.
+/// agent or an operator can reach has one here. How much is read or written in one go, and how long a store
+/// or a service that failed is left alone, bounds nobody, and is a constant where it is done.
 ///
 /// ```
 /// use arcp_tower::Config;
@@ -109,6 +110,8 @@ pub struct Config {
     pub key_lifetime: Duration,
     /// Idempotency keys that are held where no store does. 65,536.
     pub max_keys: usize,
+    /// Bytes of one idempotency key. 256.
+    pub key_bytes: usize,
     /// Events of a job that may wait to be written to a store. 8,192; at most half of `log_events`.
     pub max_unwritten: usize,
     /// One frame that we send, in bytes. 1 MiB less 1 KiB: peers refuse more than 1 MiB.
@@ -121,8 +124,20 @@ pub struct Config {
     pub chunk_bytes: usize,
     /// Decoded bytes of a streamed result. 1 GiB.
     pub max_result: u64,
+    /// Bytes of what an agent, a tool or a service says of a failure, as clients read it. 4 KiB, and at most
+    /// a sixteenth of a frame; the rest is cut off.
+    pub max_words: usize,
+    /// Bytes of the `details` of such a failure. 256 KiB, and at most a quarter of a frame; larger ones are
+    /// left out.
+    pub max_details: usize,
+    /// Bytes of a streamed result's summary. 64 KiB, and at most a sixteenth of a frame; the rest is cut off.
+    pub max_summary: usize,
     /// Principals whose jobs one may know of, beside its own (§7.6). 64.
     pub max_observed: usize,
+    /// Jobs on a page of a listing where the request names no number (§6.6). 100.
+    pub listed: u32,
+    /// Jobs on a page at the most, whatever the request names. 1,000.
+    pub max_listed: u32,
     /// Jobs of one principal that run at once. 1,000.
     pub max_jobs: usize,
     /// Ended jobs that are kept in all. 4,096.
@@ -141,6 +156,8 @@ pub struct Config {
     pub lease_pattern_bytes: usize,
     /// Bytes of a whole lease. 256 KiB.
     pub lease_bytes: usize,
+    /// How long a lease goes on after its `expires_at`: clocks of peers differ (§14). 1 s; at most a minute.
+    pub lease_skew: Duration,
     /// Jobs that may hang below each other (§10). 8.
     pub max_delegation_depth: usize,
     /// Jobs that one job may have delegated at once. 64.
@@ -181,6 +198,8 @@ pub struct Config {
     pub credential_settle: Duration,
     /// How often what services have is compared with what they should. 1 hour.
     pub reconcile: Duration,
+    /// Credentials that are revoked or rotated at once, beside those of jobs that begin or end. 16.
+    pub credential_calls: usize,
     /// Origins whose pages may connect (`Origin`); none. A client that names no origin is no page.
     pub allowed_origins: Vec<Origin>,
     /// Names that the host may be asked for (`Host`, `:authority`); with none it is not looked at.
@@ -236,12 +255,18 @@ impl Default for Config {
             sweep: Duration::from_secs(60),
             key_lifetime: Duration::from_secs(86_400),
             max_keys: 65_536,
+            key_bytes: 256,
             max_unwritten: 8192,
             max_sent_frame: (1 << 20) - (1 << 10),
             described_bytes: 64 << 10,
             chunk_bytes: 512 << 10,
             max_result: 1 << 30,
+            max_words: 4 << 10,
+            max_details: 256 << 10,
+            max_summary: 64 << 10,
             max_observed: 64,
+            listed: 100,
+            max_listed: 1000,
             max_jobs: 1000,
             max_ended_jobs: 4096,
             max_ended_bytes: 256 << 20,
@@ -251,6 +276,7 @@ impl Default for Config {
             lease_patterns: 1024,
             lease_pattern_bytes: 1024,
             lease_bytes: 256 << 10,
+            lease_skew: Duration::from_secs(1),
             max_delegation_depth: 8,
             max_children: 64,
             max_shown: 64 << 10,
@@ -270,6 +296,7 @@ impl Default for Config {
             revoke_backoff: Duration::from_secs(300),
             credential_settle: Duration::from_secs(60),
             reconcile: Duration::from_secs(3600),
+            credential_calls: 16,
             allowed_origins: Vec::new(),
             allowed_hosts: Vec::new(),
             profile: Choice::default(),

@@ -49,6 +49,8 @@ pub mod provision;
 mod random;
 mod replay;
 pub mod runtime;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod service;
 pub mod telemetry;
 #[cfg(any(feature = "fetch", feature = "jwks", feature = "litellm"))]

@@ -16,6 +16,10 @@
 //! is fixed in the operation, and one that never passed a [`LeaseLayer`](crate::layer::LeaseLayer)
 //! reaches no backend.
 //!
+//! A tool of [`tool_fn`] takes what its argument's type takes, and refuses anything else by its place. With
+//! the feature `schema`, one of `Builder::described_tool` is held to a JSON Schema as well, before it and
+//! the layers around it are reached, and agents can read that schema: see [`Job::tools`].
+//!
 //! # A layer in front of one tool
 //!
 //! A tool is a `tower` service, so a layer goes around it as around any other. This one lets searches
@@ -78,6 +82,7 @@ pub mod files;
 #[cfg(any(feature = "fetch", feature = "fs"))]
 mod granted;
 mod output;
+mod registered;
 mod router;
 mod tool;
 
@@ -99,7 +104,9 @@ pub(crate) use carry::{Answer, Asked};
 #[cfg(any(feature = "fetch", feature = "fs"))]
 pub use granted::Granted;
 pub use output::{Cost, Output};
-pub(crate) use router::{Operations, Registered, Router};
+pub use registered::ToolInfo;
+pub(crate) use registered::{Registered, Tool};
+pub(crate) use router::{Operations, Router};
 pub use tool::{Call, ToolFn, tool_fn};
 
 use crate::agent::Job;

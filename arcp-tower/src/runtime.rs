@@ -65,7 +65,7 @@ use crate::agent::Agent;
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::observe::ObservePolicy;
-use crate::operation::Operations;
+use crate::operation::{Operations, ToolInfo};
 use crate::service::{Connect, Session, SessionCtx};
 
 /// What this runtime can do (§6.2); a session has what its client names too.
@@ -97,6 +97,8 @@ struct Inner {
     observe: Arc<dyn ObservePolicy>,
     /// What carries operations out, below the leases.
     operations: Operations,
+    /// The tools among them, in the order of their names.
+    tools: Vec<ToolInfo>,
     policy: Policy,
     /// Bounds what is recorded of resumes.
     resumes: audit::Resumes,
@@ -109,6 +111,8 @@ struct Inner {
     secret: [u8; 32],
     /// Jobs run here and not where a connection happens to be served: a host's worker may go away.
     handle: tokio::runtime::Handle,
+    /// And agents here: their code may hold its thread up.
+    jobs: tokio::runtime::Handle,
     /// Counts the connections that have a session.
     open: drain::Open,
     stop: drain::Stop,
@@ -159,6 +163,11 @@ impl Runtime {
     /// The agents, as a welcome tells of them.
     pub fn inventory(&self) -> &[AgentInfo] {
         &self.0.inventory
+    }
+
+    /// The tools, in the order of their names, with what they say of themselves.
+    pub fn tools(&self) -> &[ToolInfo] {
+        &self.0.tools
     }
 
     /// What the events survive that it sends.

@@ -345,7 +345,7 @@ async fn a_streamed_result_is_assembled_whether_it_is_read_or_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_streamed_result_with_a_hole_is_no_result() {
+async fn t109_a_streamed_result_with_a_hole_is_no_result() {
     let chunk = |n: u64, more: bool| json!({"result_id": "res_1", "chunk_seq": n, "data": "x", "encoding": "utf8", "more": more});
     let streams =
         [vec![], vec![chunk(0, true)], vec![chunk(1, false)], vec![chunk(0, true), chunk(2, false)]];

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scheme_that_is_not_known_is_kept_and_what_is_no_credential_costs_nothing() {
+    fn t108_a_scheme_that_is_not_known_is_kept_and_what_is_no_credential_costs_nothing() {
         let credentials = accepted().credentials;
         assert_eq!(credentials.iter().map(|c| c.scheme.as_str()).collect::<Vec<_>>(), ["bearer", "x-odd"]);
         assert_eq!(credentials[0].value.expose(), CANARY);

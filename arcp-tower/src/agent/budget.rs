@@ -16,7 +16,7 @@ impl Job {
     }
 
     /// Sets money aside for what is about to be done, so that nothing else is reserved or delegated
-    /// from it meanwhile. What is reserved in a currency that nobody counts is free.
+    /// from it meanwhile. Where no budget was set at all, what is reserved is free.
     ///
     /// ```
     /// # use arcp_tower::{AgentError, Job};
@@ -29,8 +29,8 @@ impl Job {
     /// ```
     ///
     /// # Errors
-    /// `BUDGET_EXHAUSTED` if there is less, `LEASE_EXPIRED`, and `INVALID_REQUEST` if `currency` or
-    /// `amount` is none.
+    /// `BUDGET_EXHAUSTED` if there is less, or the lease has a budget and none in `currency`;
+    /// `LEASE_EXPIRED`; and `INVALID_REQUEST` if `currency` or `amount` is none.
     pub fn reserve(&self, currency: &str, amount: &str) -> Result<Reservation, Error> {
         let currency: Currency = currency.parse().map_err(|e| fault("currency", e))?;
         let amount: Amount = amount.parse().map_err(|e| fault("amount", e))?;
@@ -117,7 +117,7 @@ pub struct Reservation {
     job: Job,
     currency: Currency,
     amount: Amount,
-    /// Nothing, if nobody counts the currency.
+    /// Nothing, if there is no budget.
     hold: Option<Hold>,
 }
 

@@ -10,6 +10,7 @@ use arcp_core::{Code, Error, JobId, Json, Timestamp};
 use serde::Serialize;
 
 use super::Job;
+use crate::fault;
 use crate::operation::Operation;
 use crate::runtime::ChildJob;
 
@@ -134,7 +135,8 @@ impl Delegation<'_> {
             }
             Err(error) => {
                 let call_id = delegate_id.to_string();
-                let body = ToolResult { call_id, result: None, error: Some(error.body()) };
+                let said = fault::cut(error.clone(), job.config()).body();
+                let body = ToolResult { call_id, result: None, error: Some(said) };
                 job.emit_body("tool_result", &body).await?;
                 Err(error)
             }

@@ -93,7 +93,7 @@ impl Job {
     /// agents that run tools by themselves: what a tool of the runtime costs is reported without.
     ///
     /// # Errors
-    /// As [`Job::log`], and `INVALID_REQUEST` if `value` is no number, or `name` begins with
+    /// As [`Job::log`], and `INVALID_REQUEST` if `value` is no finite number, or `name` begins with
     /// `cost.budget.`, which is the runtime's.
     pub async fn metric(
         &self,
@@ -102,9 +102,7 @@ impl Job {
         unit: Option<&str>,
     ) -> Result<(), Error> {
         let (name, value) = (name.into(), Json::of(&value)?);
-        if !value.as_str().starts_with(|c: char| c == '-' || c.is_ascii_digit()) {
-            return Err(Error::fault("value", "must be a finite number"));
-        }
+        finite(&value)?;
         if name.starts_with("cost.budget.") {
             return Err(Error::fault("name", "is for the runtime to report"));
         }
@@ -224,5 +222,14 @@ impl Job {
             // It takes no credit: there may be none.
             self.append("status", &Status { phase: "back_pressure".to_owned(), message: None });
         }
+    }
+}
+
+/// Whether the value of a metric is a number. Many peers read it as a float: one that is infinite there
+/// must not reach them.
+pub(super) fn finite(value: &Json) -> Result<(), Error> {
+    match value.as_str().parse::<f64>() {
+        Ok(number) if number.is_finite() => Ok(()),
+        _ => Err(Error::fault("value", "must be a finite number")),
     }
 }

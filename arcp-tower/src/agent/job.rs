@@ -178,7 +178,7 @@ impl Job {
         self.0.parts.config.max_sent_frame.saturating_sub(1024)
     }
 
-    pub(super) fn config(&self) -> &Config {
+    pub(crate) fn config(&self) -> &Config {
         &self.0.parts.config
     }
 

@@ -12,8 +12,9 @@ use tower_layer::Layer as _;
 use tower_service::Service as _;
 
 use super::{Job, Level};
+use crate::fault;
 use crate::layer::{LeaseLayer, MeterLayer, TraceLayer};
-use crate::operation::{Operation, Output};
+use crate::operation::{Operation, Output, ToolInfo};
 
 /// What a lease says of an operation, without carrying it out.
 #[derive(Debug, Clone, PartialEq)]
@@ -98,6 +99,27 @@ impl Job {
         }
     }
 
+    /// The tools that its lease has a pattern for, in the order of their names, with what they say of
+    /// themselves: what a model can be told that it may call.
+    ///
+    /// ```
+    /// # use arcp_tower::Job;
+    /// use serde_json::{Value, json};
+    /// fn functions(job: &Job) -> Vec<Value> {
+    ///     let function = |tool: &arcp_tower::operation::ToolInfo| {
+    ///         json!({ "name": tool.name, "description": tool.description, "parameters": tool.input_schema })
+    ///     };
+    ///     job.tools().into_iter().map(function).collect()
+    /// }
+    /// ```
+    pub fn tools(&self) -> Vec<&ToolInfo> {
+        let granted = |name: &str| {
+            let target = Target::parse(&Namespace::ToolCall, name);
+            target.is_ok_and(|target| self.authority().grant(&Namespace::ToolCall, &target).is_some())
+        };
+        self.runtime().tools().iter().filter(|tool| granted(&tool.name)).collect()
+    }
+
     /// What it may do, as it was accepted (§9.1).
     pub fn lease(&self) -> &Lease {
         self.authority().lease()
@@ -129,7 +151,10 @@ impl Job {
         let Some(call_id) = said.take() else { return outcome };
         self.tool_result(
             &call_id,
-            outcome.as_ref().map(|output| self.shown(&output.result)).map_err(Clone::clone),
+            outcome
+                .as_ref()
+                .map(|output| self.shown(&output.result))
+                .map_err(|error| fault::cut(error.clone(), self.config())),
         )
         .await?;
         if let Ok(output) = &outcome {

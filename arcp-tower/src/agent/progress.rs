@@ -22,7 +22,7 @@ impl<'a> ProgressReport<'a> {
         Self { job, body }
     }
 
-    /// Of how much: any number above 0.
+    /// Of how much: any number, 0 or more. It may be passed: a guess was too low.
     pub fn total(mut self, total: impl Serialize) -> Self {
         self.body = self.body.and_then(|body| Ok(Progress { total: Some(number("total", total)?), ..body }));
         self

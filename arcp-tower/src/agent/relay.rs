@@ -5,7 +5,7 @@ use arcp_core::{Error, Json};
 use serde::Deserialize;
 
 use super::Job;
-use super::emit::RESERVED_PHASES;
+use super::emit::{RESERVED_PHASES, finite};
 
 impl Job {
     /// Emits an event of a job in another runtime, by its payload (§8.1), as an event of this job. What
@@ -17,7 +17,7 @@ impl Job {
     ///
     /// # Errors
     /// As [`Job::log`], and `INVALID_REQUEST` for what is no event, a `status`, `metric` or `delegate`
-    /// without the members of its kind, and a `result_chunk`, which a
+    /// without the members of its kind or a finite value, and a `result_chunk`, which a
     /// [`ResultStream`](super::ResultStream) writes.
     pub async fn relay(&self, payload: &Json) -> Result<(), Error> {
         #[derive(Deserialize)]
@@ -46,6 +46,7 @@ impl Job {
         if metric.name.starts_with("cost.budget.") {
             return Ok(());
         }
+        finite(&metric.value)?;
         // Before it is there: whoever sees the cost finds it charged.
         let charged = self.charge_metric(&metric);
         self.emit_body("metric", body).await?;

@@ -26,8 +26,14 @@
 //! ```
 //!
 //! Any other agent says it with [`described`]. Either way a submit whose input does not fit is refused with
-//! `INVALID_REQUEST` before there is a job (§7.1); `details.pointer` leads to the fault in the input. The
-//! output schema is for those who read: results are not held to it.
+//! `INVALID_REQUEST` before there is a job (§7.1); `details.pointer` leads to the fault in the input.
+//!
+//! The output schema is for those who read, and no result is held to it: that of a typed agent fits by
+//! construction, since its schema is that of the type which it returns, and of one that is only
+//! [`described`] the work is done by then. To fail such a job would lose what was paid for.
+//!
+//! Tools say the same of themselves with
+//! [`Builder::described_tool`](crate::Builder::described_tool).
 //!
 //! Patterns are matched in linear time, so a schema has no look-around, and a schema refers to nothing
 //! outside itself. A runtime with a schema that cannot be used is not built.
@@ -37,13 +43,11 @@ use std::sync::Arc;
 use arcp_core::agent::{AgentDescription, AgentInfo};
 use arcp_core::{Error, Json};
 use futures_util::future::BoxFuture;
-use jsonschema::paths::{Location, LocationSegment};
-use jsonschema::{PatternOptions, Validator};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
-use serde_json::Value;
 
 use super::{Agent, AgentError, Job};
+use crate::schema::Schema;
 
 /// An agent that says what it takes and gives; [`described`] makes one, and
 /// [`typed`](super::AgentFn::typed).
@@ -110,32 +114,19 @@ impl<A: Agent> Agent for Described<A> {
 /// An agent whose inputs are held to its schema.
 struct Enforced {
     agent: Arc<dyn Agent>,
-    schema: Validator,
+    schema: Schema,
 }
 
 impl Agent for Enforced {
     fn check(&self, input: &Json) -> Result<(), Error> {
         // What a type has to say of a fault is said better.
         self.agent.check(input)?;
-        let value: Value = input.decode_at("input")?;
-        self.schema.validate(&value).map_err(|fault| {
-            // The rule is named by its place in the agent's own schema, which repeats nothing of the input.
-            let rule = format!("does not fit the schema at {}", fault.schema_path().as_str());
-            Error::fault_at(&path(fault.instance_path()), fault.instance_path().as_str(), &rule)
-        })
+        self.schema.check(input, "input")
     }
 
     fn run(&self, job: Job) -> BoxFuture<'static, Result<Json, AgentError>> {
         self.agent.run(job)
     }
-}
-
-/// A place in the input, as faults of types are named: `input.items[1]`.
-fn path(at: &Location) -> String {
-    at.segments().fold("input".to_owned(), |path, segment| match segment {
-        LocationSegment::Property(name) => format!("{path}.{name}"),
-        LocationSegment::Index(index) => format!("{path}[{index}]"),
-    })
 }
 
 /// Holds an agent to its input schema, if it has one.
@@ -144,17 +135,11 @@ pub(crate) fn enforced(
     description: &AgentDescription,
 ) -> Result<Arc<dyn Agent>, String> {
     if let Some(schema) = &description.output_schema {
-        compiled(schema).map_err(|rule| format!("its output schema: {rule}"))?;
+        Schema::new(schema).map_err(|rule| format!("its output schema: {rule}"))?;
     }
     let Some(schema) = &description.input_schema else { return Ok(agent) };
-    let schema = compiled(schema).map_err(|rule| format!("its input schema: {rule}"))?;
+    let schema = Schema::new(schema).map_err(|rule| format!("its input schema: {rule}"))?;
     Ok(Arc::new(Enforced { agent, schema }))
-}
-
-fn compiled(schema: &Json) -> Result<Validator, String> {
-    let schema: Value = schema.decode().map_err(|e| e.message().to_owned())?;
-    let options = jsonschema::options().with_pattern_options(PatternOptions::regex());
-    options.build(&schema).map_err(|e| e.to_string())
 }
 
 /// Puts what agents say of themselves in the inventory, up to `most` bytes; of the rest it says that it was

@@ -1,6 +1,5 @@
 //! From an operation to the backend that carries it out.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -9,14 +8,7 @@ use arcp_core::{Code, Error};
 use futures_util::future::{BoxFuture, Either, Ready, ready};
 use tower_service::Service;
 
-use super::{Backend, Operation, Output};
-
-/// What was registered: tools by their names, the rest by their capability.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Registered {
-    pub(crate) tools: BTreeMap<String, Backend>,
-    pub(crate) others: BTreeMap<Namespace, Backend>,
-}
+use super::{Backend, Operation, Output, Registered};
 
 /// The innermost service of the stack. It is the last to look: an operation that waited past the end
 /// of its lease is not carried out (§9.5), and neither is one that no lease was asked about.
@@ -34,7 +26,10 @@ impl Router {
         };
         job.authority().alive()?;
         let found = match operation.namespace() {
-            Namespace::ToolCall => self.0.tools.get(operation.target()),
+            Namespace::ToolCall => match self.0.tools.get(operation.target()) {
+                Some(tool) => Some(tool.taking(&operation.args)?),
+                None => None,
+            },
             namespace => self.0.others.get(namespace),
         };
         found.cloned().ok_or_else(|| {

@@ -62,6 +62,20 @@ impl<F, I> std::fmt::Debug for ToolFn<F, I> {
     }
 }
 
+#[cfg(feature = "schema")]
+impl<F, I, Fut, R> ToolFn<F, I>
+where
+    F: Fn(I, Call) -> Fut + Send + Sync + 'static,
+    I: DeserializeOwned + schemars::JsonSchema + Send + 'static,
+    Fut: Future<Output = Result<R, AgentError>> + Send + 'static,
+    R: Serialize + schemars::JsonSchema,
+{
+    /// The schemas of its types, for [`Builder::described_tool`](crate::Builder::described_tool).
+    pub fn description(&self) -> arcp_core::agent::AgentDescription {
+        crate::agent::schema::description_of::<I, R>()
+    }
+}
+
 impl<F, I, Fut, R> Service<Operation> for ToolFn<F, I>
 where
     F: Fn(I, Call) -> Fut + Send + Sync + 'static,

@@ -18,12 +18,11 @@ use crate::clock::Clock;
 use crate::lock::lock;
 use crate::telemetry;
 
-/// Clocks of peers differ: a lease ends this much after its `expires_at`.
-pub(crate) const SKEW: Duration = Duration::from_secs(1);
-
 /// What a deployment decides about leases.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Policy {
+    /// A lease ends this much after its `expires_at`; a minute at the most.
+    pub(crate) skew: Duration,
     /// A lease without `model.use` allows no model (§9.7).
     pub(crate) require_model_use: bool,
     /// What patterns would deny is let through, and recorded.
@@ -136,7 +135,7 @@ impl JobAuthority {
         let now = clock.wall();
         let until = expires_at.map(|at| {
             let left = u64::try_from(at.as_millis() - now.as_millis()).unwrap_or(0);
-            Until { at, instant: Instant::now() + Duration::from_millis(left) + SKEW }
+            Until { at, instant: Instant::now() + Duration::from_millis(left) + policy.skew }
         });
         Ok(Self {
             grants: Authority::new(lease, expires_at)?,
@@ -172,7 +171,7 @@ impl JobAuthority {
     /// `LEASE_EXPIRED`; the job will end with that.
     pub(crate) fn alive(&self) -> Result<(), Error> {
         let Some(until) = self.until else { return Ok(()) };
-        if Instant::now() < until.instant && self.clock.wall() < until.at.plus(SKEW) {
+        if Instant::now() < until.instant && self.clock.wall() < until.at.plus(self.policy.skew) {
             return Ok(());
         }
         self.lapsed.cancel();
@@ -262,13 +261,26 @@ impl JobAuthority {
         }
     }
 
-    /// Sets `amount` aside; `None` if nobody counts the currency.
+    /// Sets `amount` aside; `None` if nobody counts anything.
     ///
     /// # Errors
-    /// `BUDGET_EXHAUSTED` if there is less, `LEASE_EXPIRED`.
+    /// `BUDGET_EXHAUSTED` if there is less, or the budget is in other currencies; `LEASE_EXPIRED`.
     pub(crate) fn reserve(&self, currency: &Currency, amount: Amount) -> Result<Option<Hold>, Error> {
         self.alive()?;
-        self.counter(currency, |budget| budget.reserve(currency, amount)).transpose()
+        match self.counter(currency, |budget| budget.reserve(currency, amount)) {
+            Some(held) => held.map(Some),
+            // A lease with a budget is bounded to its currencies, as what it delegates is (§9.4).
+            None if self.counts() => {
+                let message = format!("the lease has no budget in {currency}");
+                Err(Error::new(Code::BudgetExhausted, message).with_detail("currency", currency.as_str()))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether any currency is counted, here or by whoever delegated it.
+    fn counts(&self) -> bool {
+        !lock(&self.budget).is_empty() || self.parent.as_ref().is_some_and(|parent| parent.counts())
     }
 
     /// Ends a reservation, of which `spent` was spent.

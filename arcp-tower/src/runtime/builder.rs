@@ -1,6 +1,7 @@
 //! Building a runtime.
 
 mod error;
+mod operations;
 
 use std::collections::HashSet;
 use std::fmt;
@@ -14,8 +15,6 @@ use arcp_core::wire::session::Party;
 use arcp_core::{Feature, Features};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
-use tower_layer::Layer;
-use tower_service::Service;
 
 pub use error::BuildError;
 
@@ -24,14 +23,13 @@ use super::credential::{Credentials, Provisioners};
 use super::delegate::Delegate;
 use super::registry::Registry;
 use super::{FEATURES, Inner, Journal, Runtime, Sessions};
-use crate::BoxError;
 use crate::agent::Agent;
 #[cfg(feature = "schema")]
 use crate::agent::schema;
 use crate::config::Config;
 use crate::credential::CredentialProvisioner;
 use crate::observe::{ObservePolicy, SamePrincipal};
-use crate::operation::{Backend, Operation, Operations, Output, Registered, Router, backend};
+use crate::operation::{Backend, Operations, Registered, Router, ToolInfo, backend};
 
 /// Builds a [`Runtime`].
 #[must_use = "a builder does nothing before `build`"]
@@ -51,6 +49,8 @@ pub struct Builder {
     fetcher: Option<crate::operation::fetch::Fetcher>,
     around: Vec<Around>,
     policy: Policy,
+    /// Where agents run, if that is elsewhere.
+    jobs: Option<Handle>,
     /// What was registered and cannot be.
     refused: Option<BuildError>,
 }
@@ -77,6 +77,7 @@ impl Default for Builder {
             fetcher: None,
             around: Vec::new(),
             policy: Policy::default(),
+            jobs: None,
             refused: None,
         }
     }
@@ -107,95 +108,6 @@ impl Builder {
     /// Lets principals know of jobs that are not their own (§7.6).
     pub fn observe(mut self, policy: impl ObservePolicy) -> Self {
         self.observe = Arc::new(policy);
-        self
-    }
-
-    /// Registers a tool, which [`Job::tool`](crate::Job::tool) calls under a lease. [`tool_fn`] makes
-    /// one of an async function, and layers go around it; one that is registered again replaces the
-    /// one before.
-    ///
-    /// [`tool_fn`]: crate::operation::tool_fn
-    pub fn tool<S>(mut self, name: impl Into<String>, tool: S) -> Self
-    where
-        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-    {
-        self.operations.tools.insert(name.into(), backend(tool));
-        self
-    }
-
-    /// Registers what answers for models, which [`Job::model`](crate::Job::model) asks under a lease
-    /// (§9.7). The operation's target is the model, its arguments the request.
-    pub fn models<S>(self, models: S) -> Self
-    where
-        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-    {
-        self.backend(Namespace::ModelUse, models)
-    }
-
-    /// Lets jobs read and write files under their leases, below the folders that `files` was given
-    /// (§9.2); see [`Job::fs`](crate::Job::fs). Without bounds of their own they have those of
-    /// [`Config::files`].
-    #[cfg(all(feature = "fs", unix))]
-    pub fn files(mut self, files: crate::operation::files::Files) -> Self {
-        self.files = Some(files);
-        self
-    }
-
-    /// Lets jobs send HTTP requests under their leases (§9.2); see [`Job::fetch`](crate::Job::fetch).
-    /// Without bounds of its own it has those of [`Config::fetch`].
-    #[cfg(feature = "fetch")]
-    pub fn fetcher(mut self, fetcher: crate::operation::fetch::Fetcher) -> Self {
-        self.fetcher = Some(fetcher);
-        self
-    }
-
-    /// Registers what carries out the operations of a namespace of the deployment's own, such as
-    /// `x-vendor.acme.gpu`, which [`Job::operation`](crate::Job::operation) asks for under a lease.
-    pub fn operations<S>(mut self, namespace: &str, service: S) -> Self
-    where
-        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-    {
-        if let Ok(namespace @ Namespace::Vendor(_)) = namespace.parse() {
-            return self.backend(namespace, service);
-        }
-        self.refused.get_or_insert(BuildError::Operation {
-            name: namespace.to_owned(),
-            rule: "a namespace of one's own begins with x-vendor.".to_owned(),
-        });
-        self
-    }
-
-    fn backend<S>(mut self, namespace: Namespace, service: S) -> Self
-    where
-        S: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-    {
-        self.operations.others.insert(namespace, backend(service));
-        self
-    }
-
-    /// Puts a layer around all operations of all jobs, below their leases: it sees only what they
-    /// allow. Of several, the first is the outermost.
-    pub fn operation_layer<L>(mut self, layer: L) -> Self
-    where
-        L: Layer<Backend> + Send + 'static,
-        L::Service: Service<Operation, Response = Output, Error: Into<BoxError>, Future: Send>
-            + Clone
-            + Send
-            + 'static,
-    {
-        self.around.push(Box::new(move |inner| backend(layer.layer(inner))));
         self
     }
 
@@ -238,6 +150,31 @@ impl Builder {
     /// before are revoked by name, and cannot be read any more.
     pub fn credential_key(mut self, key: impl AsRef<[u8]>) -> Self {
         self.credential_key = Some(Sha256::digest(key.as_ref()).into());
+        self
+    }
+
+    /// Runs agents on another tokio runtime than everything else. Agents are async functions: one that
+    /// blocks its thread, or computes for long without an `await`, holds up whatever else that thread has to
+    /// do. On a runtime of their own that is other agents at the most; connections, heartbeats,
+    /// cancellations and time-outs go on. Whoever made the runtime keeps it for as long as this one.
+    ///
+    /// It helps against agents that mean well. One that should be able to do no harm is a program, with a
+    /// memory of its own and the limits of the operating system.
+    ///
+    /// ```
+    /// use arcp_tower::Runtime;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let agents = tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build()?;
+    /// let runtime = Runtime::builder().agents_on(agents.handle().clone()).build()?;
+    /// # drop(runtime);
+    /// // When all is over:
+    /// agents.shutdown_background();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn agents_on(mut self, runtime: Handle) -> Self {
+        self.jobs = Some(runtime);
         self
     }
 
@@ -304,6 +241,7 @@ impl Builder {
             self.operations.others.insert(Namespace::NetFetch, fetcher);
         }
         self.operations.others.insert(Namespace::AgentDelegate, backend(Delegate));
+        let tools: Vec<ToolInfo> = self.operations.tools.values().map(|tool| tool.info.clone()).collect();
         let router = Router::new(self.operations);
         let operations = if self.around.is_empty() {
             Operations::Plain(router)
@@ -361,7 +299,8 @@ impl Builder {
             sessions: Arc::new(Sessions::new(&config, handle.clone(), journal.clone())),
             observe: self.observe,
             operations,
-            policy: self.policy,
+            tools,
+            policy: Policy { skew: config.lease_skew.min(Duration::from_secs(60)), ..self.policy },
             resumes: super::audit::Resumes::new(config.audit_rate),
             journal,
             credentials,
@@ -369,6 +308,7 @@ impl Builder {
             secret: crate::random::secret(),
             config,
             handle: handle.clone(),
+            jobs: self.jobs.unwrap_or_else(|| handle.clone()),
             open: super::drain::Open::new(),
             stop: super::drain::Stop::default(),
         });

@@ -157,13 +157,13 @@ async fn start(operation: Operation) -> Result<Output, Error> {
     runtime.0.credentials.attach(&mut revealed, session);
     let reply = Envelope::new(MessageType::Accepted, &revealed.revealed())?.with_job(record.id.clone());
     let reply = reply.with_trace(Some(record.log.trace_id()));
-    let (handle, session) = (runtime.0.handle.clone(), session.clone());
+    let (handle, jobs) = (runtime.0.handle.clone(), runtime.0.jobs.clone());
+    let session = session.clone();
     let begin = After::new(move || {
         if let Some(feed) = feed {
             session.notify(reply);
             session.tell(feed);
         }
-        let jobs = handle.clone();
         handle.spawn(run.supervise(jobs));
     });
     let named = Json::of(&serde_json::json!({ "child_job_id": record.id }))?;

@@ -12,10 +12,6 @@ use super::{Commands, Runtime, refused};
 use crate::auth::Principal;
 use crate::service::Response;
 
-/// The largest page, and the usual one.
-const MOST: u32 = 1000;
-const USUAL: u32 = 100;
-
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let (query, cursors) = read(commands, message)?;
     let Commands { runtime, session } = commands;
@@ -63,7 +59,8 @@ fn read(commands: &Commands, message: &Envelope) -> Result<(JobQuery, Cursors), 
     session.features().require(Feature::ListJobs)?;
     let ListJobs { filter, limit, cursor, .. } = message.payload.decode()?;
     let filter = filter.unwrap_or_default();
-    let limit = limit.unwrap_or(USUAL);
+    let config = &runtime.0.config;
+    let limit = limit.unwrap_or(config.listed.max(1));
     if limit == 0 {
         return Err(Error::fault("payload.limit", "must be 1 or more"));
     }
@@ -77,7 +74,7 @@ fn read(commands: &Commands, message: &Envelope) -> Result<(JobQuery, Cursors), 
         agent: filter.agent,
         created_after: filter.created_after,
         after,
-        limit: limit.min(MOST) as usize,
+        limit: limit.min(config.max_listed).max(1) as usize,
     };
     Ok((query, cursors))
 }

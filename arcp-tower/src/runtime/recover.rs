@@ -133,7 +133,7 @@ async fn run_again(
     let (registry, credentials) = (runtime.0.registry.clone(), runtime.0.credentials.clone());
     let agent = agent.clone();
     let run = supervise::Run { record, job, span, agent, registry, credentials, max_runtime, link: None };
-    let jobs = runtime.0.handle.clone();
+    let jobs = runtime.0.jobs.clone();
     runtime.0.handle.spawn(run.supervise(jobs));
     Ok(())
 }

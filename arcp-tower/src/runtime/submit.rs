@@ -222,9 +222,10 @@ fn check(commands: &Commands, submit: &Submit) -> Result<Option<Duration>, Error
         constraints.effective(runtime.wall())?;
     }
     if let Some(key) = &submit.idempotency_key
-        && (key.is_empty() || key.len() > 256 || key.contains('\0'))
+        && (key.is_empty() || key.len() > config.key_bytes || key.contains('\0'))
     {
-        return Err(Error::fault("payload.idempotency_key", "must have 1 to 256 bytes and no NUL"));
+        let rule = format!("must have 1 to {} bytes and no NUL", config.key_bytes);
+        return Err(Error::fault("payload.idempotency_key", &rule));
     }
     let most = config.max_runtime.as_secs();
     match submit.max_runtime_sec {
@@ -265,10 +266,9 @@ fn start(commands: &Commands, message: &Envelope, ready: Ready, feed: FeedId) ->
     let (job, span) = job_of(runtime, &record, session, birth);
     let (registry, credentials) = (inner.registry.clone(), inner.credentials.clone());
     let run = supervise::Run { record, job, span, agent, registry, credentials, max_runtime, link: None };
-    let (handle, session) = (inner.handle.clone(), session.clone());
+    let (handle, jobs, session) = (inner.handle.clone(), inner.jobs.clone(), session.clone());
     Ok(Response::one(reply).then(move || {
         session.tell(feed);
-        let jobs = handle.clone();
         handle.spawn(run.supervise(jobs));
     }))
 }

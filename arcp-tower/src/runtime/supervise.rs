@@ -18,6 +18,7 @@ use super::Credentials;
 use super::drain::{self, Over};
 use super::registry::{self, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
+use crate::fault;
 use crate::lock::lock;
 use crate::telemetry;
 
@@ -45,13 +46,6 @@ pub(super) struct Link {
 type Outcome = Result<Json, Error>;
 /// What an agent says: an error also says how the job ends.
 type Said = Result<Json, AgentError>;
-
-/// Bytes of what an agent, a tool or a service says of a failure.
-const MOST_WORDS: usize = 4 << 10;
-/// Bytes of a result's summary: escaped, they are still well below a frame.
-const MOST_SUMMARY: usize = 64 << 10;
-/// Bytes of the details of an agent's error.
-const MOST_DETAILS: usize = 256 << 10;
 
 impl Run {
     /// Runs the agent to its end. It has a task of its own, so that a panic in it, or a loop that
@@ -217,6 +211,7 @@ impl Run {
     fn terminal(&self, end: FinalStatus, outcome: Outcome) -> Result<Event, Error> {
         let record = &self.record;
         let now = self.job.wall();
+        let cut = |e| fault::cut(e, self.job.config());
         let error = |error: &Error| Json::of(&JobError::new(end, error, now));
         let (kind, payload) = match (end, outcome) {
             (FinalStatus::Success, Ok(result)) => (MessageType::Result, self.result(result)?),
@@ -228,9 +223,9 @@ impl Run {
                 // An agent whose work is done elsewhere may know of a time that was up there.
                 let theirs = outcome.err().filter(|e| e.code() == Code::Timeout);
                 let ours = || Error::new(Code::Timeout, "the job passed its max_runtime_sec");
-                (MessageType::JobError, error(&theirs.map_or_else(ours, in_a_frame))?)
+                (MessageType::JobError, error(&theirs.map_or_else(ours, cut))?)
             }
-            (_, Err(e)) => (MessageType::JobError, error(&in_a_frame(e))?),
+            (_, Err(e)) => (MessageType::JobError, error(&cut(e))?),
             (_, Ok(_)) => return Err(Error::new(Code::InternalError, "a job cannot fail with a result")),
         };
         Ok(Event::terminal(kind, record.id.clone(), Some(record.log.trace_id()), payload))
@@ -244,35 +239,13 @@ impl Run {
                 if !inline.is_null() {
                     tracing::warn!(job_id = %self.record.id, "a returned result is dropped: one was streamed");
                 }
-                let summary = summary.map(|summary| within(&summary, MOST_SUMMARY).to_owned());
+                let summary = summary.map(|summary| fault::cut_summary(&summary, self.job.config()));
                 (result.result_id, result.result_size, result.summary) = (Some(id), Some(size), summary);
             }
             _ => result.result = Some(inline),
         }
         Json::of(&result)
     }
-}
-
-/// An agent's error, cut so that its terminal message fits into a frame.
-fn in_a_frame(e: Error) -> Error {
-    let large = |details: &Json| details.as_str().len() > MOST_DETAILS;
-    if e.message().len() <= MOST_WORDS && !e.details().is_some_and(large) {
-        return e;
-    }
-    let cut = Error::new(e.code(), within(e.message(), MOST_WORDS).to_owned()).with_retryable(e.retryable());
-    match e.details().filter(|details| !large(details)) {
-        Some(details) => cut.with_details(details.clone()),
-        None => cut,
-    }
-}
-
-/// At most `most` bytes of `text`, whole characters.
-fn within(text: &str, most: usize) -> &str {
-    let mut end = text.len().min(most);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// Runs the agent, and sees that its result can be sent. A streamed result stands in for what the agent

@@ -62,6 +62,8 @@ async fn runtime() {
     let builder = actor(agents::all(Runtime::builder().config(config.clone())))
         .agent("who", agent_fn(who))
         .agent("dies", agent_fn(dies))
+        .agent("aborts", agent_fn(aborts))
+        .agent("greedy", agent_fn(greedy))
         .agent(
             "late",
             agent_fn(|(): (), _: Job| async move {
@@ -89,6 +91,19 @@ async fn dies(_: Json, job: Job) -> Result<(), AgentError> {
     job.log(Level::Info, "last words").await?;
     tokio::time::sleep(Duration::from_millis(200)).await;
     std::process::exit(3)
+}
+
+async fn aborts(_: Json, job: Job) -> Result<(), AgentError> {
+    job.log(Level::Info, "last words").await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    std::process::abort()
+}
+
+/// Takes ten gigabytes.
+async fn greedy(_: Json, job: Job) -> Result<usize, AgentError> {
+    job.log(Level::Info, "last words").await?;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    Ok(vec![1_u8; 10 << 30].len())
 }
 
 /// Says by hand what no runtime should say of its jobs.
@@ -128,6 +143,7 @@ fn forges() -> ! {
                     ),
                     ("status", json!({ "value": "sk-secret" })),
                     ("metric", json!({ "name": "cost.budget.remaining", "value": 1_000_000, "unit": "USD" })),
+                    ("metric", json!({ "name": "cost.tool", "value": "1e400", "unit": "USD" })),
                     ("metric", json!({ "name": "cost.tool", "value": 0.25, "unit": "USD", "x-more": true })),
                     (
                         "delegate",
@@ -143,6 +159,15 @@ fn forges() -> ! {
                     say("job.event", Some(seq), json!({ "kind": kind, "ts": ts, "body": body }));
                 }
                 say("job.result", Some(seq + 1), json!({ "final_status": "success", "result": "done" }));
+                // What is over is over.
+                let more =
+                    json!({ "kind": "log", "ts": ts, "body": { "level": "info", "message": "one more" } });
+                say("job.event", Some(seq + 2), more);
+                say(
+                    "job.result",
+                    Some(seq + 3),
+                    json!({ "final_status": "success", "result": "done again" }),
+                );
             }
             _ => {}
         }

@@ -122,7 +122,7 @@ async fn what_a_tool_costs_is_charged_once_and_also_if_it_fails() {
 #[tokio::test(start_paused = true)]
 async fn bad_input_42_s36_a_cost_that_cannot_be_one_is_delivered_charges_nothing_and_is_warned_of() {
     let mut peer = stage().open(ALICE, &FEATURES).await;
-    let odd = ["-1", "0.00000000000000000000000000001", "12345678901234567890123456789.5"];
+    let odd = ["-1", "0.00000000000000000000000000001", "1e-30", "1e308", "12345678901234567890123456789.5"];
     for number in odd {
         let steps = format!(r#"[{{"metric":["cost.x",{number},"USD"]}},{{"budget":null}}]"#);
         let submit =
@@ -144,6 +144,112 @@ async fn bad_input_42_s36_a_cost_that_cannot_be_one_is_delivered_charges_nothing
         kinds.sort();
         assert_eq!(kinds, ["log", "metric"], "{number}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_42_what_is_no_finite_number_is_no_metric_and_is_seen_by_nobody() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    // NaN and the infinities are `null` in JSON, and what no float can hold is infinite to many peers.
+    let odd = ["null", "\"5\"", "true", "[1]", "{}", "1e400", "-1e400"];
+    let steps: Vec<_> = odd.iter().map(|odd| format!(r#"{{"metric":["cost.x",{odd},"USD"]}}"#)).collect();
+    let (id, message) = peer.message("job.submit", &Value::Null);
+    let submit = format!(
+        r#"{{"agent":"actor","input":[{}],"lease_request":{{"cost.budget":["USD:1"]}}}}"#,
+        steps.join(",")
+    );
+    peer.send_text(message.to_string().replace(r#""payload":null"#, &format!(r#""payload":{submit}"#))).await;
+    let job = peer.reply(&id).await["job_id"].as_str().unwrap().to_owned();
+    let frames = peer.job(&job).await;
+    assert_eq!(frames.len(), 1, "only its end: {frames:?}");
+    for (odd, said) in odd.iter().zip(frames[0]["payload"]["result"].as_array().unwrap()) {
+        assert_eq!(said["code"], "INVALID_REQUEST", "{odd}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t98_a_negative_cost_gives_nothing_back_and_other_metrics_may_be_negative() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let steps = json!([
+        { "metric": ["cost.refund", -0.5, "USD"] },
+        { "metric": ["temperature", -4.5, "C"] },
+        { "metric": ["cost_of_living", -1, "USD"] },
+        { "budget": null },
+    ]);
+    let (said, events) = act(&mut peer, json!(["USD:1"]), steps).await;
+    assert_eq!(said[3], json!({ "USD": 1 }));
+    assert_eq!(metrics(&events).len(), 3, "each is delivered: {events:?}");
+    let warned: Vec<_> = events.iter().filter(|event| event["kind"] == "log").collect();
+    assert_eq!(warned.len(), 1, "{warned:?}");
+    assert!(warned[0]["body"]["message"].as_str().unwrap().starts_with("cost.refund charges nothing"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_31_t99_a_budget_that_is_none_is_refused_at_submit_and_never_no_budget() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    for budget in [
+        json!(["USD:-1"]),
+        json!(["USD:1e9"]),
+        json!(["USD:NaN"]),
+        json!(["USD:"]),
+        json!([":5"]),
+        json!(["5"]),
+        json!(["USD:5:5"]),
+        json!(["USD:５"]),
+        json!(["USD:12345678901234567890123456789"]),
+        json!(["USD:5.00", "USD:1.00"]),
+        json!(["EUR:1", "USD:none"]),
+        json!([5]),
+        json!([null]),
+        json!("USD:5"),
+        json!({ "USD": 5 }),
+    ] {
+        let lease = json!({ "cost.budget": budget });
+        let id = peer.send("job.submit", json!({ "agent": "echo", "lease_request": lease })).await;
+        let refused = peer.reply(&id).await;
+        assert_eq!(refused["payload"]["code"], "INVALID_REQUEST", "{budget}: {refused}");
+        let words = refused["payload"]["message"].as_str().unwrap();
+        assert!(words.starts_with("payload.lease_request"), "{budget}: {words}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t100_what_a_budget_has_no_currency_for_cannot_be_reserved_nor_handed_on() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let reserve = json!({ "reserve": ["EUR", "0.01", null] });
+    let child = json!([reserve, { "reserve": ["USD", "0.25", "0.25"] }]);
+    let steps = json!([
+        reserve,
+        { "reserve": ["USD", "0.5", "0.5"] },
+        { "delegate": ["actor", child, {}] },
+        { "delegate": ["actor", [], { "cost.budget": ["EUR:0.01"] }] },
+        { "budget": null },
+    ]);
+    let lease = json!({ "agent.delegate": ["*"], "cost.budget": ["USD:1"] });
+    let submit = json!({ "agent": "actor", "input": steps, "lease_request": lease });
+    let job = peer.submit_with(submit).await;
+    let said = peer.job(&job).await.pop().unwrap()["payload"]["result"].clone();
+    assert_eq!(said[0]["code"], "BUDGET_EXHAUSTED", "{said}");
+    assert_eq!(said[0]["message"], "the lease has no budget in EUR");
+    assert_eq!(said[2]["result"][0]["code"], "BUDGET_EXHAUSTED", "it spends its parent's money: {said}");
+    assert_eq!(said[3]["code"], "LEASE_SUBSET_VIOLATION");
+    assert_eq!(said[4], json!({ "USD": 0.25 }));
+    // Where there is no budget, nothing is counted.
+    let job = peer.submit_with(json!({ "agent": "actor", "input": [reserve] })).await;
+    assert_eq!(peer.job(&job).await.pop().unwrap()["payload"]["result"], json!([null]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn t101_ten_dimes_are_a_dollar_to_the_last_digit() {
+    let mut peer = stage().open(ALICE, &FEATURES).await;
+    let mut steps = vec![json!({ "metric": ["cost.x", 0.1, "USD"] }); 10];
+    steps.push(json!({ "check": ["tool.call", "priced"] }));
+    let (said, events) = act(&mut peer, json!(["USD:1"]), json!(steps)).await;
+    assert_eq!(said[10]["code"], "BUDGET_EXHAUSTED", "nothing is left over");
+    let left: Vec<_> =
+        metrics(&events).into_iter().filter(|(name, _)| name == "cost.budget.remaining").collect();
+    let left: Vec<_> = left.iter().map(|(_, value)| value.as_str()).collect();
+    // A float would say 0.7000000000000001 after the third.
+    assert_eq!(left, ["0.9", "0.8", "0.7", "0.6", "0.5", "0.4", "0.3", "0.2", "0.1", "0"]);
 }
 
 #[tokio::test(start_paused = true)]

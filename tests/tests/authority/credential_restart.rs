@@ -90,7 +90,7 @@ async fn bad_input_60_a_kill_while_the_service_is_asked_leaves_nothing_in_force(
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_a_kill_between_the_end_of_a_job_and_its_revocation_leaves_nothing_in_force() {
+async fn p12_t106_a_kill_between_the_end_of_a_job_and_its_revocation_leaves_nothing_in_force() {
     let (vault, store) = (Vault::default(), lasting() as Arc<dyn Store>);
     let (process, killed) = (Arc::new(Process::of(store.clone())), CancellationToken::new());
     let before = keyed_server(Some(process.clone()), vault.of_process(killed.clone()), &bounds()).await;

@@ -10,9 +10,11 @@ use arcp_core::transport::Memory;
 use arcp_tests::peer::is_terminal;
 use arcp_tests::sessions::{Stack, code};
 use arcp_tests::stores::kept;
-use arcp_tests::vault::{CANARY, Fault, Vault, bounds, keyed_runtime, keyed_server, lasting, wanting};
-use arcp_tests::{ALICE, Memories, Peer};
-use arcp_tower::Config;
+use arcp_tests::vault::{
+    CANARY, Fault, Vault, bounds, keyed_agents, keyed_runtime, keyed_server, lasting, wanting,
+};
+use arcp_tests::{ALICE, Memories, Peer, actor, tokens};
+use arcp_tower::{AuthLayer, Config, Runtime};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -309,7 +311,7 @@ async fn of_repeats_at_the_same_time_one_gets_a_job_and_what_was_issued_for_the_
 }
 
 #[tokio::test(start_paused = true)]
-async fn p12_bad_input_60_a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_finds_the_credential()
+async fn p12_bad_input_60_t106_a_service_that_fails_for_ever_is_asked_for_a_day_and_then_an_operator_finds_the_credential()
  {
     let (vault, store, server) = keyed(&bounds()).await;
     let mut peer = server.open(ALICE, &wanting()).await;
@@ -339,7 +341,7 @@ async fn p12_bad_input_60_a_service_that_fails_for_ever_is_asked_for_a_day_and_t
 }
 
 #[tokio::test(start_paused = true)]
-async fn s45_a_revocation_that_is_refused_for_good_is_stuck_at_once_and_audited() {
+async fn s45_t106_a_revocation_that_is_refused_for_good_is_stuck_at_once_and_audited() {
     let flaky = lasting();
     let store: Arc<dyn Store> = flaky.clone();
     let vault = Vault::default();
@@ -400,6 +402,55 @@ async fn a_submit_that_the_store_did_not_keep_leaves_no_credential_in_force() {
                 peer.works().await;
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t107_what_is_issued_for_a_session_that_dies_or_is_closed_meanwhile_is_revoked() {
+    let faults =
+        [Fault::Slow(3 * SECOND), Fault::Late(3 * SECOND), Fault::LostReply, Fault::Hang, Fault::Transient];
+    for (fault, closes) in faults.into_iter().flat_map(|fault| [(fault, false), (fault, true)]) {
+        let (vault, store, server) = keyed(&bounds()).await;
+        let mut peer = server.open(ALICE, &wanting()).await;
+        vault.plan_issue(fault);
+        peer.send("job.submit", submit(&json!({ "seconds": 1 }))).await;
+        if closes {
+            peer.send("session.close", json!({})).await;
+        } else {
+            sleep(SECOND / 10).await;
+        }
+        drop(peer);
+        sleep(180 * SECOND).await;
+        assert!(vault.live().is_empty(), "{fault:?}, {closes}: {:?}", vault.live());
+        let states = states(&*store).await;
+        let over = states.iter().all(|state| *state == CredentialState::Revoked);
+        assert!(over && !states.is_empty(), "{fault:?}, {closes}: {states:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn t107_what_is_issued_for_a_child_whose_parent_is_cancelled_meanwhile_is_revoked() {
+    for fault in [Fault::Slow(3 * SECOND), Fault::Late(3 * SECOND), Fault::Hang] {
+        let (vault, store) = (Vault::default(), lasting() as Arc<dyn Store>);
+        let builder = actor(keyed_agents(Runtime::builder())).config(bounds());
+        let builder = builder.credentials("openai", vault.provisioner()).store(store.clone());
+        let runtime = builder.open().await.unwrap();
+        let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &bounds());
+        let mut peer = server.open(ALICE, &wanting()).await;
+        vault.plan_issue(fault);
+        let steps = json!([{ "delegate": ["keyed", { "seconds": 600 }, {}] }]);
+        let lease = json!({ "agent.delegate": ["keyed"] });
+        let job = peer.submit_with(json!({ "agent": "actor", "input": steps, "lease_request": lease })).await;
+        sleep(SECOND).await;
+        assert_eq!(peer.cancel(&job).await["type"], "job.cancelled");
+        assert_eq!(code(peer.job(&job).await.last().unwrap()), "CANCELLED");
+        sleep(180 * SECOND).await;
+        assert!(vault.live().is_empty(), "{fault:?}: {:?}", vault.live());
+        let states = states(&*store).await;
+        assert!(
+            !states.is_empty() && states.iter().all(|state| *state == CredentialState::Revoked),
+            "{states:?}"
+        );
     }
 }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use arcp_core::Timestamp;
 use arcp_tests::{ALICE, BOB, Memories, actor, agents, timed, tokens};
 use arcp_tower::operation::{Operation, Output};
-use arcp_tower::{AuthLayer, BoxError, Config, Mount, Runtime};
+use arcp_tower::{AuthLayer, BoxError, Config, Job, Mount, Runtime, agent_fn};
 use serde_json::{Value, json};
 use tower::service_fn;
 
@@ -62,6 +63,7 @@ async fn bad_input_44_a_child_never_has_more_than_its_parent() {
         json!({ "fs.write": ["/ws/a"] }),
         json!({ "cost.budget": ["USD:2.01"] }),
         json!({ "cost.budget": ["EUR:1"] }),
+        json!({ "agent.delegate": ["*", "*"], "x-vendor.acme.gpu": ["*"] }),
     ];
     for lease in wider {
         let (said, events) = act(within.clone(), json!([{ "delegate": ["echo", 1, lease] }])).await;
@@ -73,6 +75,30 @@ async fn bad_input_44_a_child_never_has_more_than_its_parent() {
     }
     let (said, _) = act(within.clone(), json!([{ "delegate": ["echo", 1, within] }])).await;
     assert_eq!(said[0]["result"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_44_a_child_whose_end_is_later_than_its_parents_is_refused() {
+    let config = timed(|_| {});
+    let late = agent_fn(|at: [Timestamp; 2], job: Job| async move {
+        let mut said = Vec::new();
+        for at in at {
+            let child = job.delegate("echo", &1).expires_at(at).send().await;
+            said.push(child.map(drop).map_err(|e| e.code()).err());
+        }
+        Ok(said)
+    });
+    let runtime = agents::all(Runtime::builder().config(config.clone())).agent("late", late).build().unwrap();
+    let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+    let mut peer = server.open(ALICE, &FEATURES).await;
+    let at = |seconds| config.clock.wall().plus(Duration::from_secs(seconds));
+    let submit = json!({
+        "agent": "late", "input": [at(61), at(59)], "lease_request": { "agent.delegate": ["echo"] },
+        "lease_constraints": { "expires_at": at(60) },
+    });
+    let job = peer.submit_with(submit).await;
+    let end = peer.job(&job).await.pop().unwrap();
+    assert_eq!(end["payload"]["result"], json!(["LEASE_SUBSET_VIOLATION", null]));
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,6 +108,22 @@ async fn bad_input_58_s39_turning_the_wall_clock_back_extends_no_lease_and_turni
 }
 
 #[tokio::test(start_paused = true)]
+async fn t95_an_empty_counter_is_said_before_a_missing_pattern_and_the_end_before_both() {
+    let config = timed(|_| {});
+    let mut peer = stage(&config).open(ALICE, &FEATURES).await;
+    let not_granted = json!({ "tool": ["late", null] });
+    let steps =
+        json!([not_granted, { "metric": ["cost.x", 2, "USD"] }, not_granted, "until_cancelled", not_granted]);
+    let mut submit = submit(&config, 10, &steps);
+    submit["lease_request"] = json!({ "tool.call": ["tool"], "cost.budget": ["USD:1"] });
+    let job = peer.submit_with(submit).await;
+    let frames = peer.job(&job).await;
+    let results = frames.iter().filter(|frame| frame["payload"]["kind"] == "tool_result");
+    let codes: Vec<_> = results.map(|frame| &frame["payload"]["body"]["error"]["code"]).collect();
+    assert_eq!(codes, ["PERMISSION_DENIED", "BUDGET_EXHAUSTED", "LEASE_EXPIRED"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn bad_input_32_an_end_that_is_no_time_to_come_is_refused() {
     let config = timed(|_| {});
     let mut peer = stage(&config).open(ALICE, &FEATURES).await;

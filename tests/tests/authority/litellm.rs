@@ -121,7 +121,7 @@ async fn what_one_key_spent_the_next_one_cannot() {
 }
 
 #[tokio::test]
-async fn what_a_gateway_answers_says_whether_it_may_work_later() {
+async fn bad_input_60_what_a_gateway_answers_and_that_it_is_not_there_say_whether_it_may_work_later() {
     let gateway = Gateway::start().await;
     let llm = gateway.provisioner();
     let (transient, permanent) = (ProvisionErrorKind::Transient, ProvisionErrorKind::Permanent);

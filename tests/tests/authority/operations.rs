@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use arcp_tests::peer::is_terminal;
 use arcp_tests::{ALICE, Memories, Peer, actor, agents, timed, tokens};
-use arcp_tower::core::Json;
+use arcp_tower::core::{Code, Error, Json};
 use arcp_tower::operation::{Call, Operation, Output};
 use arcp_tower::{AuthLayer, BoxError, Builder, Config, Mount, Runtime, Service, tool_fn};
 use serde_json::{Value, json};
@@ -120,13 +120,15 @@ async fn a_check_only_asks() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tool_that_is_not_there_and_arguments_that_do_not_fit_are_told_apart() {
-    let (stage, _) = stage(|builder| builder);
+    let (stage, calls) = stage(|builder| builder);
     let mut peer = stage.open(ALICE, &FEATURES).await;
     let steps = json!([{ "tool": ["search.none", "x"] }, { "tool": ["search.web", { "not": "text" }] }]);
-    let (said, _) = act(&mut peer, json!({ "tool.call": ["search.*"] }), steps).await;
+    let (said, events) = act(&mut peer, json!({ "tool.call": ["search.*"] }), steps).await;
     assert_eq!(said[0]["code"], "INVALID_REQUEST");
     assert!(said[0]["message"].as_str().unwrap().contains("search.none"), "{said}");
     assert!(said[1]["message"].as_str().unwrap().starts_with("args: must be"), "{said}");
+    assert_eq!(of_kind(&events, "tool_result")[1]["error"]["details"]["pointer"], "");
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,6 +150,55 @@ async fn layers_around_one_tool_and_around_all_see_only_what_the_lease_allows() 
     // The time-out is a layer of that one tool, and says nothing of the inside.
     assert_eq!(said[2], json!({ "code": "INTERNAL_ERROR", "message": "the request could not be completed" }));
     assert_eq!(of_kind(&events, "tool_result")[2]["error"]["code"], "INTERNAL_ERROR");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_in_front_of_one_tool_refuses_a_call_and_agent_and_client_are_told_why() {
+    let searched = Arc::new(AtomicUsize::new(0));
+    let counted = searched.clone();
+    let search = tool_fn(move |query: String, _: Call| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move { Ok(query) }
+    });
+    let forbid = tower::filter::FilterLayer::new(|operation: Operation| {
+        if operation.args.as_str().contains("secret") {
+            return Err::<Operation, BoxError>(Error::new(Code::PermissionDenied, "not searched for").into());
+        }
+        Ok(operation)
+    });
+    let (stage, calls) =
+        stage(|builder| builder.tool("guarded", ServiceBuilder::new().layer(forbid).service(search)));
+    let mut peer = stage.open(ALICE, &FEATURES).await;
+    let steps = json!([
+        { "tool": ["guarded", "a secret"] },
+        { "tool": ["guarded", "tides"] },
+        { "tool": ["search.web", "a secret"] },
+    ]);
+    let (said, events) = act(&mut peer, json!({ "tool.call": ["**"] }), steps).await;
+    assert_eq!(said[0], json!({ "code": "PERMISSION_DENIED", "message": "not searched for" }));
+    assert_eq!((&said[1], &said[2]["about"]), (&json!("tides"), &json!("a secret")));
+    assert_eq!((searched.load(Ordering::Relaxed), calls.load(Ordering::Relaxed)), (1, 1));
+    let told = &of_kind(&events, "tool_result")[0]["error"];
+    assert_eq!((&told["code"], &told["message"]), (&json!("PERMISSION_DENIED"), &json!("not searched for")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn s46_words_of_a_tool_that_are_too_long_are_cut_and_its_call_has_a_result_all_the_same() {
+    let wordy = tool_fn(|bytes: usize, _: Call| async move { Err::<(), _>("w".repeat(bytes).into()) });
+    let detailed = tool_fn(|bytes: usize, _: Call| async move {
+        Err::<(), _>(
+            Error::new(Code::InternalError, "too much").with_detail("why", &"d".repeat(bytes)).into(),
+        )
+    });
+    let (stage, _) = stage(|builder| builder.tool("wordy", wordy).tool("detailed", detailed));
+    let mut peer = stage.open(ALICE, &FEATURES).await;
+    let steps = json!([{ "tool": ["wordy", 100_000] }, { "tool": ["detailed", 3 << 20] }]);
+    let (said, events) = act(&mut peer, json!({ "tool.call": ["**"] }), steps).await;
+    assert_eq!(said[1]["message"], "too much");
+    let told = of_kind(&events, "tool_result");
+    assert_eq!(told.len(), 2);
+    assert_eq!(told[0]["error"]["message"].as_str().unwrap().len(), 4096);
+    assert_eq!((&told[1]["error"]["message"], told[1]["error"].get("details")), (&json!("too much"), None));
 }
 
 #[tokio::test(start_paused = true)]

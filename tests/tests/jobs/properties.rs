@@ -1,9 +1,11 @@
 //! What holds whatever happens in whatever order, on virtual time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arcp_tests::peer::{is_terminal, numbers};
-use arcp_tests::{ALICE, ALL, Memories, agents, guarded, tokens};
+use arcp_tests::{ALICE, ALL, BOB, Memories, agents, guarded, tokens};
 use arcp_tower::core::{Error, Json};
 use arcp_tower::layer::Auth;
 use arcp_tower::{Agent, AgentError, AuthLayer, BearerTokens, Config, Job, Level, Runtime, agent_fn};
@@ -260,8 +262,62 @@ async fn t7_bad_input_46_a_panic_ends_the_job_with_words_that_say_nothing() {
     peer.works().await;
 }
 
+/// Agents that give their thread back only when they are let go: one computes, one blocks.
+fn blocking(let_go: &Arc<AtomicBool>) -> [impl Agent; 2] {
+    [false, true].map(|sleeps| {
+        let let_go = let_go.clone();
+        agent_fn(move |(): (), job: Job| {
+            let let_go = let_go.clone();
+            async move {
+                job.status("working").await?;
+                while !let_go.load(Ordering::Relaxed) {
+                    if sleeps {
+                        std::thread::sleep(Duration::from_millis(1));
+                    } else {
+                        std::hint::spin_loop();
+                    }
+                }
+                Ok(())
+            }
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_input_46_agents_that_never_give_their_threads_back_cost_their_jobs_and_no_session() {
+    let workers = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let let_go = Arc::new(AtomicBool::new(false));
+    let [spins, sleeps] = blocking(&let_go);
+    let config = Config::default().with(|c| c.grace = Duration::from_millis(200));
+    let builder = agents::all(Runtime::builder().config(config.clone())).agents_on(workers.handle().clone());
+    let runtime = builder.agent("spins", spins).agent("sleeps", sleeps).build().unwrap();
+    let memories = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+    let patience = Duration::from_secs(30);
+    let all = tokio::time::timeout(patience, async {
+        let mut peer = memories.open(ALICE, &ALL).await;
+        let submit = json!({ "agent": "spins", "max_runtime_sec": 1 });
+        let (spins, sleeps) = (peer.submit_with(submit).await, peer.submit("sleeps", Value::Null).await);
+        for job in [&spins, &sleeps] {
+            peer.pick(|frame| frame["job_id"] == job.as_str() && frame["payload"]["kind"] == "status").await;
+        }
+        // Each thread that agents have is taken, and everything else goes on.
+        peer.ping("still there").await;
+        memories.open(BOB, &ALL).await.ping("and others").await;
+        assert_eq!(peer.cancel(&sleeps).await["type"], "job.cancelled");
+        for (job, code) in [(&sleeps, "CANCELLED"), (&spins, "TIMEOUT")] {
+            assert_eq!(peer.job(job).await.last().unwrap()["payload"]["code"], code);
+        }
+        let_go.store(true, Ordering::Relaxed);
+        peer.works().await;
+    });
+    let done = all.await;
+    let_go.store(true, Ordering::Relaxed);
+    workers.shutdown_background();
+    done.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
-async fn what_a_leaked_job_emits_after_the_end_is_refused_and_not_delivered() {
+async fn bad_input_40_what_a_leaked_job_emits_after_the_end_is_refused_and_not_delivered() {
     let (leaks, mut leaked) = mpsc::unbounded_channel::<Job>();
     let config = Config::default();
     let leaky = agent_fn(move |(): (), job: Job| {

@@ -32,6 +32,32 @@ fn memories(config: &Config) -> Memories<impl Mount> {
         }
         Ok(said)
     });
+    // It says how the runtime answered to each report of how far it is.
+    let counts = agent_fn(|(): (), job: Job| async move {
+        let mut said = Vec::new();
+        for report in [
+            job.progress(-1),
+            job.progress(-0.5),
+            job.progress(f64::NAN),
+            job.progress(f64::INFINITY),
+            job.progress("47"),
+            job.progress(None::<u64>),
+            job.progress(1).total(-1),
+            job.progress(1).total(f64::NAN),
+        ] {
+            said.push(report.send().await.map_err(|e| e.code()).err());
+        }
+        for report in [job.progress(0).total(0), job.progress(0.5), job.progress(120).total(100)] {
+            report.send().await?;
+        }
+        Ok(said)
+    });
+    let both = agent_fn(|(): (), job: Job| async move {
+        let mut result = job.result_stream(Encoding::Utf8)?;
+        result.write("streamed").await?;
+        result.finish().await?;
+        Ok("returned")
+    });
     let broken = agent_fn(|bytes: Vec<u8>, job: Job| async move {
         let mut result = job.result_stream(Encoding::Utf8)?;
         result.write(&bytes).await?;
@@ -42,6 +68,8 @@ fn memories(config: &Config) -> Memories<impl Mount> {
         .agent("twice", twice)
         .agent("lines", lines)
         .agent("broken", broken)
+        .agent("counts", counts)
+        .agent("both", both)
         .build()
         .unwrap();
     Memories::of(runtime.layer(AuthLayer::new(tokens())), config)
@@ -232,14 +260,66 @@ async fn what_was_not_negotiated_does_not_fill_the_window() {
 async fn bad_input_40_an_event_larger_than_a_frame_is_refused_to_the_agent_and_the_job_goes_on() {
     let config = Config::default();
     let mut peer = memories(&config).open(ALICE, &ALL).await;
-    let frames = run(&mut peer, "lines", json!([10, MIB, 1_045_000, 10])).await;
+    let frames = run(&mut peer, "lines", json!([10, MIB, 1_045_000, 16 * MIB, 10])).await;
     let said = &frames.last().unwrap()["payload"]["result"];
-    assert_eq!(said[0], Value::Null);
-    assert_eq!(said[1]["details"]["reason"], "limit");
-    assert_eq!(said[2], Value::Null);
-    assert_eq!(said[3], Value::Null);
+    for (n, refused) in [false, true, false, true, false].into_iter().enumerate() {
+        assert_eq!(said[n]["details"]["reason"] == "limit", refused, "{n}: {said}");
+    }
     assert_eq!(frames.len(), 1 + 3 + 1);
     assert!(peer.during(Duration::from_secs(1)).await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_40_an_agent_that_emits_as_fast_as_it_can_is_slowed_and_nobody_else_notices() {
+    let config = Config::default().with(|c| c.backlog_bytes = 64 << 10);
+    let memories = memories(&config);
+    let (mut flooded, mut other) = (memories.narrow(4), memories.open(ALICE, &ALL).await);
+    flooded.hello(ALICE, &ALL).await;
+    let submitted =
+        flooded.send("job.submit", json!({ "agent": "chatty", "input": { "count": 5_000 } })).await;
+    for _ in 0..20 {
+        // It reads nothing meanwhile, and so the agent waits.
+        other.works().await;
+    }
+    let job = flooded.reply(&submitted).await["job_id"].as_str().unwrap().to_owned();
+    let frames = flooded.job(&job).await;
+    assert_eq!(frames.last().unwrap()["payload"]["result"], json!({ "emitted": 5_000 }));
+    let lines = frames.iter().filter(|frame| frame["payload"]["kind"] == "log").count();
+    assert_eq!(lines, 5_000, "none is lost");
+    other.works().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bad_input_43_t110_progress_is_a_number_that_is_not_negative_and_may_pass_its_total() {
+    let config = Config::default();
+    let mut peer = memories(&config).open(ALICE, &ALL).await;
+    let frames = run(&mut peer, "counts", Value::Null).await;
+    let said = frames.last().unwrap()["payload"]["result"].as_array().unwrap().clone();
+    assert!(said.len() == 8 && said.iter().all(|code| code == "INVALID_REQUEST"), "{said:?}");
+    let bodies: Vec<_> = frames
+        .iter()
+        .filter(|frame| frame["payload"]["kind"] == "progress")
+        .map(|f| &f["payload"]["body"])
+        .collect();
+    let wanted = [
+        json!({ "current": 0, "total": 0 }),
+        json!({ "current": 0.5 }),
+        json!({ "current": 120, "total": 100 }),
+    ];
+    assert_eq!(bodies, wanted.iter().collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn t109_a_value_that_is_returned_beside_a_streamed_result_is_not_sent() {
+    let config = Config::default();
+    let mut peer = memories(&config).open(ALICE, &ALL).await;
+    let frames = run(&mut peer, "both", Value::Null).await;
+    let end = &frames.last().unwrap()["payload"];
+    let (chunks, whole) = assembled(&frames);
+    assert_eq!(whole, b"streamed");
+    assert_eq!(chunks.iter().map(|chunk| chunk.chunk_seq).collect::<Vec<_>>(), [0]);
+    assert_eq!(end["result_id"], chunks[0].result_id.as_str());
+    assert!(end.get("result").is_none() && end.get("output").is_none(), "{end}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,8 +17,10 @@ use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The agents that the child has and that are hosted here.
-const AGENTS: [&str; 10] =
-    ["actor", "chatty", "chunker", "dies", "fails", "forges", "late", "large", "slow", "stubborn"];
+const AGENTS: [&str; 12] = [
+    "aborts", "actor", "chatty", "chunker", "dies", "fails", "forges", "greedy", "late", "large", "slow",
+    "stubborn",
+];
 
 fn child(habit: &str) -> Program {
     let mut limits = ProgramLimits::default();
@@ -139,7 +141,7 @@ async fn a_program_is_given_the_job_s_input_trace_and_lease_with_what_is_left_of
 }
 
 #[tokio::test]
-async fn what_a_program_says_becomes_the_job_s_and_what_only_its_runtime_may_say_does_not() {
+async fn bad_input_40_what_a_program_says_becomes_the_job_s_and_what_only_its_runtime_may_say_does_not() {
     let hosting = Hosting::of(&child("forges"), |_| {}).await;
     let submit = hosting.client.submit("forges").lease("cost.budget", ["USD:1.00"]);
     let mut job = submit.send().await.unwrap();
@@ -241,6 +243,25 @@ async fn jobs_share_a_process_and_one_that_dies_is_followed_by_another() {
     assert_ne!(first, second);
     hosting.stop().await;
     assert!(!lives(second), "it is stopped with its agent");
+}
+
+#[tokio::test]
+async fn bad_input_46_a_program_that_aborts_or_takes_all_its_memory_ends_its_job_and_not_the_runtime() {
+    // What a program may take is for the operating system to say.
+    let limited = format!("ulimit -c 0; ulimit -v 8000000; exec {}", env!("CARGO_BIN_EXE_child"));
+    let program = Program::new("sh").args(["-c", limited.as_str()]);
+    let hosting = Hosting::of(&program, |config| config.backoff_first = Duration::from_millis(10)).await;
+    for agent in ["aborts", "greedy"] {
+        let mut job = hosting.submit(agent, json!({})).await;
+        assert_eq!(events(&mut job).await.len(), 1, "{agent}");
+        let died = failure(&mut job).await;
+        assert_eq!((died.final_status, died.error.code()), (FinalStatus::Error, Code::InternalError));
+        assert!(died.error.retryable() && died.error.message().contains("signal: 6"), "{}", died.error);
+        assert_eq!(died.error.details().unwrap().as_str(), r#"{"reason":"process_lost"}"#);
+        hosting.client.ping().await.unwrap();
+    }
+    hosting.pid().await;
+    hosting.stop().await;
 }
 
 #[tokio::test]

@@ -18,6 +18,8 @@ pub struct FetchLimits {
     pub timeout: Duration,
     /// Connecting, over all addresses of a host. 10 s.
     pub connect_timeout: Duration,
+    /// Addresses of one host that are tried. 32.
+    pub addresses: usize,
     /// Redirects that are followed. 5.
     pub hops: usize,
     /// Requests at once; the others wait. 64.
@@ -39,6 +41,7 @@ impl Default for FetchLimits {
             headers: 128,
             timeout: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(10),
+            addresses: 32,
             hops: 5,
             concurrent: 64,
             idle: Duration::from_secs(30),

@@ -78,7 +78,8 @@ fn client(
     limits: &FetchLimits,
 ) -> (Client, Arc<AtomicUsize>) {
     let opened = Arc::new(AtomicUsize::new(0));
-    let mut tcp = HttpConnector::new_with_resolver(Checked::new(resolver.clone(), addresses.clone()));
+    let mut tcp =
+        HttpConnector::new_with_resolver(Checked::new(resolver.clone(), addresses.clone(), limits.addresses));
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(limits.connect_timeout));

@@ -45,14 +45,13 @@ impl Resolve for SystemResolver {
 pub(super) struct Checked {
     resolver: Arc<dyn Resolve>,
     addresses: Arc<Addresses>,
+    /// So many are tried.
+    most: usize,
 }
 
-/// Addresses of one name that are tried.
-const MOST: usize = 32;
-
 impl Checked {
-    pub(super) fn new(resolver: Arc<dyn Resolve>, addresses: Arc<Addresses>) -> Self {
-        Self { resolver, addresses }
+    pub(super) fn new(resolver: Arc<dyn Resolve>, addresses: Arc<Addresses>, most: usize) -> Self {
+        Self { resolver, addresses, most }
     }
 }
 
@@ -73,6 +72,7 @@ impl Service<Name> for Checked {
 
     fn call(&mut self, name: Name) -> Self::Future {
         let (found, addresses) = (self.resolver.resolve(name.as_str()), self.addresses.clone());
+        let most = self.most.max(1);
         Box::pin(async move {
             let mut found = found.await.map_err(|_| Fault::Dns)?;
             if found.is_empty() {
@@ -81,7 +81,7 @@ impl Service<Name> for Checked {
             if !found.iter().all(|address| addresses.allow_to(*address)) {
                 return Err(Fault::Address.into());
             }
-            found.truncate(MOST);
+            found.truncate(most);
             // The connector puts the port of the URL in.
             let found: Vec<_> = found.into_iter().map(|address| SocketAddr::new(address, 0)).collect();
             Ok(found.into_iter())

@@ -15,8 +15,6 @@ use crate::credential::{Handle, ProvisionError};
 
 /// Rows of one read.
 const PAGE: usize = 256;
-/// Services that are asked at once.
-const AT_ONCE: usize = 16;
 /// The shortest time between two rounds.
 const LEAST: Duration = Duration::from_millis(10);
 /// How long the store is left alone when it does not answer.
@@ -69,7 +67,9 @@ impl Credentials {
         let (due, later): (Vec<_>, Vec<_>) = page.items.into_iter().partition(|row| row.due <= Some(now));
         let next = later.iter().filter_map(|row| row.due).min();
         let many = due.len() == PAGE;
-        stream::iter(due).for_each_concurrent(AT_ONCE, |row| self.see_to(row)).await;
+        stream::iter(due)
+            .for_each_concurrent(self.config.credential_calls.max(1), |row| self.see_to(row))
+            .await;
         match next {
             _ if many => LEAST,
             _ if open => RETRY,

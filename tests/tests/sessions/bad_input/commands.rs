@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use arcp_core::transport::Close;
+use arcp_tests::wire::{TEXT, frame};
 use arcp_tests::{ALICE, ALL, BOB, Server, features};
 use arcp_tower::Config;
 use serde_json::{Value, json};
 
-use super::{abused, refusal};
+use super::{abused, ended_by, refusal};
 
 #[tokio::test]
 async fn t3_t11_bad_input_17_a_message_without_a_place_is_refused_and_the_session_lives() {
@@ -276,6 +278,45 @@ async fn t73_bad_input_28_an_agents_name_that_is_none_is_refused_and_one_that_no
         assert_eq!(refusal(&bad.reply(&id).await).0, code);
     }
     bad.works().await;
+    good.works().await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn bad_input_29_an_input_that_is_missing_is_null_and_one_too_deep_or_too_large_is_not_taken() {
+    let (server, mut bad, mut good) = abused().await;
+    let job = bad.submit_with(json!({ "agent": "echo" })).await;
+    assert_eq!(bad.job(&job).await.last().unwrap()["payload"]["result"], Value::Null);
+    let id = bad.send("job.submit", json!({ "agent": "length" })).await;
+    assert_eq!(refusal(&bad.reply(&id).await), ("INVALID_REQUEST", "input: must be a text"));
+
+    let submit = |input: String| {
+        format!(
+            r#"{{"arcp":"1.1","id":"i","type":"job.submit","payload":{{"agent":"echo","input":{input}}}}}"#
+        )
+    };
+    bad.send_text(submit(format!("{}{}", "[".repeat(10_000), "]".repeat(10_000)))).await;
+    let deep = bad.pick(|frame| frame["payload"]["message"] == "message: must nest at most 128 deep").await;
+    assert_eq!(refusal(&deep).0, "INVALID_REQUEST");
+    bad.works().await;
+    // Members of objects and strings with brackets are no depth.
+    bad.send_text(submit(format!(r#"["{}"]"#, "[".repeat(10_000)))).await;
+    let accepted = bad.kind("job.accepted").await;
+    bad.job(accepted["job_id"].as_str().unwrap()).await;
+    good.ping("deep").await;
+
+    let large = submit(format!("\"{}\"", "x".repeat(10 << 20)));
+    let (code, _, welcome) = ended_by(&server, frame(TEXT, large.as_bytes())).await;
+    assert_eq!(code, Close::TOO_LARGE);
+    let mut next = server.connect().await;
+    let mut hello = features(ALICE, &ALL);
+    hello["resume"] = json!({
+        "session_id": welcome["session_id"], "resume_token": welcome["payload"]["resume_token"],
+        "last_event_seq": 0,
+    });
+    let again = next.say_hello(hello).await;
+    assert_eq!(next.welcomed(again)["session_id"], welcome["session_id"]);
+    next.works().await;
     good.works().await;
     server.stop().await;
 }
