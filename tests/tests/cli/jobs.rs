@@ -8,13 +8,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
-use arcp_core::transport::WebSocket;
-use arcp_tests::Peer;
+use arcp_tests::Socket;
 use arcp_tests::command::{Serving, arcp, run, text};
 use arcp_tests::sessions::{FEATURES, code, resume};
 use serde_json::{Value, json};
-
-type Socket = Peer<WebSocket<tokio::net::TcpStream>>;
 
 /// How long something may take that another process has to do.
 const PATIENCE: Duration = Duration::from_secs(20);
