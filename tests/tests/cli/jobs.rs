@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::{sleep, spawn};
 use std::time::{Duration, Instant};
 
+use arcp_tests::Socket;
 use arcp_tests::command::{Serving, arcp, run, text};
-use arcp_tests::server::Socket;
 use arcp_tests::sessions::{FEATURES, code, resume};
 use serde_json::{Value, json};
 

@@ -63,12 +63,11 @@ mod tests {
     /// A client's frame, masked with nothing.
     fn frame(opcode: u8, length: usize) -> Vec<u8> {
         let mut bytes = vec![opcode];
-        match u8::try_from(length) {
-            Ok(short @ ..126) => bytes.push(0x80 | short),
-            _ => {
-                bytes.push(0xFF);
-                bytes.extend((length as u64).to_be_bytes());
-            }
+        if let Ok(short @ ..126) = u8::try_from(length) {
+            bytes.push(0x80 | short);
+        } else {
+            bytes.push(0xFF);
+            bytes.extend((length as u64).to_be_bytes());
         }
         bytes.resize(bytes.len() + 4 + length, 0);
         bytes
