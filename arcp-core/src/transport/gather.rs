@@ -41,6 +41,7 @@ impl<T> Gather<T> {
     }
 
     /// Bytes that the stream has taken in all.
+    #[cfg(feature = "ws")]
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
