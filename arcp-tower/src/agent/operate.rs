@@ -115,7 +115,7 @@ impl Job {
     pub fn tools(&self) -> Vec<&ToolInfo> {
         let granted = |name: &str| {
             let target = Target::parse(&Namespace::ToolCall, name);
-            target.is_ok_and(|target| self.authority().grant(&Namespace::ToolCall, &target).is_some())
+            target.is_ok_and(|target| self.authority().covers(&Namespace::ToolCall, &target))
         };
         self.runtime().tools().iter().filter(|tool| granted(&tool.name)).collect()
     }

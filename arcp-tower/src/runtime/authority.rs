@@ -207,12 +207,17 @@ impl JobAuthority {
         self.grants.check(namespace, target).into_result().map(Some)
     }
 
+    /// Whether a pattern covers a target, whatever is left of time and money.
+    pub(crate) fn covers(&self, namespace: &Namespace, target: &Target<'_>) -> bool {
+        self.grants.check(namespace, target).is_allowed()
+    }
+
     /// Whether a pattern covers another target of an operation that was allowed: where a link leads,
     /// where a redirect goes.
     #[cfg(any(feature = "fetch", all(feature = "fs", unix)))]
     pub(crate) fn permits(&self, namespace: &Namespace, target: &str) -> bool {
-        let covered = |target: Target| self.grants.check(namespace, &target).into_result().is_ok();
-        Target::parse(namespace, target).is_ok_and(|target| self.policy.audit_only || covered(target))
+        let target = Target::parse(namespace, target);
+        target.is_ok_and(|target| self.policy.audit_only || self.covers(namespace, &target))
     }
 
     fn names_models(&self) -> bool {
