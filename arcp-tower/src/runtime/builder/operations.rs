@@ -91,7 +91,7 @@ impl Builder {
 
     /// Lets jobs read and write files under their leases, below the folders that `files` was given
     /// (§9.2); see [`Job::fs`](crate::Job::fs). Without bounds of their own they have those of
-    /// [`Config::files`].
+    /// [`Config::files`](crate::Config::files).
     #[cfg(all(feature = "fs", unix))]
     pub fn files(mut self, files: crate::operation::files::Files) -> Self {
         self.files = Some(files);
@@ -99,7 +99,7 @@ impl Builder {
     }
 
     /// Lets jobs send HTTP requests under their leases (§9.2); see [`Job::fetch`](crate::Job::fetch).
-    /// Without bounds of its own it has those of [`Config::fetch`].
+    /// Without bounds of its own it has those of [`Config::fetch`](crate::Config::fetch).
     #[cfg(feature = "fetch")]
     pub fn fetcher(mut self, fetcher: crate::operation::fetch::Fetcher) -> Self {
         self.fetcher = Some(fetcher);
