@@ -9,6 +9,10 @@
 //! workers, and jobs where the runtime was built: a worker that is restarted costs its connections, which
 //! resume, and no job.
 //!
+//! actix waits, after an answer, for up to a second for whatever a client may still send, and a client that
+//! closes its WebSocket waits for the server. `HttpServer::client_disconnect_timeout(Duration::ZERO)` spares
+//! it that second.
+//!
 //! A WebSocket comes by the upgrade of HTTP/1.1 only. actix-web has HTTP/2 too, but announces no extended
 //! CONNECT there (RFC 8441) and gives a service no stream to keep, so no client asks: browsers see the
 //! missing setting, and open a connection of HTTP/1.1 for it. Where many sessions are to share a

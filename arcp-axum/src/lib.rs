@@ -44,11 +44,6 @@ use axum::routing::{MethodRouter, any_service};
 
 use peer::Addressed;
 
-/// The programs of the README are compiled with the documentation's.
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
-
 /// A route that serves ARCP over WebSocket, with the default bounds. It goes wherever a
 /// `MethodRouter` goes: below nesting, state and layers. What middleware puts into the request's
 /// extensions reaches the authenticator and the agents.

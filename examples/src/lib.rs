@@ -7,6 +7,11 @@ use arcp_tower::{AuthLayer, BearerTokens, Builder, Config};
 use axum::Router;
 use tokio::net::TcpListener;
 
+/// The programs of the README are compiled as they stand there.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// Whatever goes wrong ends an example.
 pub type Done = Result<(), Box<dyn Error>>;
 

@@ -1,6 +1,7 @@
 //! The web servers that a runtime can be mounted in.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use arcp_tower::upgrade::Upgrade;
 use arcp_tower::{Config, Mount};
@@ -106,6 +107,7 @@ fn actix<M: Mount + Sync>(listener: TcpListener, mount: M, config: &Config) -> J
                 actix_web::App::new().route("/arcp", route)
             };
             let server = actix_web::HttpServer::new(app).workers(2).disable_signals().shutdown_timeout(1);
+            let server = server.client_disconnect_timeout(Duration::ZERO);
             let server = server.listen(listener).unwrap().run();
             let handle = server.handle();
             actix_web::rt::spawn(async move {

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use actix_web::{App, HttpServer};
 use arcp_tower::upgrade::Upgrade;
@@ -82,8 +83,9 @@ async fn actix(
         let route = |path| (path, arcp_actix::handler_with(mount.clone(), bounds.clone()));
         PATHS.map(route).into_iter().fold(App::new(), |app, (path, route)| app.route(path, route))
     };
-    // Signals are for the drain.
+    // Signals are for the drain. A WebSocket's end is agreed on: nobody is to wait for more of it.
     let server = HttpServer::new(app).disable_signals().shutdown_timeout(1);
+    let server = server.client_disconnect_timeout(Duration::ZERO);
     let listener = listener.into_std()?;
     let server = match tls {
         Some(mut tls) => {
