@@ -5,7 +5,7 @@
 //! | feature | spans | metrics |
 //! |---|---|---|
 //! | `otel` | get their parents and links from W3C trace contexts, through `tracing-opentelemetry` | go to the meter provider of `opentelemetry` |
-//! | `metrics` | | go to the recorder of the [`metrics`](https://docs.rs/metrics) facade |
+//! | `metrics` | | go to the recorder of the `metrics` facade |
 //!
 //! Providers and recorders are the host's, and global; they are set before the first runtime is
 //! built. Without either feature nothing is measured.
