@@ -34,8 +34,10 @@ mod span;
 #[cfg(feature = "otel")]
 pub(crate) use context::Ambient;
 pub(crate) use context::{current, observed};
+#[cfg(all(feature = "jwks", any(feature = "jwt-aws-lc-rs", feature = "jwt-rust-crypto")))]
+pub(crate) use record::keys_fetched;
 pub(crate) use record::{
-    Active, Tally, Timer, acknowledged, command, commit, denied, job_ended, keys_fetched, resumed, spent,
+    Active, Tally, Timer, acknowledged, command, commit, denied, job_ended, resumed, spent,
 };
 pub(crate) use span::{
     Opened, answered, caused_by, code_of, command_span, failed, handshake_span, job_over, job_span,

@@ -2,6 +2,7 @@
 
 use std::task::{Context, Poll};
 
+#[cfg(all(feature = "fs", unix))]
 use arcp_core::lease::Namespace;
 use arcp_core::{Code, Error};
 use futures_util::future::{BoxFuture, FutureExt as _};
