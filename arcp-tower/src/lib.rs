@@ -53,7 +53,11 @@ pub mod runtime;
 mod schema;
 pub mod service;
 pub mod telemetry;
-#[cfg(any(feature = "fetch", feature = "jwks", feature = "litellm"))]
+#[cfg(any(
+    feature = "fetch",
+    feature = "litellm",
+    all(feature = "jwks", any(feature = "jwt-aws-lc-rs", feature = "jwt-rust-crypto"))
+))]
 mod tls;
 pub mod upgrade;
 
