@@ -4,11 +4,13 @@ pub mod credential;
 mod decode;
 pub mod event;
 pub mod job;
+mod limits;
 pub mod session;
 
 use serde::Serialize;
 
-pub use decode::{Fault, Limits};
+pub use decode::Fault;
+pub use limits::Limits;
 
 use crate::{Error, JobId, Json, MessageId, SessionId, TraceContext, TraceId};
 

@@ -159,7 +159,7 @@ impl SessionCtx {
     /// Events that were sent and not acknowledged.
     pub fn lag(&self) -> u64 {
         let state = lock(&self.0.state);
-        state.outbox.head() - state.outbox.acked()
+        state.outbox.head().saturating_sub(state.outbox.acked())
     }
 
     /// Whether a connection is there.

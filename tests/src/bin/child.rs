@@ -109,16 +109,17 @@ async fn greedy(_: Json, job: Job) -> Result<usize, AgentError> {
 /// Says by hand what no runtime should say of its jobs.
 fn forges() -> ! {
     let mut out = std::io::stdout();
-    let mut say = |kind: &str, seq: Option<u64>, payload: Value| {
+    let mut say_of = |job: &str, kind: &str, seq: Option<u64>, payload: Value| {
         let mut frame = json!({ "arcp": "1.1", "id": "m", "type": kind, "session_id": "sess_forger", "payload": payload });
         if kind.starts_with("job.") {
-            frame["job_id"] = json!("job_00000000000000000000000001");
+            frame["job_id"] = json!(job);
         }
         if let Some(seq) = seq {
             frame["event_seq"] = json!(seq);
         }
         writeln!(out, "{frame}").unwrap();
     };
+    let own = "job_00000000000000000000000001";
     let ts = "2026-01-01T00:00:00.000Z";
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let heard: Value = serde_json::from_str(&line).unwrap();
@@ -127,7 +128,12 @@ fn forges() -> ! {
                 let features = ["cost.budget", "progress", "result_chunk"];
                 let capabilities = json!({ "encodings": ["json"], "features": features, "agents": [] });
                 let runtime = json!({ "name": "forger", "version": "1" });
-                say("session.welcome", None, json!({ "runtime": runtime, "capabilities": capabilities }));
+                say_of(
+                    own,
+                    "session.welcome",
+                    None,
+                    json!({ "runtime": runtime, "capabilities": capabilities }),
+                );
             }
             "job.submit" => {
                 let secret = json!([{ "id": "cred_1", "scheme": "bearer", "value": "sk-secret", "endpoint": "https://x" }]);
@@ -135,7 +141,7 @@ fn forges() -> ! {
                     "job_id": "job_00000000000000000000000001", "agent": "forges@1.0.0", "lease": {},
                     "credentials": secret, "accepted_at": ts, "request_id": heard["id"],
                 });
-                say("job.accepted", None, accepted);
+                say_of(own, "job.accepted", None, accepted);
                 let bodies = [
                     (
                         "status",
@@ -154,16 +160,36 @@ fn forges() -> ! {
                     ("telemetry", json!({ "of": "a later version" })),
                 ];
                 let mut seq = 0;
+                // Of jobs that are not its own: one that it is told of, and one that nobody has.
+                let others = heard["payload"]["input"]["job_id"].as_str();
+                for other in others.into_iter().flat_map(|known| [known, "job_00000000000000000000000009"]) {
+                    let body = json!({ "level": "info", "message": "forged" });
+                    say_of(
+                        other,
+                        "job.event",
+                        Some(seq + 1),
+                        json!({ "kind": "log", "ts": ts, "body": body }),
+                    );
+                    let result = json!({ "final_status": "success", "result": "forged" });
+                    say_of(other, "job.result", Some(seq + 2), result);
+                    seq += 2;
+                }
                 for (kind, body) in bodies {
                     seq += 1;
-                    say("job.event", Some(seq), json!({ "kind": kind, "ts": ts, "body": body }));
+                    say_of(own, "job.event", Some(seq), json!({ "kind": kind, "ts": ts, "body": body }));
                 }
-                say("job.result", Some(seq + 1), json!({ "final_status": "success", "result": "done" }));
+                say_of(
+                    own,
+                    "job.result",
+                    Some(seq + 1),
+                    json!({ "final_status": "success", "result": "done" }),
+                );
                 // What is over is over.
                 let more =
                     json!({ "kind": "log", "ts": ts, "body": { "level": "info", "message": "one more" } });
-                say("job.event", Some(seq + 2), more);
-                say(
+                say_of(own, "job.event", Some(seq + 2), more);
+                say_of(
+                    own,
                     "job.result",
                     Some(seq + 3),
                     json!({ "final_status": "success", "result": "done again" }),

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use arcp_client::{Client, JobError, JobFailure, JobHandle, Program, ProgramLimits};
 use arcp_core::job::FinalStatus;
-use arcp_core::{Code, Features, Timestamp};
+use arcp_core::{Code, Features, Json, Timestamp};
 use arcp_process::{ProcessAgent, ProcessConfig};
 use arcp_tests::server::Memories;
 use arcp_tests::{ALICE, tokens};
-use arcp_tower::{AuthLayer, Config, Runtime};
+use arcp_tower::{AgentError, AuthLayer, Config, Job, Level, Runtime, agent_fn};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
@@ -53,7 +53,12 @@ impl Hosting {
             builder = builder.agent(*name, agent.clone());
         }
         let who = agent("who");
-        let runtime = builder.agent("who", who.clone()).build().unwrap().layer(AuthLayer::new(tokens()));
+        let runtime = builder
+            .agent("who", who.clone())
+            .agent("waits", agent_fn(waits))
+            .build()
+            .unwrap()
+            .layer(AuthLayer::new(tokens()));
         let (transport, _) = Memories::of(runtime, &config).transport(64);
         let client = Client::over(transport).token(ALICE).features(features).connect().await.unwrap();
         Self { client, agents, who }
@@ -78,6 +83,13 @@ impl Hosting {
             agent.stop().await;
         }
     }
+}
+
+/// One that is no program.
+async fn waits(_: Json, job: Job) -> Result<(), AgentError> {
+    job.log(Level::Info, "mine").await?;
+    job.cancelled().await;
+    Ok(())
 }
 
 async fn failure(job: &mut JobHandle) -> JobFailure {
@@ -162,6 +174,22 @@ async fn bad_input_40_what_a_program_says_becomes_the_job_s_and_what_only_its_ru
     let failure = failure(&mut job).await;
     assert_eq!(failure.error.code(), Code::InvalidRequest);
     assert_eq!(failure.error.details().unwrap().as_str(), r#"{"feature":"model.use"}"#);
+    hosting.stop().await;
+}
+
+#[tokio::test]
+async fn bad_input_40_an_event_or_an_end_for_another_job_s_id_reaches_neither_job() {
+    let hosting = Hosting::of(&child("forges"), |_| {}).await;
+    let mut other = hosting.submit("waits", Value::Null).await;
+    other.next().await.unwrap().unwrap();
+    let mut job = hosting.submit("forges", json!({ "job_id": other.id() })).await;
+    let told = events(&mut job).await;
+    assert!(!told.is_empty() && !format!("{told:?}").contains("forged"), "{told:?}");
+    assert_eq!(job.result().await.unwrap().decode::<String>().unwrap(), "done");
+
+    other.cancel(None).await.unwrap();
+    assert_eq!(events(&mut other).await, [], "nothing came between");
+    assert_eq!(failure(&mut other).await.final_status, FinalStatus::Cancelled);
     hosting.stop().await;
 }
 

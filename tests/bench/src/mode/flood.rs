@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_tungstenite::{MaybeTlsStream, connect_async};
@@ -23,37 +24,74 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Pings a second.
 const PINGS: u32 = 1000;
 
-/// Begins the flood that `args` ask for. It lasts as long as what this returns.
-pub(super) async fn begin(args: &Args) -> Result<JoinSet<Result<()>>> {
-    let mut flood = JoinSet::new();
-    if args.beside == Beside::Pinging {
-        flood.spawn(pings(Session::open(args, 2).await?));
-        return Ok(flood);
-    }
-    ensure!(
-        process::open_files(STRANGERS + FILES) >= STRANGERS + FILES,
-        "{STRANGERS} strangers need more files: raise the hard limit (ulimit -Hn)"
-    );
-    let crawls = args.beside == Beside::Crawling;
-    for _ in 0..STRANGERS {
-        let (url, tcp) = (args.url.clone(), stranger(&args.url).await?);
-        flood.spawn(async move {
-            stay(tcp, crawls).await;
-            loop {
-                sleep(AGAIN).await;
-                // The one who came last may be one too many.
-                if let Ok(tcp) = stranger(&url).await {
-                    stay(tcp, crawls).await;
+/// A flood under way, on a thread of its own: strangers do not take turns with who is measured. It ends
+/// with this.
+pub(super) struct Flood {
+    running: JoinSet<Result<()>>,
+    thread: Handle,
+    /// Taken when it ends.
+    runtime: Option<Runtime>,
+}
+
+impl Flood {
+    /// Begins the flood that `args` ask for.
+    pub(super) async fn begin(args: &Args) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let thread = runtime.handle().clone();
+        let mut flood = Self { running: JoinSet::new(), thread, runtime: Some(runtime) };
+        if args.beside == Beside::Pinging {
+            let session = args.clone();
+            flood.spawn(async move { pings(Session::open(&session, 2).await?).await });
+            return Ok(flood);
+        }
+        ensure!(
+            process::open_files(STRANGERS + FILES) >= STRANGERS + FILES,
+            "{STRANGERS} strangers need more files: raise the hard limit (ulimit -Hn)"
+        );
+        let crawls = args.beside == Beside::Crawling;
+        for _ in 0..STRANGERS {
+            let url = args.url.clone();
+            // One after another, so that none is turned away at the door.
+            let tcp = flood.thread.spawn(stranger(url.clone())).await??;
+            flood.spawn(async move {
+                stay(tcp, crawls).await;
+                loop {
+                    sleep(AGAIN).await;
+                    // The one who came last may be one too many.
+                    if let Ok(tcp) = stranger(url.clone()).await {
+                        stay(tcp, crawls).await;
+                    }
                 }
-            }
-        });
+            });
+        }
+        Ok(flood)
     }
-    Ok(flood)
+
+    /// # Errors
+    /// If a part of it ended, and how.
+    pub(super) fn lasts(&mut self) -> Result<()> {
+        match self.running.try_join_next() {
+            None => Ok(()),
+            Some(ended) => bail!("the flood ended: {ended:?}"),
+        }
+    }
+
+    fn spawn(&mut self, part: impl Future<Output = Result<()>> + Send + 'static) {
+        self.running.spawn_on(part, &self.thread);
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 /// The bytes of a WebSocket that was just opened.
-async fn stranger(url: &str) -> Result<MaybeTlsStream<TcpStream>> {
-    Ok(connect_async(url).await?.0.into_inner())
+async fn stranger(url: String) -> Result<MaybeTlsStream<TcpStream>> {
+    Ok(connect_async(&*url).await?.0.into_inner())
 }
 
 /// Stays until it is sent away; says nothing, or a byte a second of a hello that never ends.

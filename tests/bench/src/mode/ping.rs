@@ -4,9 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
-use super::flood;
+use super::flood::Flood;
 use super::tally::Tally;
 use crate::args::{Args, Beside};
 use crate::session::Session;
@@ -23,9 +22,9 @@ pub(super) async fn run(args: &Args) -> Result<Value> {
     let mut session = Session::open(args, 1).await?;
     let (ack_every, beside) = (args.ack_every, args.beside);
     let mut other = None;
-    let mut flood = JoinSet::new();
+    let mut flood = None;
     if matches!(beside, Beside::Silent | Beside::Crawling | Beside::Pinging) {
-        flood = flood::begin(args).await?;
+        flood = Some(Flood::begin(args).await?);
     } else if beside != Beside::Nobody {
         let mut loud = Session::open(args, 2).await?;
         loud.submit("chatty", &json!({"count": FOREVER})).await?;
@@ -50,8 +49,8 @@ pub(super) async fn run(args: &Args) -> Result<Value> {
         jobs.record(at.elapsed());
         tokio::time::sleep(PAUSE).await;
     }
-    if let Some(ended) = flood.try_join_next() {
-        anyhow::bail!("the flood ended: {ended:?}");
+    if let Some(mut flood) = flood {
+        flood.lasts()?;
     }
     if let Some(other) = other {
         anyhow::ensure!(!other.is_finished(), "the other session ended: {:?}", other.await?);
