@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 features() {
-    cargo hack check --locked --workspace --each-feature --no-dev-deps
+    cargo hack check --locked --workspace --each-feature
 }
 
 msrv() {

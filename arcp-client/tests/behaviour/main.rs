@@ -2,10 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod acks;
+mod attempts;
 mod connect;
 mod fake;
 mod jobs;
 mod list;
 mod point;
+mod resent;
 mod resume;
 mod runtime;
+mod streams;

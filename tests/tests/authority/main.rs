@@ -3,7 +3,9 @@
 
 mod budget_restart;
 mod budgets;
+mod credential_issue;
 mod credential_restart;
+mod credential_revocation;
 mod credential_rotation;
 mod credentials;
 mod delegation;
