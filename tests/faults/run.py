@@ -112,8 +112,8 @@ def main() -> int:
     if args.check:
         applied = [apply(patch, ROOT, "--check") for patch in chosen]
         return 0 if all(applied) else 1
-    # What is not of this project is built already.
-    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
+    # A folder of its own: cargo takes what was built from a copy for what it would build from here.
+    target = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve() / "faults"
     with tempfile.TemporaryDirectory(prefix="arcp-faults-") as folder:
         tree = copied(Path(folder))
         outcomes = [found(patch, tree, target) for patch in chosen]

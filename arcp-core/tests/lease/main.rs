@@ -9,6 +9,9 @@ mod budget;
 mod delegation;
 mod globs;
 mod oracle;
+mod paths;
+mod urls;
+mod values;
 
 use arcp_core::Error;
 use arcp_core::lease::{Authority, Lease, Namespace, Target};

@@ -8,5 +8,8 @@ mod command;
 mod exit_codes;
 mod jobs;
 mod pty;
+mod running;
+mod stores;
+mod tail;
 mod terminal;
 mod tools;

@@ -4,6 +4,7 @@
 mod cancel;
 mod control;
 mod idempotency;
+mod idempotent_repeats;
 mod listing;
 mod observe;
 mod privacy;
