@@ -11,7 +11,9 @@
 //!
 //! actix waits, after an answer, for up to a second for whatever a client may still send, and a client that
 //! closes its WebSocket waits for the server. `HttpServer::client_disconnect_timeout(Duration::ZERO)` spares
-//! it that second.
+//! it that second. And `HttpServer::tcp_nodelay(true)` sends each event at once: by itself actix leaves it to
+//! the system, which keeps a small frame back until the one before was acknowledged. The hosts on hyper need no
+//! word for it.
 //!
 //! A WebSocket comes by the upgrade of HTTP/1.1 only. actix-web has HTTP/2 too, but announces no extended
 //! CONNECT there (RFC 8441) and gives a service no stream to keep, so no client asks: browsers see the

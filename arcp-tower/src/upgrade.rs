@@ -1,6 +1,7 @@
 //! The WebSocket upgrade: a service that any host on hyper can mount, axum among them.
 
 mod allow;
+mod connection;
 
 use std::convert::Infallible;
 use std::future::{Ready, ready};
@@ -11,12 +12,13 @@ use arcp_core::transport::WebSocket;
 use bytes::Bytes;
 use http::{Extensions, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tower_service::Service;
 
 pub use allow::{Host, NotAllowable, Origin};
+
+use connection::Connection;
 
 use crate::config::Config;
 use crate::service::{HttpInfo, Mount};
@@ -91,7 +93,7 @@ impl<M: Mount, B> Service<Request<B>> for Upgrade<M> {
         let serving = self.clone();
         self.config.tracker.spawn(async move {
             match upgrade.await {
-                Ok(io) => serving.serve(TokioIo::new(io), extensions).await,
+                Ok(io) => serving.serve(Connection::from(io), extensions).await,
                 Err(error) => tracing::debug!(%error, "the upgrade failed"),
             }
         });

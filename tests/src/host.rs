@@ -106,7 +106,11 @@ fn actix<M: Mount + Sync>(listener: TcpListener, mount: M, config: &Config) -> J
                 let route = arcp_actix::handler_with(mount.clone(), config.clone());
                 actix_web::App::new().route("/arcp", route)
             };
-            let server = actix_web::HttpServer::new(app).workers(2).disable_signals().shutdown_timeout(1);
+            let server = actix_web::HttpServer::new(app)
+                .tcp_nodelay(true)
+                .workers(2)
+                .disable_signals()
+                .shutdown_timeout(1);
             let server = server.client_disconnect_timeout(Duration::ZERO);
             let server = server.listen(listener).unwrap().run();
             let handle = server.handle();

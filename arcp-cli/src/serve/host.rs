@@ -84,7 +84,7 @@ async fn actix(
         PATHS.map(route).into_iter().fold(App::new(), |app, (path, route)| app.route(path, route))
     };
     // Signals are for the drain. A WebSocket's end is agreed on: nobody is to wait for more of it.
-    let server = HttpServer::new(app).disable_signals().shutdown_timeout(1);
+    let server = HttpServer::new(app).tcp_nodelay(true).disable_signals().shutdown_timeout(1);
     let server = server.client_disconnect_timeout(Duration::ZERO);
     let listener = listener.into_std()?;
     let server = match tls {

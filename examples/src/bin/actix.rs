@@ -23,6 +23,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .route("/", web::get().to(async || "hello"))
             .route("/arcp", arcp_actix::handler(runtime.clone()))
     };
-    HttpServer::new(app).bind("127.0.0.1:7777")?.run().await?;
+    // Events are small; none should wait for the one before it to be acknowledged.
+    HttpServer::new(app).tcp_nodelay(true).bind("127.0.0.1:7777")?.run().await?;
     Ok(())
 }

@@ -58,7 +58,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             .route("/", web::get().to(async || "the app"))
             .route("/arcp", arcp_actix::handler_with(mount.clone(), config.clone()))
     };
-    let server = HttpServer::new(app).workers(1).disable_signals().bind("127.0.0.1:0")?;
+    let server = HttpServer::new(app).tcp_nodelay(true).workers(1).disable_signals().bind("127.0.0.1:0")?;
     let url = format!("ws://{}/arcp", server.addrs()[0]);
     let server = server.run();
     let host = server.handle();
