@@ -1,4 +1,4 @@
-//! Coming back over WebSockets, and over streams that the application opens.
+//! Coming back to the same address, and over streams that the application opens.
 
 use std::future::poll_fn;
 use std::io;
