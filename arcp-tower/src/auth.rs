@@ -30,6 +30,7 @@ pub mod jwks;
 pub mod jwt;
 mod principal;
 mod scope;
+mod validity;
 
 pub use bearer::BearerTokens;
 pub use credentials::Credentials;
@@ -37,3 +38,4 @@ pub use function::{AuthFn, auth_fn};
 pub use host::{HostSession, HostSessionOr};
 pub use principal::Principal;
 pub use scope::{Scope, Scopes};
+pub(crate) use validity::Validity;

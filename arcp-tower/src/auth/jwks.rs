@@ -5,19 +5,20 @@ mod config;
 mod failure;
 mod fetch;
 mod set;
+mod watch;
 
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use arcp_core::{Code, Error};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 pub use config::{InvalidJwks, JwksConfig};
 
-use super::jwt::JwtKey;
 use crate::lock::lock;
 use crate::telemetry;
-use cache::{Cache, Look};
+use cache::{Cache, Known, Look};
 use failure::Failure;
 use fetch::Source;
 
@@ -30,6 +31,9 @@ use fetch::Source;
 /// before count, up to [`JwksConfig::stale`]: whoever has a token notices nothing until then. Operators
 /// do by a warning in the log, which says how long that is, and by the metric
 /// [`JWKS_FETCHES`](crate::telemetry::names::JWKS_FETCHES).
+///
+/// A key that is no longer among them is withdrawn: connections of tokens that it signed are closed. For
+/// that, keys are fetched every [`JwksConfig::withdrawal`] while there are such sessions.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -55,6 +59,8 @@ struct Shared {
     cache: Mutex<Cache>,
     /// Held by who fetches.
     flight: tokio::sync::Mutex<()>,
+    /// Sees to it that keys are withdrawn from those who were let in by them.
+    watch: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Jwks {
@@ -65,15 +71,15 @@ impl Jwks {
     /// If the address is another one, or a root certificate cannot be read.
     pub fn new(url: &str, config: JwksConfig) -> Result<Self, InvalidJwks> {
         let source = Source::new(url, &config)?;
-        let (cache, flight) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self(Arc::new(Shared { source, config, cache, flight })))
+        let (cache, flight, watch) = (Mutex::default(), tokio::sync::Mutex::default(), Mutex::default());
+        Ok(Self(Arc::new(Shared { source, config, cache, flight, watch })))
     }
 
     /// The key with a name; `None` if there is none.
     ///
     /// # Errors
     /// `INTERNAL_ERROR`, which may pass, if that cannot be said now.
-    pub(super) async fn key(&self, kid: &str) -> Result<Option<JwtKey>, Error> {
+    pub(super) async fn key(&self, kid: &str) -> Result<Option<Known>, Error> {
         let shared = &*self.0;
         match shared.look(kid) {
             Some(Ok(Some(key))) => return Ok(Some(key)),
@@ -86,28 +92,33 @@ impl Jwks {
         if let Some(known) = shared.look(kid) {
             return known;
         }
-        // It counts from its beginning, and as failed until it is not: whoever waits may give up.
-        lock(&shared.cache).begin(Instant::now());
-        let fetched = timeout(shared.config.timeout, shared.source.fetch(&shared.config)).await;
-        let fetched = fetched.unwrap_or(Err(Failure::TimedOut));
-        telemetry::keys_fetched(fetched.as_ref().err().map(|why| why.kind()));
-        match fetched {
-            Ok(keys) => {
-                tracing::debug!(keys = keys.len(), url = %shared.source, "the key set was fetched");
-                lock(&shared.cache).succeed(keys, Instant::now());
-            }
-            Err(why) => {
-                let old_keys_count_for = lock(&shared.cache).left(Instant::now(), &shared.config);
-                tracing::warn!(%why, url = %shared.source, ?old_keys_count_for, "the key set could not be fetched");
-            }
-        }
+        shared.fetch().await;
         shared.look(kid).unwrap_or_else(|| Err(down()))
     }
 }
 
 impl Shared {
+    /// Fetches the keys. The flight must be held.
+    async fn fetch(&self) {
+        // It counts from its beginning, and as failed until it is not: whoever waits may give up.
+        lock(&self.cache).begin(Instant::now());
+        let fetched = timeout(self.config.timeout, self.source.fetch(&self.config)).await;
+        let fetched = fetched.unwrap_or(Err(Failure::TimedOut));
+        telemetry::keys_fetched(fetched.as_ref().err().map(|why| why.kind()));
+        match fetched {
+            Ok(keys) => {
+                tracing::debug!(keys = keys.len(), url = %self.source, "the key set was fetched");
+                lock(&self.cache).succeed(keys, Instant::now());
+            }
+            Err(why) => {
+                let old_keys_count_for = lock(&self.cache).left(Instant::now(), &self.config);
+                tracing::warn!(%why, url = %self.source, ?old_keys_count_for, "the key set could not be fetched");
+            }
+        }
+    }
+
     /// What is known of a key now; `None` if it has to be fetched.
-    fn look(&self, kid: &str) -> Option<Result<Option<JwtKey>, Error>> {
+    fn look(&self, kid: &str) -> Option<Result<Option<Known>, Error>> {
         match lock(&self.cache).look(kid, Instant::now(), &self.config) {
             Look::Key(key) => Some(Ok(Some(key))),
             Look::Unknown => Some(Ok(None)),

@@ -40,7 +40,8 @@ pub const MAX_TOKEN: usize = 8 << 10;
 /// its scopes: see [`ScopeClaims`].
 ///
 /// A token is looked at when a session is opened or resumed. The session may outlive it, and a connection
-/// does not: it is closed when the token ends, leeway included, and is resumed with another.
+/// does not: it is closed when the token ends, leeway included, or its key is withdrawn, and is resumed with
+/// another.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -102,9 +103,11 @@ impl JwtVerifier {
         }
         #[cfg(feature = "jwks")]
         if let (Some(jwks), Some(kid)) = (&self.0.jwks, &named.kid)
-            && let Some(key) = jwks.key(kid).await?.filter(|key| key.is_meant_by(&named))
+            && let Some(known) = jwks.key(kid).await?.filter(|known| known.key.is_meant_by(&named))
         {
-            return self.0.rules.check(token, &key);
+            let principal = self.0.rules.check(token, &known.key)?;
+            jwks.watch();
+            return Ok(principal.until_cancelled(known.withdrawn));
         }
         tracing::debug!(kid = named.kid.as_deref().unwrap_or_default(), "no key for a token");
         Err(refused())

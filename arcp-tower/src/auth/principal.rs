@@ -6,8 +6,9 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use arcp_core::Timestamp;
+use tokio_util::sync::CancellationToken;
 
-use super::Scopes;
+use super::{Scopes, Validity};
 
 /// Whom a session acts for, and what for. Sessions and jobs of the same principal know of each other;
 /// its name alone says who it is.
@@ -23,13 +24,13 @@ use super::Scopes;
 pub struct Principal {
     name: Arc<str>,
     scopes: Scopes,
-    until: Option<Timestamp>,
+    validity: Validity,
 }
 
 impl Principal {
     /// A principal by its name, that may submit jobs and observe them.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Self { name: name.into(), scopes: Scopes::default(), until: None }
+        Self { name: name.into(), scopes: Scopes::default(), validity: Validity::default() }
     }
 
     /// The same with these scopes instead.
@@ -39,8 +40,38 @@ impl Principal {
 
     /// The same until `at`, when its credentials end. A connection that they opened is closed then with
     /// `UNAUTHENTICATED`; its jobs go on, and its session can be resumed with others.
-    pub fn until(self, at: Timestamp) -> Self {
-        Self { until: Some(at), ..self }
+    pub fn until(mut self, at: Timestamp) -> Self {
+        self.validity.until = Some(at);
+        self
+    }
+
+    /// The same until `revoked` is cancelled: its credentials are taken back then, as by a logout or by an
+    /// issuer that withdraws a key. Every connection that they opened is closed at once with
+    /// `UNAUTHENTICATED`; its jobs go on, and its session can be resumed with others.
+    ///
+    /// ```
+    /// use arcp_tower::Principal;
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// let login = CancellationToken::new();
+    /// let principal = Principal::new("me@example.com").until_cancelled(login.clone());
+    /// // When this login ends:
+    /// login.cancel();
+    /// # let _ = principal;
+    /// ```
+    pub fn until_cancelled(mut self, revoked: impl Into<Arc<CancellationToken>>) -> Self {
+        self.validity.revoked = Some(revoked.into());
+        self
+    }
+
+    /// The same for as long as `validity` says.
+    pub(crate) fn valid(self, validity: Validity) -> Self {
+        Self { validity, ..self }
+    }
+
+    /// How long its credentials count.
+    pub(crate) fn validity(&self) -> &Validity {
+        &self.validity
     }
 
     /// Its name.
@@ -56,7 +87,7 @@ impl Principal {
 
     /// When the credentials end that its authenticator saw, if they do.
     pub fn valid_until(&self) -> Option<Timestamp> {
-        self.until
+        self.validity.until
     }
 }
 

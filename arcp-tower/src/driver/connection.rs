@@ -125,11 +125,15 @@ where
     pub(super) async fn run(&mut self) -> End {
         let shutdown = self.config.shutdown.clone();
         let mut shutdown = pin!(shutdown.cancelled());
+        let mut revoked = pin!(self.cx.validity().revoked());
         let mut sleep = pin!(tokio::time::sleep(std::time::Duration::ZERO));
         poll_fn(|cx| {
             self.delivery.attachment.register(cx);
             if self.closing.is_none() && shutdown.as_mut().poll(cx).is_ready() {
                 self.close(Close::new(Close::RESTART, "the runtime is stopping"));
+            }
+            if self.closing.is_none() && revoked.as_mut().poll(cx).is_ready() {
+                self.expire();
             }
             for _ in 0..TURNS {
                 if !self.delivery.attachment.is_current() {
@@ -242,9 +246,7 @@ where
             return;
         }
         if self.watch.has_expired(now) {
-            let error = Error::new(Code::Unauthenticated, "the credentials of this connection have ended");
-            self.refuse(&error, &Refusable::frame(None));
-            return self.close(Close::new(Close::POLICY, error.code().as_str()));
+            return self.expire();
         }
         if let Some(close) = self.watch.over(now, self.cx.is_busy()) {
             return self.close(close);
@@ -254,5 +256,12 @@ where
             self.refuse(&error, &Refusable::frame(None));
             self.close(Close::new(Close::POLICY, error.code().as_str()));
         }
+    }
+
+    /// The credentials that opened the connection count no longer.
+    fn expire(&mut self) {
+        let error = Error::new(Code::Unauthenticated, "the credentials of this connection have ended");
+        self.refuse(&error, &Refusable::frame(None));
+        self.close(Close::new(Close::POLICY, error.code().as_str()));
     }
 }

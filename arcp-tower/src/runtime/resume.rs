@@ -27,8 +27,8 @@ struct Claim {
 
 impl Claim {
     fn caller(&mut self) -> Caller {
-        let (scopes, until) = (self.principal.scopes(), self.principal.valid_until());
-        Caller { scopes, until, extensions: std::mem::take(&mut self.extensions) }
+        let (scopes, validity) = (self.principal.scopes(), self.principal.validity().clone());
+        Caller { scopes, validity, extensions: std::mem::take(&mut self.extensions) }
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arcp_core::Timestamp;
 use arcp_core::session::{FeedId, Outbox};
 use http::Extensions;
 
 use super::SessionCtx;
 use super::attachment::Attachment;
 use super::session_ctx::State;
-use crate::auth::Scopes;
+use crate::auth::{Scopes, Validity};
 use crate::lock::lock;
 use crate::runtime::{JobStream, Slot, Tokens};
 
@@ -27,7 +26,7 @@ pub(crate) struct Remembered {
 /// knows.
 pub(crate) struct Caller {
     pub(crate) scopes: Scopes,
-    pub(crate) until: Option<Timestamp>,
+    pub(crate) validity: Validity,
     pub(crate) extensions: Extensions,
 }
 
@@ -119,7 +118,7 @@ impl SessionCtx {
         state.attached = true;
         let before = std::mem::replace(&mut state.tokens, tokens);
         let extensions = caller.map(|caller| {
-            (state.scopes, state.until) = (caller.scopes, caller.until);
+            (state.scopes, state.validity) = (caller.scopes, caller.validity);
             caller.extensions
         });
         let epochs = (state.epoch, state.stored_epoch);

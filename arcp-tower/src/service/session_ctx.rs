@@ -13,7 +13,7 @@ use http::Extensions;
 use tokio::sync::Semaphore;
 
 use super::window::Window;
-use crate::auth::{Principal, Scopes};
+use crate::auth::{Principal, Scopes, Validity};
 use crate::config::Config;
 use crate::lock::lock;
 use crate::profile::Profile;
@@ -49,7 +49,7 @@ pub(super) struct State {
     pub(super) tokens: Tokens,
     /// What the connection of now may do, and until when.
     pub(super) scopes: Scopes,
-    pub(super) until: Option<Timestamp>,
+    pub(super) validity: Validity,
     /// Counted up by each connection that begins, and that ends.
     pub(super) epoch: u64,
     pub(super) attached: bool,
@@ -72,7 +72,8 @@ pub(crate) struct Opening {
 impl SessionCtx {
     pub(crate) fn new(opening: Opening, config: &Arc<Config>, home: Weak<Sessions>) -> Self {
         let Opening { id, principal, features, profile, extensions, secret, tokens, created_at } = opening;
-        let (scopes, until) = (principal.scopes(), principal.valid_until());
+        let (scopes, validity) = (principal.scopes(), principal.validity().clone());
+        let principal = principal.valid(Validity::default());
         Self(Arc::new(Shared {
             id,
             principal,
@@ -89,7 +90,7 @@ impl SessionCtx {
                 logs: Vec::new(),
                 tokens,
                 scopes,
-                until,
+                validity,
                 epoch: 0,
                 attached: false,
                 stored_epoch: 0,
@@ -118,17 +119,18 @@ impl SessionCtx {
 
     /// When the credentials of the connection of now end, if they do.
     pub fn valid_until(&self) -> Option<Timestamp> {
-        lock(&self.0.state).until
+        lock(&self.0.state).validity.until
+    }
+
+    /// How long the credentials of the connection of now count.
+    pub(crate) fn validity(&self) -> Validity {
+        lock(&self.0.state).validity.clone()
     }
 
     /// Whom it acts for, with the scopes of now.
     pub(crate) fn caller(&self) -> Principal {
         let state = lock(&self.0.state);
-        let principal = self.0.principal.clone().with_scopes(state.scopes);
-        match state.until {
-            Some(at) => principal.until(at),
-            None => principal,
-        }
+        self.0.principal.clone().with_scopes(state.scopes).valid(state.validity.clone())
     }
 
     /// What both sides may use (§6.2).

@@ -3,11 +3,15 @@
 use std::time::Duration;
 
 use arcp_core::Code;
+use arcp_core::transport::Close;
 use arcp_tests::authority::Authority;
-use arcp_tests::issuer::{Key, claims, set, verifier};
+use arcp_tests::issuer::{Key, claims, clock, set, verifier};
 use arcp_tests::jwks::{Answer, JwksServer};
+use arcp_tests::sessions::{FEATURES, code, resume};
+use arcp_tests::{Memories, agents};
 use arcp_tower::auth::jwks::{Jwks, JwksConfig};
 use arcp_tower::auth::jwt::{Algorithm, JwtVerifier};
+use arcp_tower::{AuthLayer, Config, Runtime};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
 
@@ -37,9 +41,21 @@ async fn accepted(verifier: &JwtVerifier, key: &Key) -> bool {
 
 /// Lets time pass. It is real while something is fetched.
 async fn pass(seconds: u64) {
+    // Whoever was spawned begins to wait now, and not afterwards.
+    tokio::task::yield_now().await;
     tokio::time::pause();
     tokio::time::advance(Duration::from_secs(seconds)).await;
     tokio::time::resume();
+}
+
+async fn until(what: &str, holds: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{what}");
 }
 
 #[tokio::test]
@@ -91,6 +107,54 @@ async fn s24_a_new_key_is_accepted_within_a_minute_and_one_rotated_away_refused_
     pass(1).await;
     assert!(!accepted(&verifier, &old).await);
     assert!(accepted(&verifier, &new).await);
+    assert_eq!(server.requests(), 3);
+}
+
+#[tokio::test]
+async fn s12_a_connection_is_closed_within_a_minute_after_its_key_was_withdrawn_and_no_other_one() {
+    let (old, new) = (Key::new("old"), Key::new("new"));
+    let keys = JwksServer::start(set(&[&old, &new])).await;
+    let config = Config::default().with(|c| c.clock = clock());
+    let runtime = agents::all(Runtime::builder()).config(config.clone()).build().unwrap();
+    let server = Memories::of(runtime.layer(AuthLayer::new(of(&keys.url(), bounds()))), &config);
+    let token = |key: &Key| key.sign(&claims("alice"));
+    let (mut theirs, mut others) = (server.connect(), server.connect());
+    let welcome = theirs.hello(&token(&old), &FEATURES).await;
+    others.hello(&token(&new), &FEATURES).await;
+    // Nobody comes with a token meanwhile.
+    pass(50).await;
+    until("they are fetched", || keys.requests() == 2).await;
+    theirs.ping("both are still there").await;
+    keys.answer(Answer::Keys(set(&[&new])));
+    pass(50).await;
+    let close = theirs.closed().await;
+    assert_eq!((close.code, close.reason.as_str()), (Close::POLICY, "UNAUTHENTICATED"));
+    assert_eq!(keys.requests(), 3);
+    others.ping("its key is still there").await;
+    // The session is still theirs, with a token of another key.
+    let mut again = server.connect();
+    let refused = again.say_hello(resume(&token(&old), &welcome, 0)).await;
+    assert_eq!(code(&refused), "UNAUTHENTICATED");
+    let mut again = server.connect();
+    let resumed = again.say_hello(resume(&token(&new), &welcome, 0)).await;
+    assert_eq!(resumed["payload"]["session_id"], welcome["session_id"]);
+}
+
+#[tokio::test]
+async fn keys_are_not_fetched_for_nobody() {
+    let key = Key::new("1");
+    let server = JwksServer::start(set(&[&key])).await;
+    let verifier = of(&server.url(), bounds());
+    let principal = verifier.verify(&key.sign(&claims("alice"))).await.unwrap();
+    for fetched in [2, 3] {
+        pass(50).await;
+        until("they are fetched", || server.requests() == fetched).await;
+    }
+    drop(principal);
+    for _ in 0..3 {
+        pass(50).await;
+        tokio::task::yield_now().await;
+    }
     assert_eq!(server.requests(), 3);
 }
 

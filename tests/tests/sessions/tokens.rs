@@ -20,6 +20,7 @@ use arcp_tests::{ALICE, BOB, Memories, agents, features, timed};
 use arcp_tower::{AuthLayer, Config, Credentials, Principal, Runtime};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tower::service_fn;
 
 const GONE: &str = "RESUME_WINDOW_EXPIRED";
@@ -272,6 +273,36 @@ async fn s12_a_connection_is_closed_when_its_credentials_end_and_resumed_with_ot
         assert!(contiguous_from(seen + 1, &rest), "the job went on");
         assert_eq!(rest.last().unwrap()["payload"]["result"]["emitted"], 15);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn s12_credentials_that_are_taken_back_close_every_connection_that_they_opened_at_once() {
+    let (login, other) = (CancellationToken::new(), CancellationToken::new());
+    let (first, second) = (login.clone(), other.clone());
+    let authenticator = service_fn(move |credentials: Credentials| {
+        let alice = credentials.bearer() == Ok(ALICE);
+        let (name, login) = if alice { ("alice", &first) } else { ("bob", &second) };
+        std::future::ready(Ok::<_, Error>(Principal::new(name).until_cancelled(login.clone())))
+    });
+    let config = timed(|_| {});
+    let runtime = agents::all(Runtime::builder()).config(config.clone()).build().unwrap();
+    let server = Memories::of(runtime.layer(AuthLayer::new(authenticator)), &config);
+    let (mut one, mut two, mut bob) = (server.connect(), server.connect(), server.connect());
+    for (peer, token) in [(&mut one, ALICE), (&mut two, ALICE), (&mut bob, BOB)] {
+        peer.hello(token, &FEATURES).await;
+    }
+    let began = Instant::now();
+    login.cancel();
+    for peer in [&mut one, &mut two] {
+        let close = peer.closed().await;
+        assert_eq!((close.code, close.reason.as_str()), (Close::POLICY, "UNAUTHENTICATED"));
+    }
+    assert_eq!(began.elapsed(), Duration::ZERO);
+    bob.ping("is no affair of his").await;
+    // Who comes with what was taken back already is not let stay.
+    let mut late = server.connect();
+    late.hello(ALICE, &FEATURES).await;
+    assert_eq!(late.closed().await.code, Close::POLICY);
 }
 
 #[tokio::test(start_paused = true)]

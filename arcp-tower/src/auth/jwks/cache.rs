@@ -1,17 +1,27 @@
 //! What is known of a key set, and when it is fetched: no clock, and no network.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::JwksConfig;
 use crate::auth::jwt::JwtKey;
+
+/// A key that the issuer has.
+#[derive(Clone)]
+pub(in crate::auth) struct Known {
+    pub(in crate::auth) key: JwtKey,
+    /// Cancelled when the issuer has it no longer.
+    pub(in crate::auth) withdrawn: Arc<CancellationToken>,
+}
 
 /// A key set, as far as it is known.
 #[derive(Default)]
 pub(super) struct Cache {
     /// The keys, and when they were fetched.
-    keys: Option<(Vec<JwtKey>, Instant)>,
+    keys: Option<(Vec<Known>, Instant)>,
     /// When they were last tried to be fetched.
     tried: Option<Instant>,
     /// Whether that has failed, or lasts.
@@ -20,7 +30,7 @@ pub(super) struct Cache {
 
 /// What is known of one key.
 pub(super) enum Look {
-    Key(JwtKey),
+    Key(Known),
     /// The issuer has no such key.
     Unknown,
     /// It cannot be said, and it is too early to try again.
@@ -35,7 +45,7 @@ impl Cache {
             Some((keys, at)) => (&keys[..], Some(now.saturating_duration_since(*at))),
             None => (&[][..], None),
         };
-        let key = keys.iter().find(|key| key.name() == Some(kid));
+        let key = keys.iter().find(|known| known.key.name() == Some(kid));
         let fresh = age.is_some_and(|age| age < config.refresh);
         let usable = age.is_some_and(|age| age < config.stale);
         let wait = if fresh { config.unknown_kid } else { config.retry };
@@ -59,7 +69,28 @@ impl Cache {
         (self.tried, self.failed) = (Some(now), true);
     }
 
+    /// Those that are no longer there are withdrawn from whoever was let in by them.
     pub(super) fn succeed(&mut self, keys: Vec<JwtKey>, now: Instant) {
-        (self.keys, self.failed) = (Some((keys, now)), false);
+        let before = self.keys.take().map(|(keys, _)| keys).unwrap_or_default();
+        let is_named = |known: &&Known, key: &JwtKey| known.key.name() == key.name();
+        for known in before.iter().filter(|known| !keys.iter().any(|key| is_named(known, key))) {
+            known.withdrawn.cancel();
+        }
+        let known = |key: JwtKey| {
+            let same = before.iter().find(|known| is_named(known, &key));
+            Known { withdrawn: same.map(|known| known.withdrawn.clone()).unwrap_or_default(), key }
+        };
+        (self.keys, self.failed) = (Some((keys.into_iter().map(known).collect(), now)), false);
+    }
+
+    /// How long it is until the last try was `age` ago.
+    pub(super) fn wait(&self, now: Instant, age: Duration) -> Duration {
+        self.tried.map_or(Duration::ZERO, |at| age.saturating_sub(now.saturating_duration_since(at)))
+    }
+
+    /// Whether anybody was let in by one of the keys, and may still be there.
+    pub(super) fn is_in_use(&self) -> bool {
+        let mut keys = self.keys.iter().flat_map(|(keys, _)| keys);
+        keys.any(|known| Arc::strong_count(&known.withdrawn) > 1)
     }
 }

@@ -18,6 +18,10 @@ pub struct JwksConfig {
     /// How old keys get before they are fetched again: a key that the issuer took away is refused
     /// after that. 5 minutes.
     pub refresh: Duration,
+    /// How often they are fetched while there are sessions of tokens that they signed, whether or not
+    /// another token comes: once a key is taken away, the connections that it let in are closed after
+    /// that. 50 s.
+    pub withdrawal: Duration,
     /// How often the names of keys that are not known have the keys fetched early, all of them
     /// together: a key that the issuer added is accepted after that at the latest. 1 minute.
     pub unknown_kid: Duration,
@@ -41,6 +45,7 @@ impl Default for JwksConfig {
     fn default() -> Self {
         Self {
             refresh: Duration::from_secs(300),
+            withdrawal: Duration::from_secs(50),
             unknown_kid: Duration::from_secs(60),
             retry: Duration::from_secs(10),
             stale: Duration::from_secs(86_400),
