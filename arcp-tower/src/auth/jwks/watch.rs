@@ -1,4 +1,4 @@
-//! Keys that are withdrawn while sessions of their tokens go on (S12).
+//! Keys that are withdrawn while sessions of their tokens go on.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
