@@ -2,24 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use arcp_core::job::Status;
 use arcp_core::money::{Amount, Currency};
-use arcp_core::store::{Batch, FeedRow, Op};
+use arcp_core::store::{Batch, FeedRow, Op, StoreError};
 use arcp_core::wire::job::Accepted;
 use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
 use futures_util::future::{BoxFuture, FutureExt as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
+use tracing::Instrument as _;
 
 use super::authority::JobAuthority;
 use super::body::JobBody;
 use super::credential::Minted;
 use super::registry::{JobRecord, Outcome, too_many};
-use super::{JobStream, Runtime, commit_patiently, refused, submit, supervise};
+use super::unsure::Unsure;
+use super::{JobStream, Journal, Runtime, commit_patiently, refused, submit, supervise};
 use crate::agent::{Delegated, Job, Parent};
 use crate::lock::lock;
 use crate::operation::{Operation, Output};
@@ -40,7 +43,22 @@ impl Service<Operation> for Delegate {
     }
 
     fn call(&mut self, operation: Operation) -> Self::Future {
-        start(operation).boxed()
+        let Some(runtime) = operation.job().map(|job| job.runtime().clone()) else {
+            return ready(Err(Error::new(Code::PermissionDenied, "no lease was asked"))).boxed();
+        };
+        // A task, so that neither a time-out of a layer nor the end of the agent stops it half way: a child
+        // is there and known, or it is not.
+        let (started, outcome) = oneshot::channel();
+        let work = async move {
+            if let Err(Ok(unwanted)) = started.send(start(operation).await)
+                && let Some(child) = unwanted.extensions.get::<ChildJob>()
+            {
+                child.cancel();
+            }
+        };
+        runtime.0.handle.spawn(work.in_current_span());
+        let failed = |_| Err(Error::new(Code::InternalError, "the delegation failed"));
+        async move { outcome.await.unwrap_or_else(failed) }.boxed()
     }
 }
 
@@ -115,6 +133,7 @@ async fn start(operation: Operation) -> Result<Output, Error> {
     let delegated = operation.extensions.get::<Delegated>().cloned().ok_or_else(incomplete)?;
     let runtime = parent.runtime().clone();
     let ready = prepare(&runtime, &parent, &delegated, operation.args)?;
+    let mut unborn = Unborn { record: ready.record.clone(), kept: false };
     // Given back if nothing comes of it.
     let mut given = Given::take(parent.authority(), ready.authority.lease().budget()?)?;
     let Ready { record, authority, agent_ref, agent, input, accepted } = ready;
@@ -126,18 +145,36 @@ async fn start(operation: Operation) -> Result<Output, Error> {
         runtime.0.registry.remove(&record);
         e
     };
+    // Before anything is waited for: its parent ends when it is over, whatever becomes of it.
+    parent.record().adopt(&record, runtime.0.config.max_children).map_err(&undo)?;
     let feed = match follows.then(|| session.follow(&record.log, 1, true)) {
         Some(None) => return Err(undo(too_many())),
         Some(Some(feed)) => Some(feed),
         None => None,
     };
     // Issued before anybody hears of the child, and gone before its end is there (§9.8).
-    let minted = runtime.0.credentials.issue(&record).await.map_err(&undo)?;
+    let minted = tokio::select! {
+        biased;
+        () = record.cancel.cancelled() => Err(Error::new(Code::Cancelled, "the job is ending")),
+        minted = runtime.0.credentials.issue(&record) => minted,
+    };
+    let minted = minted.map_err(&undo)?;
     let body = JobBody::of(&record, &input, delegated.max_runtime);
-    keep(&runtime, &parent, &record, &body, follows, &minted).await.map_err(&undo)?;
+    match keep(&runtime, &parent, &record, &body, follows, &minted).await {
+        Kept::Yes => {}
+        Kept::No(e) => return Err(undo(e)),
+        Kept::Unsure(e, journal) => {
+            session.unfollow(&record.id);
+            let (registry, now) = (runtime.0.registry.clone(), runtime.wall());
+            let unsure = Unsure { record: record.clone(), key: None, registry, journal };
+            runtime.0.handle.spawn(unsure.settle(now));
+            unborn.keep();
+            return Err(e);
+        }
+    }
     minted.keep();
-    parent.record().adopt(&record);
     given.keep();
+    unborn.keep();
 
     let cause = Some(parent.trace_context());
     let birth = submit::Birth { agent: agent_ref, input, authority, followed: follows, cause };
@@ -193,9 +230,6 @@ fn prepare(runtime: &Runtime, parent: &Job, delegated: &Delegated, input: Json) 
             config.max_delegation_depth
         )));
     }
-    if parent.record().children() >= config.max_children {
-        return Err(Error::limit(format!("a job may have at most {} children at once", config.max_children)));
-    }
     if parent.is_cancelled() {
         return Err(Error::new(Code::Cancelled, "the job is ending"));
     }
@@ -234,6 +268,14 @@ fn prepare(runtime: &Runtime, parent: &Job, delegated: &Delegated, input: Json) 
     Ok(Ready { record, authority, agent_ref, agent: agent.clone(), input, accepted })
 }
 
+/// Whether the store has a child.
+enum Kept {
+    Yes,
+    No(Error),
+    /// Nobody knows yet.
+    Unsure(Error, Arc<Journal>),
+}
+
 /// Keeps the child in the store, if there is one.
 async fn keep(
     runtime: &Runtime,
@@ -242,18 +284,52 @@ async fn keep(
     body: &JobBody,
     follows: bool,
     minted: &Minted,
-) -> Result<(), Error> {
-    let Some(journal) = &runtime.0.journal else { return minted.record().await };
+) -> Kept {
+    let Some(journal) = &runtime.0.journal else {
+        return minted.record().await.map_or_else(Kept::No, |()| Kept::Yes);
+    };
     let session = parent.session();
     let principal = record.principal.name().to_owned();
-    let mut ops = vec![Op::PutJob { row: body.row(record, journal.owner)? }];
+    let mut ops = match body.row(record, journal.owner) {
+        Ok(row) => vec![Op::PutJob { row }],
+        Err(e) => return Kept::No(e),
+    };
     if follows {
         let feed = FeedRow { job: record.id.clone(), principal: principal.clone(), next: 1, own: true };
         ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
     }
     ops.extend(minted.ops());
-    let batch = Batch { id: random::bits(), principal, ops };
-    commit_patiently(journal.store.clone(), batch).await.map(drop).map_err(|e| refused(&e))
+    let batch = Batch { id: random::bits(), principal: principal.clone(), ops };
+    match commit_patiently(journal.store.clone(), batch).await {
+        Ok(_) => Kept::Yes,
+        // It may have happened: the store is asked.
+        Err(e @ StoreError::Unknown) => match journal.store.job(&principal, &record.id).await {
+            Ok(Some(_)) => Kept::Yes,
+            Ok(None) => Kept::No(refused(&e)),
+            Err(_) => Kept::Unsure(refused(&e), journal.clone()),
+        },
+        Err(e) => Kept::No(refused(&e)),
+    }
+}
+
+/// A child that nothing may come of: it is over then, and its parent waits no longer.
+struct Unborn {
+    record: Arc<JobRecord>,
+    kept: bool,
+}
+
+impl Unborn {
+    fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.record.over.cancel();
+        }
+    }
 }
 
 /// Money on its way from a parent to a child.

@@ -37,7 +37,8 @@ impl Unsure {
             tokio::time::sleep(RETRY).await;
         };
         if !stored {
-            return registry.remove(record);
+            registry.remove(record);
+            return record.over.cancel();
         }
         tracing::warn!(%job_id, "a job that was refused had been kept; it ends");
         self.free_key().await;
@@ -48,6 +49,7 @@ impl Unsure {
             tracing::error!(%job_id, %error, "a terminal message could not be written");
         }
         registry.ended(record);
+        record.over.cancel();
     }
 
     async fn free_key(&self) {

@@ -1,12 +1,16 @@
 //! Jobs that delegate (§10): never more than they have, and nothing is left behind.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::Timestamp;
+use arcp_core::store::Store;
+use arcp_tests::vault::{Fault, Vault, bounds, keyed_agents, lasting, wanting};
 use arcp_tests::{ALICE, BOB, Memories, actor, agents, timed, tokens};
 use arcp_tower::operation::{Operation, Output};
-use arcp_tower::{AuthLayer, BoxError, Config, Job, Mount, Runtime, agent_fn};
+use arcp_tower::{AgentError, AuthLayer, BoxError, Config, Job, Mount, Runtime, agent_fn};
 use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 use tower::service_fn;
 
 const FEATURES: [&str; 6] = ["ack", "cost.budget", "lease_expires_at", "list_jobs", "subscribe", "model.use"];
@@ -338,4 +342,43 @@ async fn a_child_belongs_to_the_principal_of_its_parent_and_to_nobody_else() {
     }
     let id = peer.send("job.subscribe", json!({ "job_id": child })).await;
     assert_eq!(peer.reply(&id).await["type"], "job.subscribed");
+}
+
+/// Delegates with half a second of patience, and what it has two minutes later.
+async fn hasty(_: Value, job: Job) -> Result<Value, AgentError> {
+    sleep(Duration::from_secs(1)).await;
+    let child = job.delegate("keyed", &json!({ "seconds": 600 })).budget("USD", "1").send();
+    let given_up = timeout(Duration::from_millis(500), child).await.is_err();
+    sleep(Duration::from_secs(120)).await;
+    Ok(json!({ "given_up": given_up, "budget": job.budget() }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delegation_that_was_given_up_half_way_leaves_no_job_no_money_and_no_credential_behind() {
+    for fault in [Fault::Slow(Duration::from_secs(3)), Fault::Late(Duration::from_secs(3)), Fault::Hang] {
+        let (vault, store) = (Vault::default(), lasting() as Arc<dyn Store>);
+        let config = bounds().with(|config| config.max_jobs = 2);
+        let builder = keyed_agents(Runtime::builder()).config(config.clone()).agent("hasty", agent_fn(hasty));
+        let builder = builder.credentials("openai", vault.provisioner()).store(store);
+        let runtime = builder.open().await.unwrap();
+        let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+        let mut peer = server.open(ALICE, &[&wanting()[..], &["cost.budget"]].concat()).await;
+        let lease = json!({ "agent.delegate": ["keyed"], "cost.budget": ["USD:1.50"] });
+        let submit = json!({ "agent": "hasty", "input": null, "lease_request": lease });
+        // The first that is issued is the job's own.
+        let job = peer.submit_with(submit).await;
+        vault.plan_issue(fault);
+        let end = peer.job(&job).await.pop().unwrap();
+        assert_eq!(
+            end["payload"]["result"],
+            json!({ "given_up": true, "budget": { "USD": 1.5 } }),
+            "{fault:?} {end}"
+        );
+        sleep(Duration::from_secs(180)).await;
+        assert!(vault.live().is_empty(), "{fault:?}: {:?}", vault.live());
+        // There is room for as many jobs as before.
+        for _ in 0..config.max_jobs {
+            peer.submit("keyed", json!({ "seconds": 600 })).await;
+        }
+    }
 }

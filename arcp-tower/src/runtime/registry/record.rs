@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use arcp_core::job::{FinalStatus, Lifecycle, Status};
 use arcp_core::lease::{Lease, LeaseConstraints};
-use arcp_core::{Error, JobId, Json, SessionId, Timestamp, TraceId};
+use arcp_core::{Code, Error, JobId, Json, SessionId, Timestamp, TraceId};
 use tokio_util::sync::CancellationToken;
 
 use crate::agent::Parent;
@@ -39,11 +39,19 @@ pub(crate) struct JobRecord {
     /// Sessions that were given the job by an idempotent repeat: they may cancel it, too.
     pub(in crate::runtime) controllers: Mutex<Vec<SessionId>>,
     /// Jobs that it delegated and that have not ended.
-    pub(in crate::runtime) children: Mutex<Vec<Arc<JobRecord>>>,
+    pub(in crate::runtime) children: Mutex<Children>,
     /// Cancelled when its terminal message is there.
     pub(in crate::runtime) over: CancellationToken,
     /// How it ended, for the job that delegated it.
     pub(in crate::runtime) outcome: Mutex<Option<Outcome>>,
+}
+
+/// Jobs that a job delegated.
+#[derive(Debug, Default)]
+pub(in crate::runtime) struct Children {
+    jobs: Vec<Arc<JobRecord>>,
+    /// The job is ending, and delegates no more.
+    closed: bool,
 }
 
 /// How a job ended, for the job that delegated it.
@@ -87,21 +95,30 @@ impl JobRecord {
         self.log.trace_id()
     }
 
-    /// It delegated a job.
-    pub(in crate::runtime) fn adopt(&self, child: &Arc<JobRecord>) {
-        lock(&self.children).push(child.clone());
-    }
-
-    /// How many of its children run.
-    pub(in crate::runtime) fn children(&self) -> usize {
+    /// It delegates a job: it does not end before that one is over.
+    ///
+    /// # Errors
+    /// If it is ending itself, or has `most` already.
+    pub(in crate::runtime) fn adopt(&self, child: &Arc<JobRecord>, most: usize) -> Result<(), Error> {
         let mut children = lock(&self.children);
-        children.retain(|child| !child.over.is_cancelled());
-        children.len()
+        if children.closed {
+            return Err(Error::new(Code::Cancelled, "the job is ending"));
+        }
+        children.jobs.retain(|child| !child.over.is_cancelled());
+        if children.jobs.len() >= most {
+            return Err(Error::limit(format!("a job may have at most {most} children at once")));
+        }
+        children.jobs.push(child.clone());
+        Ok(())
     }
 
     /// Ends its children, and resolves when they have.
     pub(in crate::runtime) async fn outlive(&self) {
-        let children = std::mem::take(&mut *lock(&self.children));
+        let children = {
+            let mut children = lock(&self.children);
+            children.closed = true;
+            std::mem::take(&mut children.jobs)
+        };
         for child in &children {
             if child.wants_cancel() {
                 child.cancel.cancel();
