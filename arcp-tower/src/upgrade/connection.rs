@@ -4,7 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Buf as _, Bytes};
+use bytes::Bytes;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
@@ -19,8 +19,9 @@ use tokio::net::TcpStream;
 #[derive(Debug)]
 pub(super) enum Connection {
     Tcp {
-        /// What the host has read of it already.
-        read: Bytes,
+        /// What the host has read of it already. Not even an empty one is kept: it may hold the buffer that
+        /// the host read the head into.
+        read: Option<Bytes>,
         tcp: TcpStream,
     },
     /// A stream of HTTP/2, or one that is no TCP, or has TLS above it.
@@ -36,7 +37,7 @@ impl From<Upgraded> for Connection {
                 Err(upgraded) => return Self::Other(TokioIo::new(upgraded)),
             },
         };
-        let tcp = tcp.into_inner();
+        let (read, tcp) = (Some(read).filter(|read| !read.is_empty()), tcp.into_inner());
         if let Err(error) = tcp.set_nodelay(true) {
             tracing::debug!(%error, "frames may wait for each other");
         }
@@ -47,12 +48,14 @@ impl From<Upgraded> for Connection {
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Self::Tcp { read, .. } if read.has_remaining() => {
-                let some = read.split_to(read.len().min(buf.remaining()));
-                buf.put_slice(&some);
+            Self::Tcp { read, tcp } => {
+                let Some(left) = read else { return Pin::new(tcp).poll_read(cx, buf) };
+                buf.put_slice(&left.split_to(left.len().min(buf.remaining())));
+                if left.is_empty() {
+                    *read = None;
+                }
                 Poll::Ready(Ok(()))
             }
-            Self::Tcp { tcp, .. } => Pin::new(tcp).poll_read(cx, buf),
             Self::Other(io) => Pin::new(io).poll_read(cx, buf),
         }
     }
@@ -146,6 +149,7 @@ mod tests {
         let mut text = [0; 5];
         connection.read_exact(&mut text).await.unwrap();
         assert_eq!(&text, b"early", "what was read with the head is not lost");
+        assert!(!matches!(connection, Connection::Tcp { read: Some(_), .. }), "and not kept");
         peer.write_all(b"later").await.unwrap();
         connection.read_exact(&mut text).await.unwrap();
         assert_eq!(&text, b"later");
