@@ -12,7 +12,7 @@ use arcp_core::store::{Batch, FeedRow, Op, StoreError};
 use arcp_core::wire::job::Accepted;
 use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
 use futures_util::future::{BoxFuture, FutureExt as _};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_service::Service;
 use tracing::Instrument as _;
@@ -48,17 +48,9 @@ impl Service<Operation> for Delegate {
         };
         // A task, so that neither a time-out of a layer nor the end of the agent stops it half way: a child
         // is there and known, or it is not.
-        let (started, outcome) = oneshot::channel();
-        let work = async move {
-            if let Err(Ok(unwanted)) = started.send(start(operation).await)
-                && let Some(child) = unwanted.extensions.get::<ChildJob>()
-            {
-                child.cancel();
-            }
-        };
-        runtime.0.handle.spawn(work.in_current_span());
+        let started = runtime.0.handle.spawn(start(operation).in_current_span());
         let failed = |_| Err(Error::new(Code::InternalError, "the delegation failed"));
-        async move { outcome.await.unwrap_or_else(failed) }.boxed()
+        started.map(move |outcome| outcome.unwrap_or_else(failed)).boxed()
     }
 }
 
@@ -69,8 +61,17 @@ pub struct ChildJob(Arc<Child>);
 struct Child {
     record: Arc<JobRecord>,
     accepted: Accepted,
-    /// Runs it. At the latest when nobody holds the child any more.
+    /// Runs it.
     begin: Mutex<Option<After>>,
+}
+
+impl Drop for Child {
+    /// One that its parent never named was given up: it ends as soon as it begins.
+    fn drop(&mut self) {
+        if lock(&self.begin).is_some() && self.record.wants_cancel() {
+            self.record.cancel.cancel();
+        }
+    }
 }
 
 impl ChildJob {
