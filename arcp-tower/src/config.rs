@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::door::Door;
+use crate::door::{Door, Most};
 use crate::profile::Choice;
 use crate::upgrade::{Host, Origin};
 
@@ -29,6 +29,10 @@ pub struct Config {
     /// Connections that have not said hello. 1,024; of more, the one that has waited longest is closed
     /// with 1013.
     pub max_handshakes: usize,
+    /// Those from one address, or from one network of IPv6 (/64), where the host knows it. 256; the same
+    /// goes. Behind a proxy that all come from, tell the host whom it speaks for, or set it to
+    /// `max_handshakes`.
+    pub max_handshakes_per_address: usize,
     /// The first message, in bytes. 16 KiB.
     pub first_frame: usize,
     /// Every later message, in bytes. 2 MiB and 64 KiB.
@@ -222,6 +226,7 @@ impl Default for Config {
         Self {
             handshake_timeout: Duration::from_secs(5),
             max_handshakes: 1024,
+            max_handshakes_per_address: 256,
             first_frame: 16 << 10,
             max_frame: (2 << 20) + (64 << 10),
             json_depth: 128,
@@ -318,6 +323,11 @@ impl Config {
     /// The heartbeat interval as it is announced, and kept: whole seconds, at least one (§6.4).
     pub(crate) fn heartbeat_seconds(&self) -> u64 {
         self.heartbeat.as_secs().saturating_add(u64::from(self.heartbeat.subsec_nanos() > 0)).max(1)
+    }
+
+    /// How many may wait before they say hello.
+    pub(crate) fn most_strangers(&self) -> Most {
+        Most { in_all: self.max_handshakes, of_one_address: self.max_handshakes_per_address }
     }
 
     /// The bounds that concern a WebSocket.

@@ -1,6 +1,7 @@
 //! The way in: connections that have not said who they are, and whether anybody is let in at all.
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -28,7 +29,39 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Strangers {
     next: u64,
-    waiting: BTreeMap<u64, CancellationToken>,
+    waiting: BTreeMap<u64, Waiting>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    sent_away: CancellationToken,
+    /// Where it is from, if that is known.
+    from: Option<IpAddr>,
+}
+
+/// How many may wait.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) in_all: usize,
+    pub(crate) of_one_address: usize,
+}
+
+impl Strangers {
+    /// The one who has waited longest is sent away, of those that `is_meant`.
+    fn make_room(&mut self, is_meant: impl Fn(&Waiting) -> bool) {
+        let longest = self.waiting.iter().find(|(_, waiting)| is_meant(waiting)).map(|(number, _)| *number);
+        if let Some(waiting) = longest.and_then(|number| self.waiting.remove(&number)) {
+            waiting.sent_away.cancel();
+        }
+    }
+}
+
+/// What one party has: an address, or what a network of IPv6 is given at the least.
+fn party(address: SocketAddr) -> IpAddr {
+    match address.ip().to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & (u128::MAX << 64))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 const OPEN: u8 = 0;
@@ -70,15 +103,21 @@ impl Door {
 
     /// Somebody came and has not said hello. Of more than `most` of them, the one who has waited
     /// longest is sent away: who means it says hello at once.
-    pub(crate) fn stranger(&self, most: usize) -> Stranger {
-        let sent_away = CancellationToken::new();
+    pub(crate) fn stranger(&self, from: Option<SocketAddr>, most: Most) -> Stranger {
+        let (sent_away, from) = (CancellationToken::new(), from.map(party));
         let mut strangers = lock(&self.0.strangers);
         let number = strangers.next;
         strangers.next += 1;
-        strangers.waiting.insert(number, sent_away.clone());
-        while strangers.waiting.len() > most.max(1) {
-            let Some((_, longest)) = strangers.waiting.pop_first() else { break };
-            longest.cancel();
+        strangers.waiting.insert(number, Waiting { sent_away: sent_away.clone(), from });
+        if from.is_some() {
+            let same = |waiting: &Waiting| waiting.from == from;
+            if strangers.waiting.values().filter(|waiting| same(waiting)).count() > most.of_one_address.max(1)
+            {
+                strangers.make_room(same);
+            }
+        }
+        if strangers.waiting.len() > most.in_all.max(1) {
+            strangers.make_room(|_| true);
         }
         drop(strangers);
         Stranger { door: self.clone(), number, sent_away }
@@ -104,5 +143,47 @@ impl Stranger {
 impl Drop for Stranger {
     fn drop(&mut self) {
         lock(&self.door.0.strangers).waiting.remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOST: Most = Most { in_all: 6, of_one_address: 2 };
+
+    fn goes(stranger: &Stranger) -> bool {
+        stranger.sent_away.is_cancelled()
+    }
+
+    #[test]
+    fn s15_an_address_has_only_so_many_strangers_and_takes_no_place_of_anothers() {
+        let door = Door::default();
+        let from = |address: &str| door.stranger(Some(address.parse().unwrap()), MOST);
+        let honest = from("192.0.2.1:1");
+        let flood: Vec<_> = (1..=100).map(|port| from(&format!("198.51.100.7:{port}"))).collect();
+        assert!(!goes(&honest));
+        assert_eq!(flood.iter().filter(|one| !goes(one)).count(), MOST.of_one_address);
+        assert!(!goes(&flood[99]), "the last to come is the last to go");
+        // The same address, written as IPv6.
+        let mapped = from("[::ffff:198.51.100.7]:1");
+        assert!(goes(&flood[98]) && !goes(&flood[99]) && !goes(&mapped));
+        // Of a network of IPv6, everybody has addresses without end.
+        let six: Vec<_> = (1..=3).map(|host| from(&format!("[2001:db8:0:1::{host}]:1"))).collect();
+        let other = from("[2001:db8:0:2::1]:1");
+        assert!(goes(&six[0]) && !goes(&six[2]) && !goes(&other));
+        assert_eq!(door.strangers(), 6);
+        // Of all together, the longest.
+        let more = door.stranger(None, MOST);
+        assert!(goes(&honest) && !goes(&more));
+        drop((honest, flood, mapped, six, other, more));
+        assert_eq!(door.strangers(), 0);
+    }
+
+    #[test]
+    fn those_whose_address_is_not_known_are_not_taken_for_one() {
+        let door = Door::default();
+        let all: Vec<_> = (0..MOST.in_all).map(|_| door.stranger(None, MOST)).collect();
+        assert!(!all.iter().any(goes));
     }
 }

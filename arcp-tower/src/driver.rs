@@ -7,6 +7,7 @@ mod late;
 mod refuse;
 
 use std::future::poll_fn;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use arcp_core::transport::{Close, Received, RecvError, Transport};
@@ -52,7 +53,8 @@ pub fn serve<T: Transport, M: MakeSession>(
         // Boxed: it is larger than what comes after it, and is over soon.
         let opening = Box::pin(async {
             let first = {
-                let stranger = config.door.stranger(config.max_handshakes);
+                let (from, most) = (extensions.get::<SocketAddr>().copied(), config.most_strangers());
+                let stranger = config.door.stranger(from, most);
                 tokio::select! {
                     biased;
                     first = first(&mut io, &config) => first?,
