@@ -133,6 +133,7 @@ FILES = [
     ("tests/tests/telemetry/logs", "14"),
     ("tests/tests/telemetry", "11"),
     ("tests/tests/jobs/restartable", "7.3"),
+    ("tests/tests/durability/unwritten", "6.3"),
     ("tests/tests/sessions/tokens", "6.3"),
     ("tests/tests/sessions/take_over", "6.3"),
     ("examples/", "other"),

@@ -79,17 +79,39 @@ impl JobLog {
     /// # Errors
     /// If the terminal is in it.
     pub fn append(&mut self, event: Arc<Event>) -> Result<u64, Ended> {
+        self.append_holding(event, u64::MAX)
+    }
+
+    /// Appends an event and returns its number. Those above number `kept` are nowhere else yet, and are held
+    /// whatever the caps are.
+    ///
+    /// # Errors
+    /// If the terminal is in it.
+    pub fn append_holding(&mut self, event: Arc<Event>, kept: u64) -> Result<u64, Ended> {
         if self.ended {
             return Err(Ended);
         }
         self.ended = event.is_terminal();
         self.bytes += event.payload.as_str().len() + OVERHEAD;
         self.events.push_back(event);
-        while self.events.len() > 1 && (self.events.len() > self.caps.events || self.bytes > self.caps.bytes)
+        self.fit(kept);
+        Ok(self.head())
+    }
+
+    /// Drops what the caps do not allow, up to and with number `kept`.
+    pub fn fit(&mut self, kept: u64) {
+        let caps = self.caps;
+        while self.first <= kept
+            && self.events.len() > 1
+            && (self.events.len() > caps.events || self.bytes > caps.bytes)
         {
             self.drop_first();
         }
-        Ok(self.head())
+    }
+
+    /// Whether it holds more bytes than its caps allow.
+    pub fn exceeds_caps(&self) -> bool {
+        self.bytes > self.caps.bytes
     }
 
     /// Drops all events, and the room that they took; their numbers stay given.

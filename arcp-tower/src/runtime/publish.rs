@@ -35,10 +35,12 @@ impl Service<Emit> for Publish {
 
     fn call(&mut self, Emit(event): Emit) -> Self::Future {
         // Before the append: once the event is there, it may be sent at any moment.
-        if let Some(session) = &self.session {
-            session.spent(event.payload.as_str().len());
-        }
+        let bytes = event.payload.as_str().len();
+        let spent = self.session.as_ref().filter(|session| session.spent(bytes));
         let appended = self.log.append(event).map(drop);
+        if let (Err(Ended), Some(session)) = (&appended, spent) {
+            session.unspent(bytes);
+        }
         ready(appended.map_err(|Ended| {
             if self.log.broken().is_cancelled() {
                 Error::new(Code::InternalError, "the job's events cannot be kept")

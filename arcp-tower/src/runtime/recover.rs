@@ -57,9 +57,9 @@ pub(super) async fn recover(runtime: &Runtime) -> Result<(), StoreError> {
                     if let Err(error) = run_again(runtime, &*journal.store, &row, agent).await {
                         tracing::warn!(%job_id, %error, "the job could not be run again");
                         // Nobody runs it, so it has to end here.
-                        let op = end(&row, journal.owner, runtime.wall()).map_err(damaged)?;
-                        let batch =
-                            Batch { id: random::bits(), principal: row.principal.clone(), ops: vec![op] };
+                        let mut ops = vec![end(&row, journal.owner, runtime.wall()).map_err(damaged)?];
+                        ops.extend(runtime.0.credentials.ending(&row).await?);
+                        let batch = Batch { id: random::bits(), principal: row.principal.clone(), ops };
                         commit_patiently(journal.store.clone(), batch).await?;
                     }
                 }
@@ -126,7 +126,11 @@ async fn run_again(
     let record =
         Arc::new(JobRecord { session: Some(cx.clone()), authority: Some(authority.clone()), ..record });
     runtime.0.registry.insert(&record)?;
-    runtime.0.credentials.adopt(&record).await.map_err(failed)?;
+    if let Err(e) = runtime.0.credentials.adopt(&record).await {
+        // It ends in the store, and must not seem to run here.
+        runtime.0.registry.remove(&record);
+        return Err(failed(e));
+    }
     let birth = submit::Birth { agent: agent_ref, input, authority, followed: true, cause: None };
     let (job, span) = submit::job_of(runtime, &record, &cx, birth);
     let max_runtime = max_runtime_sec.map(Duration::from_secs);

@@ -199,7 +199,8 @@ impl JobStream {
     }
 
     fn push(&self, state: &mut State, event: Event) -> Result<u64, Ended> {
-        let job_seq = state.log.append(Arc::new(event))?;
+        let kept = if self.journal.is_none() { u64::MAX } else { state.visible };
+        let job_seq = state.log.append_holding(Arc::new(event), kept)?;
         if self.journal.is_none() {
             state.visible = job_seq;
             state.counted.pass(job_seq);

@@ -7,7 +7,7 @@ use std::task::Context;
 
 use arcp_core::event::EventId;
 use arcp_core::session::{FeedId, Placed, Run};
-use arcp_core::{Event, Feature, JobId};
+use arcp_core::{Envelope, Event, Feature, JobId};
 
 use super::SessionCtx;
 use crate::lock::lock;
@@ -126,6 +126,17 @@ impl Attachment {
         self.replay.is_empty() && self.cx.0.window.is_stale()
     }
 
+    /// Frames that answer no command, for whoever has the session now.
+    pub(crate) fn notices(&self) -> VecDeque<Envelope> {
+        let shared = &*self.cx.0;
+        // A lock for nothing would be one for each frame.
+        if !shared.window.has_notices() {
+            return VecDeque::new();
+        }
+        let state = lock(&shared.state);
+        if state.epoch == self.epoch { shared.window.notices() } else { VecDeque::new() }
+    }
+
     /// Frames up to `event_seq` were handed to the transport.
     pub(crate) fn handed(&self, event_seq: u64) {
         let mut state = lock(&self.cx.0.state);
@@ -213,8 +224,12 @@ impl Attachment {
         const EARLY: u64 = 64;
         let shared = &*self.cx.0;
         loop {
-            let Some(feed) = shared.window.next_fresh() else { return Stage::Nothing };
             let state = lock(&shared.state);
+            // Whoever has the session now is to be the one who finds what is new.
+            if state.epoch != self.epoch {
+                return Stage::Nothing;
+            }
+            let Some(feed) = shared.window.next_fresh() else { return Stage::Nothing };
             let (Some(next), Some((stream, slot))) = (state.outbox.cursor(feed), state.streams.get(&feed))
             else {
                 continue;

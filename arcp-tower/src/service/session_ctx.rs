@@ -223,8 +223,14 @@ impl SessionCtx {
         self.0.window.has_room(cx)
     }
 
-    pub(crate) fn spent(&self, bytes: usize) {
-        self.0.window.spent(bytes);
+    pub(crate) fn spent(&self, bytes: usize) -> bool {
+        self.0.window.spent(bytes)
+    }
+
+    /// What was spent is not there after all.
+    pub(crate) fn unspent(&self, bytes: usize) {
+        self.0.window.sent(bytes);
+        self.credit(1);
     }
 
     /// Has its connection look at everything once more.
@@ -236,12 +242,6 @@ impl SessionCtx {
     pub(crate) fn notify(&self, notice: Envelope) {
         self.0.window.notify(notice, self.0.config.max_notices);
     }
-
-    /// What is to be said beside replies and events.
-    pub(crate) fn notices(&self) -> std::collections::VecDeque<Envelope> {
-        self.0.window.notices()
-    }
-
     /// Takes `last_processed_seq` (§6.5).
     pub(crate) fn ack(&self, seq: u64) -> Result<(), AckAhead> {
         let credits = lock(&self.0.state).outbox.ack(seq)?;

@@ -33,7 +33,9 @@ pub(super) struct Window {
 impl Window {
     /// 0 is no window: nothing waits for an ack.
     pub(super) fn new(size: usize, backlog_cap: usize) -> Self {
-        let size = if size == 0 { Semaphore::MAX_PERMITS } else { size.min(Semaphore::MAX_PERMITS) };
+        // Permits that somebody holds come back beside those that are given back: there is room for both.
+        const NONE: usize = Semaphore::MAX_PERMITS / 2;
+        let size = if size == 0 { NONE } else { size.min(NONE) };
         Self {
             size,
             credits: Arc::new(Semaphore::new(size)),
@@ -80,13 +82,16 @@ impl Window {
         room()
     }
 
-    /// An own job appended `bytes`. Nobody waits for a session that has no connection (§6.4).
-    pub(super) fn spent(&self, bytes: usize) {
-        if self.is_attached() {
+    /// An own job appended `bytes`. Nobody waits for a session that has no connection (§6.4): `false`, and
+    /// its credit is back.
+    pub(super) fn spent(&self, bytes: usize) -> bool {
+        let attached = self.is_attached();
+        if attached {
             self.backlog.fetch_add(bytes, Ordering::AcqRel);
         } else {
             self.credit(1);
         }
+        attached
     }
 
     /// `bytes` of an own job are on their way.
@@ -136,6 +141,10 @@ impl Window {
     }
 
     /// What is to be said beside replies and events.
+    pub(super) fn has_notices(&self) -> bool {
+        self.has_notices.load(Ordering::Acquire)
+    }
+
     pub(super) fn notices(&self) -> VecDeque<Envelope> {
         if !self.has_notices.swap(false, Ordering::AcqRel) {
             return VecDeque::new();

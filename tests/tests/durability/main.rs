@@ -4,3 +4,4 @@
 mod durable;
 mod restart;
 mod store_faults;
+mod unwritten;

@@ -50,7 +50,7 @@ where
     }
 
     fn take_notices(&mut self) {
-        for notice in self.cx.notices() {
+        for notice in self.delivery.attachment.notices() {
             self.link.reply(notice);
         }
     }

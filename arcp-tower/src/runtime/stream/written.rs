@@ -14,11 +14,12 @@ use crate::runtime::journal::Portion;
 
 impl JobStream {
     /// Whether an agent may go on; if not, `cx` is woken when it may. What is not written yet is
-    /// only here.
+    /// only here: it may be so many events, and as many bytes as a log may hold.
     pub(in crate::runtime) fn has_room(&self, most: usize, cx: &Context<'_>) -> bool {
         let mut state = self.state();
         let unwritten = usize::try_from(state.log.head() - state.visible).unwrap_or(usize::MAX);
-        if unwritten < most || self.broken.is_cancelled() {
+        let fits = unwritten == 0 || (unwritten < most && !state.log.exceeds_caps());
+        if fits || self.broken.is_cancelled() {
             return true;
         }
         state.writers.push(cx.waker().clone());
@@ -29,7 +30,7 @@ impl JobStream {
     pub(in crate::runtime) fn unwritten(&self, most: usize, bytes: usize) -> Portion {
         let state = self.state();
         let mut events = VecDeque::new();
-        // What is not written is never dropped from the log: the submitter's credits bound it.
+        // What is not written is never dropped from the log.
         let _ = state.log.read(state.visible + 1, most, &mut events);
         let mut room = bytes;
         let fits = |event: &Arc<Event>| {
@@ -94,6 +95,9 @@ impl JobStream {
         if state.is_over() {
             // Its end was sent before the store had said that it has it.
             state.log.forget();
+        } else {
+            let visible = state.visible;
+            state.log.fit(visible);
         }
         let (untold, writers) = (state.untold(), std::mem::take(&mut state.writers));
         drop(state);
@@ -115,7 +119,7 @@ impl JobStream {
         if lost && let Some(unkept) = self.unkept(&mut state) {
             end = Some(Arc::new(unkept));
         }
-        let again = end.and_then(|end| state.log.append(end).ok()).is_some();
+        let again = end.and_then(|end| state.log.append_holding(end, visible).ok()).is_some();
         state.queued = again;
         let writers = std::mem::take(&mut state.writers);
         drop(state);
