@@ -43,7 +43,8 @@ pub fn handler<M: Mount + Sync>(runtime: M) -> Route {
     handler_with(runtime, Config::default())
 }
 
-/// [`handler`] with bounds of your own: best those that the runtime was built with.
+/// [`handler`] with bounds of your own: a clone of those that the runtime was built with. Allowed hosts and
+/// origins, handshakes, frames and the drain are seen to here, and [`handler`] knows only the defaults of them.
 pub fn handler_with<M: Mount + Sync>(runtime: M, config: Config) -> Route {
     let (tracker, capacity) = (config.tracker.clone(), config.write_buffer);
     let upgrade = Upgrade::with_config(runtime, config);

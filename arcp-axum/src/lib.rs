@@ -53,7 +53,8 @@ pub fn handler<M: Mount + Sync, S: Clone>(runtime: M) -> MethodRouter<S> {
     handler_with(runtime, Config::default())
 }
 
-/// [`handler`] with bounds of your own: best those that the runtime was built with.
+/// [`handler`] with bounds of your own: a clone of those that the runtime was built with. Allowed hosts and
+/// origins, handshakes, frames and the drain are seen to here, and [`handler`] knows only the defaults of them.
 pub fn handler_with<M: Mount + Sync, S: Clone>(runtime: M, config: Config) -> MethodRouter<S> {
     any_service(Addressed::new(Upgrade::with_config(runtime, config)))
 }

@@ -88,7 +88,7 @@ pub(crate) enum Command {
     /// Submit a job, follow its events, and print its result.
     #[command(after_help = "Examples:
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'
-  ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --json
+  ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --input '{}' --json
   arcp submit --command 'arcp serve --stdio' --agent echo --input 1")]
     Submit(Submit),
     /// Watch a job of another session: live, or from its beginning.

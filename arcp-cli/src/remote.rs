@@ -129,9 +129,13 @@ pub(crate) fn keep(client: &Client, file: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let Some(point) = client.resume_point() else { return Ok(()) };
     let write = || {
-        let mut options = std::fs::OpenOptions::new();
-        let mut out = options.write(true).create(true).truncate(true).mode(0o600).open(file)?;
-        out.write_all(&serde_json::to_vec(&point)?)
+        // Beside it and then in its place: nobody finds half of it, or one that others may read.
+        let mut beside = file.as_os_str().to_owned();
+        beside.push(".new");
+        let _ = std::fs::remove_file(&beside);
+        let mut out = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+        out.write_all(&serde_json::to_vec(&point)?)?;
+        std::fs::rename(&beside, file)
     };
     write().with_context(|| format!("cannot write {}", file.display()))
 }

@@ -8,7 +8,8 @@ use smallvec::SmallVec;
 
 use super::SessionCtx;
 
-/// One command: `job.submit`, `job.subscribe`, and types that only a layer of the user's knows.
+/// One command: `job.submit`, `job.subscribe`, `job.unsubscribe`, `session.list_jobs`, and types that only a
+/// layer of the user's knows.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Request {

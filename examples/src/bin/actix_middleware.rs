@@ -47,10 +47,12 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             command
         })
     });
-    let config = Config::default();
+    let app_page = "https://app.example.com";
+    let mut config = Config::default();
+    config.allowed_origins.push(app_page.parse()?);
     let runtime = Runtime::builder().agent("whoami", whoami).config(config.clone()).build()?;
     let handle = runtime.handle();
-    let session = HostSession::new(["https://app.example.com"])?;
+    let session = HostSession::new([app_page])?;
     let mount = ServiceBuilder::new().layer(AuthLayer::new(session)).layer(log).service(runtime);
     let app = move || {
         App::new()

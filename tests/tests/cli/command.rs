@@ -263,3 +263,20 @@ fn a_lease_is_asked_without_a_runtime() {
     assert_eq!(wider.status.code(), Some(10));
     assert!(text(&wider.stdout).contains("LEASE_SUBSET_VIOLATION"), "{}", text(&wider.stdout));
 }
+
+#[test]
+fn the_file_of_a_session_is_its_owners_only_whatever_was_there_before() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let serving = Serving::start(&["--demo-agents", "--token", "secret=me@example.com"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("session.json");
+    std::fs::write(&file, "{}").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let mut submit = arcp(&["submit", "--agent", "echo", "--input", "1", "--session"]);
+    submit.arg(&file).env("ARCP_URL", &serving.url).env("ARCP_TOKEN", "secret");
+    assert_eq!(submit.output().unwrap().status.code(), Some(0));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let kept: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert!(kept["resume_token"].is_string(), "{kept}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "and nothing is left beside it");
+}
