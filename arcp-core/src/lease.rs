@@ -177,6 +177,8 @@ impl Lease {
         for (namespace, patterns) in &self.0 {
             match namespace {
                 Namespace::CostBudget => features.require(Feature::CostBudget)?,
+                // That no model is allowed, a runtime may have said by itself (§9.7).
+                Namespace::ModelUse if patterns.is_empty() => {}
                 Namespace::ModelUse => features.require(Feature::ModelUse)?,
                 _ => {}
             }

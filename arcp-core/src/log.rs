@@ -120,14 +120,18 @@ impl JobLog {
         self.events = VecDeque::new();
     }
 
-    /// Takes back the events above number `head`: they could not be kept elsewhere.
-    pub fn take_back(&mut self, head: u64) {
+    /// Takes back the events above number `head`, which could not be kept elsewhere, and returns them, the
+    /// newest first.
+    pub fn take_back(&mut self, head: u64) -> Vec<Arc<Event>> {
+        let mut taken = Vec::new();
         while self.head() > head
             && let Some(gone) = self.events.pop_back()
         {
             self.bytes -= gone.payload.as_str().len() + OVERHEAD;
             self.ended = false;
+            taken.push(gone);
         }
+        taken
     }
 
     /// Drops events up to and with number `through`.

@@ -11,11 +11,14 @@ pub(crate) fn submission(client: &Client, agent: &str, job: &Job) -> Result<Subm
     let input: Json = job.input()?;
     let mut submission = client.submit(agent).input(&input).trace_id(job.trace_id());
     for (namespace, patterns) in &job.lease().0 {
-        if *namespace == Namespace::CostBudget {
-            submission = submission.lease(namespace.as_str(), budget(job)?);
-        } else {
+        if *namespace != Namespace::CostBudget {
             submission = submission.lease(namespace.as_str(), patterns.clone());
         }
+    }
+    // Also where it is the money of the job that delegated it.
+    let budget = budget(job)?;
+    if !budget.is_empty() {
+        submission = submission.lease(Namespace::CostBudget.as_str(), budget);
     }
     if let Some(at) = job.expires_at() {
         submission = submission.expires_at(at);
@@ -24,7 +27,7 @@ pub(crate) fn submission(client: &Client, agent: &str, job: &Job) -> Result<Subm
 }
 
 fn budget(job: &Job) -> Result<Vec<String>, Error> {
-    let left = job.budget().into_iter().map(|(currency, left)| {
+    let left = job.available_budget().into_iter().map(|(currency, left)| {
         if left.is_exhausted() {
             return Err(Error::new(
                 Code::BudgetExhausted,

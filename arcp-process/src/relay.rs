@@ -34,21 +34,35 @@ pub(crate) async fn run(host: Arc<Host>, agent: String, job: Job) -> Result<Json
     let mut passing = Passing::of(&job);
     let mut cancel = Cancel { job: &job, until: None };
     let mut following = Following { handle, limit: host.config.cancel };
+    let mut overspent = None;
     while let Some(event) = following.next(&mut cancel).await? {
         let pass = pass(&job, &mut passing, event);
         tokio::pin!(pass);
         // A submitter who is behind must not keep a cancellation from the program.
-        loop {
+        let passed = loop {
             tokio::select! {
                 biased;
-                passed = &mut pass => break passed?,
+                passed = &mut pass => break passed,
                 () = cancel.wanted() => following.cancel(&mut cancel).await,
             }
+        };
+        match passed {
+            // It spent more than it was given, and would spend on. What it reports until it has ended is
+            // charged, too.
+            Err(e) if e.code() == Code::BudgetExhausted => {
+                if overspent.replace(e).is_none() && cancel.until.is_none() {
+                    following.cancel(&mut cancel).await;
+                }
+            }
+            passed => passed?,
         }
     }
     let end = following.handle.result().await;
     if let Some(live) = unended.ended(&end) {
         live.worked();
+    }
+    if let Some(overspent) = overspent {
+        return Err(overspent.into());
     }
     match end {
         Ok(outcome) => Ok(passing.finish(outcome).await?),

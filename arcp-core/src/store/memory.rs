@@ -87,6 +87,11 @@ impl MemoryStore {
         self.lock().audit.iter().cloned().collect()
     }
 
+    /// How many sessions it keeps.
+    pub fn sessions(&self) -> usize {
+        self.lock().sessions.len()
+    }
+
     /// A panic cannot happen between the first and the last change of a batch, so a poisoned lock
     /// guards a whole state all the same.
     fn lock(&self) -> MutexGuard<'_, State> {

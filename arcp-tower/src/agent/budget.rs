@@ -10,9 +10,14 @@ use arcp_core::{Error, JobId, Json};
 use super::{Job, Level};
 
 impl Job {
-    /// What is left of each currency that its lease counts.
+    /// What is left of each currency that is counted: by its own lease, or by that of whoever delegated it.
     pub fn budget(&self) -> BTreeMap<Currency, Amount> {
-        self.authority().remaining()
+        self.authority().left()
+    }
+
+    /// The same without what is reserved: what may be spent or given away now.
+    pub fn available_budget(&self) -> BTreeMap<Currency, Amount> {
+        self.authority().available()
     }
 
     /// Sets money aside for what is about to be done, so that nothing else is reserved or delegated

@@ -16,7 +16,8 @@ impl Job {
     /// `cost.budget.*`, and the `child_job_id` of a `delegate`, which nobody could look up here.
     ///
     /// # Errors
-    /// As [`Job::log`], and `INVALID_REQUEST` for what is no event, a `status`, `metric` or `delegate`
+    /// As [`Job::log`]; `BUDGET_EXHAUSTED` once there is more spent than there was, with the event that says
+    /// so: the job elsewhere is to be stopped; and `INVALID_REQUEST` for what is no event, a `status`, `metric` or `delegate`
     /// without the members of its kind or a finite value, and a `result_chunk`, which a
     /// [`ResultStream`](super::ResultStream) writes.
     pub async fn relay(&self, payload: &Json) -> Result<(), Error> {
@@ -50,9 +51,9 @@ impl Job {
         // Before it is there: whoever sees the cost finds it charged.
         let charged = self.charge_metric(&metric);
         self.emit_body("metric", body).await?;
-        match charged {
-            Some(currency) => self.tell_remaining(&currency).await,
-            None => Ok(()),
-        }
+        let Some(currency) = charged else { return Ok(()) };
+        self.tell_remaining(&currency).await?;
+        // No operation of this runtime would be refused for it.
+        self.authority().within()
     }
 }

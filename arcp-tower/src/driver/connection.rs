@@ -224,7 +224,7 @@ where
         Ok(progress)
     }
 
-    fn close(&mut self, close: Close) {
+    pub(super) fn close(&mut self, close: Close) {
         let most = self.config.door.closing(self.config.close_timeout);
         self.closing.get_or_insert((close, clock::after(most)));
     }

@@ -63,6 +63,18 @@ struct Until {
     instant: Instant,
 }
 
+/// A lease that says which models it allows wherever it is not every one (§9.7): none, if the deployment
+/// asks for them to be named, or if whoever delegated it has only some. What comes of it, a child or a key of
+/// a gateway, is bounded by that.
+fn named(lease: &Lease, parent: Option<&JobAuthority>, policy: Policy) -> Lease {
+    let bounded = parent.is_some_and(|parent| parent.lease.0.contains_key(&Namespace::ModelUse));
+    let mut lease = lease.clone();
+    if bounded || policy.require_model_use {
+        lease.0.entry(Namespace::ModelUse).or_default();
+    }
+    lease
+}
+
 impl JobAuthority {
     /// The authority that a submit asks for.
     ///
@@ -132,17 +144,18 @@ impl JobAuthority {
         policy: Policy,
         clock: &Clock,
     ) -> Result<Self, Error> {
+        let lease = named(lease, parent.as_deref(), policy);
         let now = clock.wall();
         let until = expires_at.map(|at| {
             let left = u64::try_from(at.as_millis() - now.as_millis()).unwrap_or(0);
             Until { at, instant: Instant::now() + Duration::from_millis(left) + policy.skew }
         });
         Ok(Self {
-            grants: Authority::new(lease, expires_at)?,
-            lease: lease.clone(),
+            grants: Authority::new(&lease, expires_at)?,
+            whole: lease.budget()?,
+            lease,
             constraints: constraints.cloned(),
             until,
-            whole: lease.budget()?,
             told: Mutex::default(),
             budget: Mutex::new(budget),
             parent,
@@ -153,6 +166,7 @@ impl JobAuthority {
         })
     }
 
+    /// What was asked for, and which models that allows if it is not every one.
     pub(crate) fn lease(&self) -> &Lease {
         &self.lease
     }
@@ -201,7 +215,7 @@ impl JobAuthority {
     ) -> Result<Option<&'a str>, Error> {
         self.alive()?;
         self.solvent()?;
-        if *namespace == Namespace::ModelUse && !self.names_models() && !self.policy.require_model_use {
+        if *namespace == Namespace::ModelUse && !self.lease.0.contains_key(namespace) {
             return Ok(None);
         }
         self.grants.check(namespace, target).into_result().map(Some)
@@ -218,11 +232,6 @@ impl JobAuthority {
     pub(crate) fn permits(&self, namespace: &Namespace, target: &str) -> bool {
         let target = Target::parse(namespace, target);
         target.is_ok_and(|target| self.policy.audit_only || self.covers(namespace, &target))
-    }
-
-    fn names_models(&self) -> bool {
-        let named = self.lease.0.contains_key(&Namespace::ModelUse);
-        named || self.parent.as_ref().is_some_and(|parent| parent.names_models())
     }
 
     /// Whether a denial is only written down. Money and time are never only that.
@@ -349,7 +358,28 @@ impl JobAuthority {
         available
     }
 
-    /// The counters, as they stand.
+    /// The counters that count for it, its own and those that it shares, as they stand.
+    pub(crate) fn left(&self) -> BTreeMap<Currency, Amount> {
+        let mut left = self.parent.as_ref().map(|parent| parent.left()).unwrap_or_default();
+        left.extend(self.remaining());
+        left
+    }
+
+    /// Whether what was spent was there to be spent.
+    ///
+    /// # Errors
+    /// `BUDGET_EXHAUSTED` that names the first counter below zero.
+    pub(crate) fn within(&self) -> Result<(), Error> {
+        match self.left().into_iter().find(|(_, left)| left.is_negative()) {
+            None => Ok(()),
+            Some((currency, left)) => {
+                let message = format!("the {currency} budget has {left} left");
+                Err(Error::new(Code::BudgetExhausted, message).with_detail("currency", currency.as_str()))
+            }
+        }
+    }
+
+    /// Its own counters, as they stand.
     pub(crate) fn remaining(&self) -> BTreeMap<Currency, Amount> {
         lock(&self.budget).iter().map(|(currency, left)| (currency.clone(), left)).collect()
     }

@@ -1,14 +1,14 @@
 //! `agent.delegate` (§10): a job that another job started, within its authority.
 
-use std::collections::BTreeMap;
+mod given;
+mod kept;
+
 use std::fmt;
 use std::future::ready;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use arcp_core::job::Status;
-use arcp_core::money::{Amount, Currency};
-use arcp_core::store::{Batch, FeedRow, Op, StoreError};
 use arcp_core::wire::job::Accepted;
 use arcp_core::{Code, Envelope, Error, JobId, Json, MessageType};
 use futures_util::future::{BoxFuture, FutureExt as _};
@@ -19,15 +19,16 @@ use tracing::Instrument as _;
 
 use super::authority::JobAuthority;
 use super::body::JobBody;
-use super::credential::Minted;
 use super::registry::{JobRecord, Outcome, too_many};
 use super::unsure::Unsure;
-use super::{JobStream, Journal, Runtime, commit_patiently, refused, submit, supervise};
+use super::{JobStream, Runtime, submit, supervise};
 use crate::agent::{Delegated, Job, Parent};
 use crate::lock::lock;
 use crate::operation::{Operation, Output};
 use crate::random;
 use crate::service::After;
+use given::Given;
+use kept::{Kept, keep};
 
 /// The backend of `agent.delegate`.
 #[derive(Debug, Clone, Copy)]
@@ -139,7 +140,7 @@ async fn start(operation: Operation) -> Result<Output, Error> {
     let mut given = Given::take(parent.authority(), ready.authority.lease().budget()?)?;
     let Ready { record, authority, agent_ref, agent, input, accepted } = ready;
     let session = parent.session();
-    let follows = session.profile().tells_of_children();
+    let follows = session.profile().tells_of_children() && !session.is_over();
     runtime.0.registry.insert(&record)?;
     let undo = |e: Error| {
         session.unfollow(&record.id);
@@ -176,6 +177,8 @@ async fn start(operation: Operation) -> Result<Output, Error> {
     minted.keep();
     given.keep();
     unborn.keep();
+    // Whoever took the session over meanwhile follows it under another number.
+    let feed = feed.and_then(|_| session.follow(&record.log, 1, true));
 
     let cause = Some(parent.trace_context());
     let birth = submit::Birth { agent: agent_ref, input, authority, followed: follows, cause };
@@ -269,50 +272,6 @@ fn prepare(runtime: &Runtime, parent: &Job, delegated: &Delegated, input: Json) 
     Ok(Ready { record, authority, agent_ref, agent: agent.clone(), input, accepted })
 }
 
-/// Whether the store has a child.
-enum Kept {
-    Yes,
-    No(Error),
-    /// Nobody knows yet.
-    Unsure(Error, Arc<Journal>),
-}
-
-/// Keeps the child in the store, if there is one.
-async fn keep(
-    runtime: &Runtime,
-    parent: &Job,
-    record: &Arc<JobRecord>,
-    body: &JobBody,
-    follows: bool,
-    minted: &Minted,
-) -> Kept {
-    let Some(journal) = &runtime.0.journal else {
-        return minted.record().await.map_or_else(Kept::No, |()| Kept::Yes);
-    };
-    let session = parent.session();
-    let principal = record.principal.name().to_owned();
-    let mut ops = match body.row(record, journal.owner) {
-        Ok(row) => vec![Op::PutJob { row }],
-        Err(e) => return Kept::No(e),
-    };
-    if follows {
-        let feed = FeedRow { job: record.id.clone(), principal: principal.clone(), next: 1, own: true };
-        ops.push(Op::PutFeed { session: session.id().clone(), epoch: session.stored_epoch(), feed });
-    }
-    ops.extend(minted.ops());
-    let batch = Batch { id: random::bits(), principal: principal.clone(), ops };
-    match commit_patiently(journal.store.clone(), batch).await {
-        Ok(_) => Kept::Yes,
-        // It may have happened: the store is asked.
-        Err(e @ StoreError::Unknown) => match journal.store.job(&principal, &record.id).await {
-            Ok(Some(_)) => Kept::Yes,
-            Ok(None) => Kept::No(refused(&e)),
-            Err(_) => Kept::Unsure(refused(&e), journal.clone()),
-        },
-        Err(e) => Kept::No(refused(&e)),
-    }
-}
-
 /// A child that nothing may come of: it is over then, and its parent waits no longer.
 struct Unborn {
     record: Arc<JobRecord>,
@@ -329,39 +288,6 @@ impl Drop for Unborn {
     fn drop(&mut self) {
         if !self.kept {
             self.record.over.cancel();
-        }
-    }
-}
-
-/// Money on its way from a parent to a child.
-struct Given<'a> {
-    parent: &'a Arc<JobAuthority>,
-    money: BTreeMap<Currency, Amount>,
-    kept: bool,
-}
-
-impl<'a> Given<'a> {
-    /// Takes all of it, or nothing.
-    fn take(parent: &'a Arc<JobAuthority>, money: BTreeMap<Currency, Amount>) -> Result<Self, Error> {
-        let mut given = Self { parent, money: BTreeMap::new(), kept: false };
-        for (currency, amount) in money {
-            parent.give(&currency, amount)?;
-            given.money.insert(currency, amount);
-        }
-        Ok(given)
-    }
-
-    fn keep(&mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Given<'_> {
-    fn drop(&mut self) {
-        if !self.kept {
-            for (currency, amount) in &self.money {
-                self.parent.take_back(currency, *amount, Amount::ZERO);
-            }
         }
     }
 }

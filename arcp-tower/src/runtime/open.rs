@@ -5,10 +5,11 @@ use std::sync::Arc;
 use arcp_core::wire::session::{Hello, ResumeRequest, Welcome};
 use arcp_core::{Code, Envelope, Error, Feature, MessageType, SessionId};
 use http::Extensions;
+use tracing::Instrument as _;
 
 use super::drain::draining;
 use super::persist::{contended, put_session};
-use super::{Commands, Runtime, Tokens, resume};
+use super::{Commands, Journal, Runtime, Sessions, Tokens, resume};
 use crate::auth::Principal;
 use crate::profile::Profile;
 use crate::random;
@@ -80,20 +81,41 @@ async fn fresh(
     };
     let cx = SessionCtx::new(opening, &runtime.0.config, Arc::downgrade(&runtime.0.sessions));
     runtime.0.sessions.insert(&cx)?;
-    if let Some(journal) = &runtime.0.journal {
-        if let Err(e) = put_session(journal, cx.row(1, None), 0, None)
-            .await
-            .and_then(|new| new.then_some(()).ok_or_else(contended))
-        {
-            runtime.0.sessions.remove(&cx);
-            return Err(e);
+    let attachment = match &runtime.0.journal {
+        None => begin(&cx, tokens)?,
+        Some(journal) => {
+            let (journal, sessions) = (journal.clone(), runtime.0.sessions.clone());
+            // A task: a connection that is given up meanwhile must not leave a session that nobody knows
+            // to be without one.
+            let kept = runtime.0.handle.spawn(kept(journal, sessions, cx, tokens).in_current_span());
+            kept.await.unwrap_or_else(|_| Err(not_opened()))?
         }
-        cx.stored(1);
+    };
+    Ok((attachment, token))
+}
+
+/// Has a new session kept, and then begins it.
+async fn kept(
+    journal: Arc<Journal>,
+    sessions: Arc<Sessions>,
+    cx: SessionCtx,
+    tokens: Tokens,
+) -> Result<Attachment, Error> {
+    let new = put_session(&journal, cx.row(1, None), 0, None).await;
+    if let Err(e) = new.and_then(|new| new.then_some(()).ok_or_else(contended)) {
+        sessions.remove(&cx);
+        return Err(e);
     }
-    match cx.attach(0, tokens, None, None) {
-        Ok(attachment) => Ok((attachment, token)),
-        Err(_) => Err(Error::new(Code::InternalError, "the session could not be opened")),
-    }
+    cx.stored(1);
+    begin(&cx, tokens)
+}
+
+fn begin(cx: &SessionCtx, tokens: Tokens) -> Result<Attachment, Error> {
+    cx.attach(0, tokens, None, None).map_err(|_| not_opened())
+}
+
+fn not_opened() -> Error {
+    Error::new(Code::InternalError, "the session could not be opened")
 }
 
 fn welcome(

@@ -10,6 +10,7 @@ use arcp_core::store::{RunRow, SessionRow, Store, StoreError};
 use super::{JobStream, Runtime};
 use crate::auth::Principal;
 use crate::config::Config;
+use crate::observe::Access;
 use crate::service::Remembered;
 
 /// The numbers of a session. Those beyond what may be remembered are forgotten, oldest first.
@@ -76,25 +77,26 @@ pub(super) async fn replayable(
 }
 
 /// Everything that is needed to go on with a session from number `from`: only the logs that will be
-/// replayed are looked up, since a session that does not acknowledge has any number of them.
+/// replayed are looked up, since a session that does not acknowledge has any number of them. `principal` is
+/// who goes on, with what it may do now.
 pub(super) async fn remembered(
     runtime: &Runtime,
     store: &dyn Store,
     row: &SessionRow,
+    principal: &Principal,
     from: u64,
 ) -> Result<Remembered, StoreError> {
     let outbox = outbox(store, row, &runtime.0.config).await?;
     let mut logs: HashMap<JobId, Arc<JobStream>> = HashMap::new();
-    let principal = Principal::new(row.principal.as_str());
     let mut feeds = Vec::new();
     for feed in store.feeds(&row.id).await? {
         // One that it may not watch any more is not followed any more.
-        if let Some(log) = log(runtime, &principal, &feed.job, &mut logs).await? {
+        if let Some(log) = log(runtime, principal, &feed.job, &mut logs).await? {
             feeds.push((log, feed.next, feed.own));
         }
     }
     for run in outbox.replay(from) {
-        log(runtime, &principal, &run.job_id, &mut logs).await?;
+        log(runtime, principal, &run.job_id, &mut logs).await?;
     }
     Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
 }
@@ -111,7 +113,7 @@ async fn log(
     }
     // If it was forgotten, or may not be known of any more, what is left of it in the runs cannot be
     // replayed.
-    let Some((record, _)) = runtime.anywhere(principal, job).await? else { return Ok(None) };
+    let Some((record, Access::Watch)) = runtime.anywhere(principal, job).await? else { return Ok(None) };
     let log = record.log.clone();
     known.insert(job.clone(), log.clone());
     Ok(Some(log))

@@ -117,7 +117,9 @@ async fn run_again(
     } else {
         let cx = resume::recalled(runtime, &session, http::Extensions::new());
         runtime.0.sessions.insert(&cx)?;
-        let remembered = recall::remembered(runtime, store, &session, session.head).await.map_err(failed)?;
+        let (principal, head) = (cx.principal(), session.head);
+        let remembered = recall::remembered(runtime, store, &session, principal, head).await;
+        let remembered = remembered.map_err(failed)?;
         cx.restore(remembered);
         runtime.0.sessions.detached(&cx, cx.epoch(), session.epoch);
         cx

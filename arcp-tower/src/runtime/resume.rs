@@ -26,9 +26,10 @@ struct Claim {
 }
 
 impl Claim {
-    fn caller(&mut self) -> Caller {
+    fn caller(&mut self, runtime: &Runtime) -> Caller {
         let (scopes, validity) = (self.principal.scopes(), self.principal.validity().clone());
-        Caller { scopes, validity, extensions: std::mem::take(&mut self.extensions) }
+        let watches = runtime.watched(&self.principal);
+        Caller { scopes, watches, validity, extensions: std::mem::take(&mut self.extensions) }
     }
 }
 
@@ -70,9 +71,13 @@ async fn in_memory(
     if !cx.tokens().accept(&claim.presented) {
         return Err(expired("token"));
     }
-    let caller = claim.caller();
+    let caller = claim.caller(runtime);
     let Claim { tokens, principal, last_event_seq, .. } = claim;
-    let attachment = cx.attach(last_event_seq, tokens, Some(caller), None).map_err(refusal)?;
+    let attachment = match cx.attach(last_event_seq, tokens, Some(caller), None) {
+        // Its time was over this very moment.
+        Err(AttachError::Stale) => return Err(expired("unknown")),
+        attached => attached.map_err(refusal)?,
+    };
     let attempt = Attempt { principal: &principal, session_id: Some(cx.id()), last_event_seq };
     runtime.0.resumes.record(attempt, runtime.wall(), None);
     Ok(attachment)
@@ -132,7 +137,7 @@ async fn stored(
     // waited for the store, the next may have come.
     let row = store.session(&id).await.map_err(|e| refused(&e))?;
     let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
-    let remembered = recall::remembered(runtime, store, &row, claim.last_event_seq).await;
+    let remembered = recall::remembered(runtime, store, &row, &claim.principal, claim.last_event_seq).await;
     let remembered = remembered.map_err(|e| refused(&e))?;
     let cx = if let Some(cx) = sessions.find(Some(&row.id), &claim.presented) {
         cx
@@ -141,7 +146,7 @@ async fn stored(
         sessions.insert(&cx)?;
         cx
     };
-    let caller = claim.caller();
+    let caller = claim.caller(runtime);
     let Claim { tokens, last_event_seq, .. } = claim;
     let attached = cx.attach(last_event_seq, tokens, Some(caller), Some(remembered)).map_err(refusal)?;
     taken.attached();

@@ -63,7 +63,7 @@ impl Sessions {
         let theirs = held.of.get(session.principal()).map_or(0, Vec::len);
         if theirs >= self.per_principal {
             let ids = held.of.get(session.principal()).into_iter().flatten();
-            let detached = ids.filter_map(|id| held.by_id.get(id)).find(|s| !s.is_attached()).cloned();
+            let detached = ids.filter_map(|id| held.by_id.get(id)).find(|s| s.end_detached()).cloned();
             let Some(detached) = detached else {
                 return Err(Error::limit(format!("at most {} sessions may be open", self.per_principal)));
             };
@@ -107,7 +107,7 @@ impl Sessions {
     /// A session lost its connection. It is held for the window (§6.3), and what was not
     /// acknowledged for as long as jobs are (§6.5), unless another connection comes by then.
     pub(crate) fn detached(self: &Arc<Self>, session: &SessionCtx, epoch: u64, stored_epoch: u64) {
-        let (weak, session) = (Arc::downgrade(self), session.clone());
+        let (weak, id) = (Arc::downgrade(self), session.id().clone());
         let (unacknowledged, busy) = (session.lag() > 0, session.is_busy());
         let held = if unacknowledged || busy { self.held_for } else { self.window };
         // A store has what is not acknowledged. What is to come needs the session here.
@@ -115,22 +115,30 @@ impl Sessions {
         // Under the epoch of the connection that was lost: if another one has the session by the time
         // this is written, it is fenced.
         let row = session.row(stored_epoch, Some(self.clock.wall().plus(held)));
-        let journal = self.journal.clone();
-        let writing = journal.as_ref().map(|journal| journal.writes.token());
-        self.handle.spawn(async move {
-            let over = tokio::time::Instant::from_std(crate::clock::after(here));
-            if let Some(journal) = journal {
-                write_down(&journal, row).await;
-            }
-            drop(writing);
+        if let Some(journal) = self.journal.clone() {
+            let writes = journal.clone();
+            writes.spawn(async move { write_down(&journal, row).await });
+        }
+        let over = tokio::time::Instant::from_std(crate::clock::after(here));
+        // It holds nothing of the session, and the next connection stops it.
+        let lapse = self.handle.spawn(async move {
             tokio::time::sleep_until(over).await;
-            if session.epoch() == epoch
-                && let Some(sessions) = weak.upgrade()
-            {
-                tracing::debug!(session_id = %session.id(), "the resume window is over");
-                sessions.held().remove(&session);
+            if let Some(sessions) = weak.upgrade() {
+                sessions.lapse(&id, epoch);
             }
         });
+        session.lapses(epoch, lapse.abort_handle());
+    }
+
+    /// A session that no connection came for by now goes.
+    fn lapse(&self, id: &SessionId, epoch: u64) {
+        let mut held = self.held();
+        if let Some(session) = held.by_id.get(id).cloned()
+            && session.end_at(epoch)
+        {
+            tracing::debug!(session_id = %id, "the resume window is over");
+            held.remove(&session);
+        }
     }
 
     /// A session that was taken over in the store is to get a connection now.

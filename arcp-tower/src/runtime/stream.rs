@@ -84,6 +84,11 @@ impl State {
         ended && self.watchers.iter().all(Option::is_none)
     }
 
+    fn followers(&self) -> Untold {
+        let followers = self.watchers.iter().flatten();
+        followers.map(|watcher| (watcher.session.clone(), watcher.feed)).collect()
+    }
+
     fn untold(&mut self) -> Untold {
         let mut untold = Untold::new();
         for watcher in self.watchers.iter_mut().flatten().filter(|watcher| !watcher.told) {
@@ -152,6 +157,11 @@ impl JobStream {
 
     pub(crate) fn job_id(&self) -> &JobId {
         &self.job_id
+    }
+
+    /// Whose job it is.
+    pub(crate) fn principal(&self) -> &Principal {
+        &self.principal
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {

@@ -8,7 +8,7 @@ use arcp_core::store::StoreError;
 
 use super::registry::JobRecord;
 use super::{Runtime, body};
-use crate::auth::Principal;
+use crate::auth::{Principal, Scope};
 use crate::observe::{Access, Observed};
 
 impl Runtime {
@@ -26,6 +26,15 @@ impl Runtime {
             }
         }
         all
+    }
+
+    /// Whose jobs `observer` may watch now.
+    pub(super) fn watched(&self, observer: &Principal) -> Vec<Principal> {
+        if !observer.scopes().allow(Scope::Observe) {
+            return Vec::new();
+        }
+        let watched = self.observed(observer).into_iter().filter(|known| known.access == Access::Watch);
+        watched.map(|known| known.principal).collect()
     }
 
     /// A job that `observer` may know of, if it is in memory.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use arcp_core::session::{FeedId, Outbox};
 use http::Extensions;
+use tokio::task::AbortHandle;
 
 use super::SessionCtx;
 use super::attachment::Attachment;
 use super::session_ctx::State;
-use crate::auth::{Scopes, Validity};
+use crate::auth::{Principal, Scopes, Validity};
 use crate::lock::lock;
 use crate::runtime::{JobStream, Slot, Tokens};
 
@@ -22,10 +23,11 @@ pub(crate) struct Remembered {
     pub(crate) epoch: u64,
 }
 
-/// Who continues a session: the same principal, with what it may do, until when, and what its connection
-/// knows.
+/// Who continues a session: the same principal, with what it may do, whose jobs it may watch, until when,
+/// and what its connection knows.
 pub(crate) struct Caller {
     pub(crate) scopes: Scopes,
+    pub(crate) watches: Vec<Principal>,
     pub(crate) validity: Validity,
     pub(crate) extensions: Extensions,
 }
@@ -37,7 +39,7 @@ pub(crate) enum AttachError {
     Ahead,
     /// What followed it is no longer kept.
     BelowFloor,
-    /// Another connection took it over meanwhile.
+    /// Another connection took it over meanwhile, or it ended.
     Stale,
 }
 
@@ -48,6 +50,19 @@ impl State {
             self.outbox.cursor(*feed).is_some_and(|next| !stream.reaches(next))
         };
         self.streams.iter().any(lost)
+    }
+
+    /// Follows no longer what is not its own, and may not be watched any more.
+    fn unfollow_unless(&mut self, watches: impl Fn(&JobStream) -> bool) {
+        let others = self.streams.iter().filter(|(feed, _)| !self.outbox.is_own(**feed));
+        let barred = others.filter(|(_, (stream, _))| !watches(stream)).map(|(feed, _)| *feed);
+        let barred: Vec<FeedId> = barred.collect();
+        for feed in barred {
+            self.outbox.unfollow(feed);
+            if let Some((stream, slot)) = self.streams.remove(&feed) {
+                stream.unwatch(slot);
+            }
+        }
     }
 }
 
@@ -85,8 +100,10 @@ impl SessionCtx {
         remembered: Option<Remembered>,
     ) -> Result<Attachment, AttachError> {
         let mut state = lock(&self.0.state);
-        // Another connection may have come while the store was read: what was read is old.
-        if remembered.as_ref().is_some_and(|remembered| remembered.epoch < state.stored_epoch) {
+        // Another connection may have come while the store was read: what was read is old. Or its time was
+        // over just now.
+        let old = remembered.as_ref().is_some_and(|remembered| remembered.epoch < state.stored_epoch);
+        if old || state.over {
             return Err(AttachError::Stale);
         }
         let outbox = remembered.as_ref().map_or(&state.outbox, |remembered| &remembered.outbox);
@@ -95,9 +112,11 @@ impl SessionCtx {
         }
         let logs = remembered.as_ref().map_or(&state.logs, |remembered| &remembered.logs);
         let replay = outbox.replay(last_event_seq);
+        let watches = |whose: &Principal| caller.as_ref().is_none_or(|caller| caller.watches.contains(whose));
+        let seen = |whose: &Principal| *whose == self.0.principal || watches(whose);
         let kept = |run: &arcp_core::session::Run| {
             let log = logs.iter().find(|log| *log.job_id() == run.job_id);
-            log.is_some_and(|log| log.reaches(run.from))
+            log.is_some_and(|log| log.reaches(run.from) && seen(log.principal()))
         };
         // A hole among what was acknowledged is as good as a floor above it.
         let mut next = last_event_seq + 1;
@@ -112,6 +131,12 @@ impl SessionCtx {
         }
         if let Some(remembered) = remembered {
             self.replace(&mut state, remembered);
+        }
+        if let Some(caller) = &caller {
+            state.unfollow_unless(|stream| caller.watches.contains(stream.principal()));
+        }
+        if let Some(lapse) = state.lapse.take() {
+            lapse.abort();
         }
         state.outbox.attach(last_event_seq);
         state.epoch += 1;
@@ -141,9 +166,42 @@ impl SessionCtx {
         Ok(Attachment::new(self.clone(), epochs, replay.into(), logs))
     }
 
+    /// What ends it when its time without a connection is over; nothing if one came since `epoch`.
+    pub(crate) fn lapses(&self, epoch: u64, lapse: AbortHandle) {
+        let mut state = lock(&self.0.state);
+        if state.epoch == epoch && !state.over {
+            state.lapse = Some(lapse);
+        } else {
+            lapse.abort();
+        }
+    }
+
     /// The session is over: it follows nothing, and cannot be resumed.
     pub(crate) fn end(&self) {
+        self.over(&mut lock(&self.0.state));
+    }
+
+    /// The session is over unless a connection came or went since `epoch`. Whether it is.
+    pub(crate) fn end_at(&self, epoch: u64) -> bool {
         let mut state = lock(&self.0.state);
+        let over = state.epoch == epoch;
+        if over {
+            self.over(&mut state);
+        }
+        over
+    }
+
+    /// The session is over if it lost its connection and waits for the next. Whether it is.
+    pub(crate) fn end_detached(&self) -> bool {
+        let mut state = lock(&self.0.state);
+        let waits = state.lapse.is_some();
+        if waits {
+            self.over(&mut state);
+        }
+        waits
+    }
+
+    fn over(&self, state: &mut State) {
         let streams = std::mem::take(&mut state.streams);
         for (feed, (stream, slot)) in streams {
             state.outbox.unfollow(feed);
@@ -151,8 +209,10 @@ impl SessionCtx {
         }
         state.logs.clear();
         state.epoch += 1;
-        state.attached = false;
-        drop(state);
+        (state.attached, state.over) = (false, true);
+        if let Some(lapse) = state.lapse.take() {
+            lapse.abort();
+        }
         self.0.window.detach();
     }
 }

@@ -265,9 +265,9 @@ impl Drop for Attachment {
         state.epoch += 1;
         state.attached = false;
         let epoch = state.epoch;
-        drop(state);
         // Jobs go on (§6.4), and the session can be resumed for a while.
         self.cx.0.window.detach();
+        drop(state);
         if let Some(home) = self.cx.home() {
             home.detached(&self.cx, epoch, self.stored_epoch);
         }

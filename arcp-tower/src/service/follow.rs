@@ -10,6 +10,20 @@ use super::session_ctx::State;
 use crate::lock::lock;
 use crate::runtime::JobStream;
 
+impl State {
+    /// The oldest log of a job that is not followed any more goes, and with it what was numbered up to its
+    /// end: a resume below is refused from now on, and never thinned. Those that are followed are as many
+    /// as feeds may be.
+    fn forget_a_log(&mut self) {
+        let followed =
+            |log: &Arc<JobStream>| self.streams.values().any(|(stream, _)| Arc::ptr_eq(stream, log));
+        let Some(oldest) = self.logs.iter().position(|log| !followed(log)) else { return };
+        let oldest = self.logs.remove(oldest);
+        let last = self.outbox.last_of(oldest.job_id());
+        self.outbox.forget(last);
+    }
+}
+
 impl SessionCtx {
     /// Whether it follows jobs that have not ended for it.
     pub(crate) fn is_busy(&self) -> bool {
@@ -37,17 +51,25 @@ impl SessionCtx {
     }
 
     /// Follows a job from event `next` of its log on. Nothing is sent of it before
-    /// [`SessionCtx::tell`]. `None` if it follows as many as it may.
+    /// [`SessionCtx::tell`]. `None` if it follows as many as it may, or is over.
     pub(crate) fn follow(&self, stream: &Arc<JobStream>, next: u64, own: bool) -> Option<FeedId> {
         let mut state = lock(&self.0.state);
         if let Some(feed) = state.outbox.feed_of(stream.job_id()) {
             // A take-over may have brought it from a store meanwhile.
             return Some(feed);
         }
-        if state.outbox.feeds() >= self.0.config.max_feeds {
+        if state.over || state.outbox.feeds() >= self.0.config.max_feeds {
             return None;
         }
         Some(self.add_feed(&mut state, stream, next, own))
+    }
+
+    /// Follows a job that is its end and nothing else, however many jobs it follows: it is gone as soon as it
+    /// is sent, and may be what says that there are too many.
+    pub(crate) fn follow_end(&self, stream: &Arc<JobStream>) -> FeedId {
+        let mut state = lock(&self.0.state);
+        let known = state.outbox.feed_of(stream.job_id());
+        known.unwrap_or_else(|| self.add_feed(&mut state, stream, 1, true))
     }
 
     pub(super) fn add_feed(
@@ -68,11 +90,7 @@ impl SessionCtx {
             state.logs.push(stream.clone());
         }
         if state.logs.len() > self.0.config.max_session_logs {
-            // The oldest log goes, and with it what was numbered up to its end: a resume below is
-            // refused from now on, and never thinned.
-            let oldest = state.logs.remove(0);
-            let last = state.outbox.last_of(oldest.job_id());
-            state.outbox.forget(last);
+            state.forget_a_log();
         }
         feed
     }
@@ -85,7 +103,20 @@ impl SessionCtx {
         if let Some((stream, slot)) = state.streams.remove(&feed) {
             stream.unwatch(slot);
         }
+        if state.outbox.last_of(job_id) == 0 {
+            // Nothing of it was sent, so nothing of it is sent again.
+            state.logs.retain(|log| log.job_id() != job_id);
+        }
         true
+    }
+
+    /// Events of a feed that it was to be sent are not there after all: its own jobs may be ahead of it by
+    /// as many more.
+    pub(crate) fn never_sent(&self, feed: FeedId, events: u64, bytes: usize) {
+        if lock(&self.0.state).outbox.is_own(feed) {
+            self.0.window.sent(bytes);
+            self.credit(events);
+        }
     }
 
     /// The event of a job that it will be sent next.

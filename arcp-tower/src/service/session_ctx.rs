@@ -11,6 +11,7 @@ use arcp_core::store::{Hash, SessionRow};
 use arcp_core::{Envelope, Features, SessionId, Timestamp};
 use http::Extensions;
 use tokio::sync::Semaphore;
+use tokio::task::AbortHandle;
 
 use super::window::Window;
 use crate::auth::{Principal, Scopes, Validity};
@@ -25,7 +26,7 @@ pub struct SessionCtx(pub(super) Arc<Shared>);
 
 pub(super) struct Shared {
     id: SessionId,
-    principal: Principal,
+    pub(super) principal: Principal,
     features: Features,
     pub(super) profile: Arc<dyn Profile>,
     pub(super) extensions: Mutex<Arc<Extensions>>,
@@ -35,6 +36,8 @@ pub(super) struct Shared {
     created_at: Timestamp,
     pub(super) state: Mutex<State>,
     pub(super) following: tokio::sync::Mutex<()>,
+    /// Places for refusals that are not kept yet.
+    refusals: Arc<Semaphore>,
     pub(super) window: Window,
     pub(super) home: Weak<Sessions>,
 }
@@ -55,6 +58,10 @@ pub(super) struct State {
     pub(super) attached: bool,
     /// The epoch that the store has.
     pub(super) stored_epoch: u64,
+    /// Ends it when no connection comes.
+    pub(super) lapse: Option<AbortHandle>,
+    /// Whether it is over: no connection can have it any more.
+    pub(super) over: bool,
 }
 
 /// What a session is opened with.
@@ -94,8 +101,11 @@ impl SessionCtx {
                 epoch: 0,
                 attached: false,
                 stored_epoch: 0,
+                lapse: None,
+                over: false,
             }),
             following: tokio::sync::Mutex::default(),
+            refusals: Arc::new(Semaphore::new(config.max_in_flight)),
             window: Window::new(config.window, config.backlog_bytes),
             home,
         }))
@@ -162,6 +172,16 @@ impl SessionCtx {
     pub fn lag(&self) -> u64 {
         let state = lock(&self.0.state);
         state.outbox.head().saturating_sub(state.outbox.acked())
+    }
+
+    /// Places for refusals that say so as the end of a job, and that the store does not have yet.
+    pub(crate) fn refusals(&self) -> Arc<Semaphore> {
+        self.0.refusals.clone()
+    }
+
+    /// Whether it is over: no connection can have it any more.
+    pub(crate) fn is_over(&self) -> bool {
+        lock(&self.0.state).over
     }
 
     /// Whether a connection is there.

@@ -1,6 +1,7 @@
 //! What a session may do, as far as its token says.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arcp_core::store::Store;
 use arcp_core::transport::Memory;
@@ -162,5 +163,51 @@ async fn a_resume_has_the_scopes_of_its_own_token() {
             let expected = if submit.is_empty() { "AGENT_NOT_AVAILABLE" } else { submit };
             assert_eq!(code(&submitted), expected, "{scope}: {submitted}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_goes_on_with_a_token_that_grants_less_watches_only_what_that_one_allows() {
+    for store in stores() {
+        let scene = Scene::new(store).await;
+        let all = "arcp:submit arcp:observe arcp:admin";
+        for (scope, watches) in [(all, true), ("arcp:submit arcp:observe", false), ("arcp:submit", false)] {
+            let (mut alice, _) = scene.open("alice", "arcp:submit").await;
+            let hers = alice.submit("chatty", json!({ "count": 10, "delay_ms": 1000 })).await;
+            let (mut root, welcome) = scene.open("root", all).await;
+            root.subscribe(&hers, false).await;
+            let own = root.submit("slow", json!({ "ms": 3000 })).await;
+            let seen = root.pick(|frame| frame["job_id"] == hers && frame["event_seq"].is_u64()).await;
+            let last = seen["event_seq"].as_u64().unwrap();
+            drop(root);
+            let mut root = scene.server.connect();
+            let again = root.say_hello(resume(&scene.token("root", scope), &welcome, last)).await;
+            root.welcomed(again);
+            let frames = root.during(Duration::from_secs(30)).await;
+            let of = |job: &str| frames.iter().filter(|frame| frame["job_id"] == job).count();
+            assert!(of(&own) > 0, "{scope}");
+            assert_eq!(of(&hers) > 0, watches, "{scope}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_watched_any_more_is_not_replayed_either() {
+    for store in stores() {
+        let scene = Scene::new(store).await;
+        let (mut alice, _) = scene.open("alice", "arcp:submit").await;
+        let hers = alice.submit("chatty", json!({ "count": 3 })).await;
+        let (mut root, welcome) = scene.open("root", "arcp:submit arcp:admin").await;
+        root.subscribe(&hers, true).await;
+        let frames = root.job(&hers).await;
+        drop(root);
+        let mut root = scene.server.connect();
+        let lesser = scene.token("root", "arcp:submit arcp:observe");
+        root.send("session.hello", resume(&lesser, &welcome, 1)).await;
+        assert_eq!(code(&root.next().await), "RESUME_WINDOW_EXPIRED");
+        let mut root = scene.server.connect();
+        let again = root.say_hello(resume(&scene.token("root", "arcp:admin"), &welcome, 1)).await;
+        root.welcomed(again);
+        assert_eq!(root.job(&hers).await, frames[1..]);
     }
 }

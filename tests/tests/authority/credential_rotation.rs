@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::store::{CredentialQuery, CredentialState, Store};
+use arcp_core::store::flaky::Step;
+use arcp_core::store::{CredentialQuery, CredentialState, Store, StoreError};
 use arcp_core::transport::Memory;
 use arcp_tests::sessions::resume;
 use arcp_tests::vault::{CANARY, Fault, Vault, bounds, keyed_server, lasting, wanting};
@@ -245,4 +246,33 @@ async fn a_job_that_ends_at_once_after_a_rotation_has_still_told_its_submitter()
     let told = rotations(&frames);
     assert_eq!((&told[0]["id"], &told[0]["value"]), (&first["id"], &json!(format!("{CANARY}2"))));
     assert!(vault.live().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotation_of_which_the_store_did_not_say_whether_it_was_kept_is_what_the_store_says_later() {
+    for applied in [true, false] {
+        let (vault, store) = (Vault::default(), lasting());
+        let server = keyed_server(Some(store.clone()), vault.provisioner(), &bounds()).await;
+        let mut peer = server.open(ALICE, &wanting()).await;
+        let (job, _) = accepted(&mut peer, json!({ "rotate": 1, "seconds": 60 })).await;
+        sleep(SECOND / 2).await;
+        // The intent, and then the rotation itself, which is tried eight times.
+        store.plan_commit(Step::pass());
+        let step = if applied { Step::after } else { Step::before };
+        store.plan_commit(step(StoreError::Unknown));
+        store.fail_commits(7, &StoreError::Unavailable { retry_after: SECOND });
+        store.fail_reads(3, &StoreError::Unavailable { retry_after: SECOND });
+        sleep(30 * SECOND).await;
+        let live: Vec<_> = vault.live().into_values().collect();
+        let frames = peer.job(&job).await;
+        assert_eq!(rotations(&frames).len(), usize::from(applied));
+        if applied {
+            assert_eq!(live, [format!("{CANARY}2")]);
+            assert_eq!(frames.last().unwrap()["payload"]["result"], json!({ "count": 1, "same": 0 }));
+        } else {
+            // The agent was told that it failed, and gave up.
+            assert_eq!(frames.last().unwrap()["payload"]["details"]["reason"], "store");
+        }
+        assert!(vault.live().is_empty());
+    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use arcp_core::Timestamp;
 use arcp_core::store::Store;
+use arcp_core::store::flaky::Step;
 use arcp_tests::vault::{Fault, Vault, bounds, keyed_agents, lasting, wanting};
 use arcp_tests::{ALICE, BOB, Memories, actor, agents, timed, tokens};
 use arcp_tower::operation::{Operation, Output};
@@ -380,5 +381,87 @@ async fn a_delegation_that_was_given_up_half_way_leaves_no_job_no_money_and_no_c
         for _ in 0..config.max_jobs {
             peer.submit("keyed", json!({ "seconds": 600 })).await;
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_delegates_while_its_session_is_taken_over_and_the_new_connection_is_told() {
+    let store = lasting();
+    let runtime = agents::all(actor(Runtime::builder().config(timed(|_| {})))).store(store.clone());
+    let layered = runtime.open().await.unwrap().layer(AuthLayer::new(tokens()));
+    let server = Memories::of(layered, &timed(|_| {}));
+    let mut hello = arcp_tests::features(ALICE, &FEATURES);
+    hello["capabilities"]["x-vendor.arcp.profile"] = json!("draft");
+    let mut first = server.connect();
+    let welcome = first.say_hello(hello.clone()).await;
+    first.welcomed(welcome.clone());
+    let steps = json!([{ "sleep_ms": 2000 }, { "delegate": ["slow", { "ms": 100 }, {}] }]);
+    let job = first
+        .submit_with(
+            json!({ "agent": "actor", "input": steps, "lease_request": { "agent.delegate": ["*"] } }),
+        )
+        .await;
+    sleep(Duration::from_secs(1)).await;
+    // The session and its runs are read; then it is the new connection's in the store, and not here yet.
+    store.plan_read(Step::pass());
+    store.plan_read(Step::pass());
+    let (step, hold) = Step::pass().held();
+    store.plan_read(step);
+    let token = &welcome["payload"]["resume_token"];
+    hello["resume"] =
+        json!({ "session_id": welcome["session_id"], "resume_token": token, "last_event_seq": 0 });
+    let mut second = server.connect();
+    second.send("session.hello", hello).await;
+    sleep(Duration::from_millis(1500)).await;
+    hold.release();
+    let again = second.next().await;
+    assert_eq!(again["type"], "session.welcome", "{again}");
+    let frames = second.during(Duration::from_secs(10)).await;
+    let of_child: Vec<_> =
+        frames.iter().filter(|frame| frame["job_id"].is_string() && frame["job_id"] != job).collect();
+    assert_eq!(of_child.last().unwrap()["type"], "job.result", "{frames:?}");
+    let end = frames.iter().find(|frame| frame["job_id"] == job && frame["type"] == "job.result").unwrap();
+    assert_eq!(end["payload"]["result"][1]["result"], "slept", "{end}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_child_in_between_gives_models_back_that_its_delegator_does_not_have() {
+    let all = json!({ "agent.delegate": ["*"] });
+    let slow = json!({ "model.use": ["tier-slow/*"] });
+    let steps = json!([
+        { "check": ["model.use", "tier-fast/a"] },
+        { "delegate": ["echo", 1, slow] },
+        { "delegate": ["echo", 1, { "model.use": ["tier-fast/a"] }] },
+        // Its own lease as it is.
+        { "delegate": ["actor", [{ "check": ["model.use", "tier-fast/a"] }], { "model.use": [] }] },
+    ]);
+    let steps = json!([{ "delegate": ["actor", steps, all] }]);
+    let (said, _) = act(json!({ "model.use": ["tier-fast/*"] }), steps).await;
+    let said = &said[0]["result"];
+    assert_eq!(said[0]["allowed"], false, "a lease that does not name them has none of its delegator's");
+    assert_eq!(said[1]["code"], "LEASE_SUBSET_VIOLATION", "{said}");
+    assert_eq!(said[2]["code"], "LEASE_SUBSET_VIOLATION", "{said}");
+    assert_eq!(said[3]["result"][0]["allowed"], false, "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_is_for_the_models_that_the_job_may_use_whoever_named_them() {
+    let lease = json!({ "agent.delegate": ["*"] });
+    let named = json!({ "agent.delegate": ["*"], "model.use": ["tier-fast/*"] });
+    let none = Some(Vec::new());
+    for (required, lease, models) in
+        [(false, &lease, None), (false, &named, none.clone()), (true, &lease, none)]
+    {
+        let vault = Vault::default();
+        let builder = keyed_agents(actor(Runtime::builder().config(bounds()).require_model_use(required)));
+        let builder = builder.credentials("openai", vault.provisioner()).store(lasting());
+        let runtime = builder.open().await.unwrap();
+        let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &bounds());
+        let mut peer = server.open(ALICE, &FEATURES).await;
+        let steps = json!([{ "delegate": ["keyed", {}, {}] }]);
+        let job = peer.submit_with(json!({ "agent": "actor", "input": steps, "lease_request": lease })).await;
+        let end = peer.job(&job).await.pop().unwrap();
+        assert_eq!(end["payload"]["result"][0]["result"]["count"], 1, "{end}");
+        assert_eq!(vault.issued()[0].models, models, "{required} {lease}");
     }
 }

@@ -56,6 +56,7 @@ impl Hosting {
         let runtime = builder
             .agent("who", who.clone())
             .agent("waits", agent_fn(waits))
+            .agent("delegates", agent_fn(delegates))
             .build()
             .unwrap()
             .layer(AuthLayer::new(tokens()));
@@ -90,6 +91,12 @@ async fn waits(_: Json, job: Job) -> Result<(), AgentError> {
     job.log(Level::Info, "mine").await?;
     job.cancelled().await;
     Ok(())
+}
+
+/// One that has a program do its work, with its own money.
+async fn delegates(steps: Json, job: Job) -> Result<Json, AgentError> {
+    let child = job.delegate("actor", &steps).send().await?;
+    Ok(child.result().await?.result)
 }
 
 async fn failure(job: &mut JobHandle) -> JobFailure {
@@ -414,4 +421,28 @@ async fn a_server_that_is_killed_takes_its_programs_along() {
 /// A command line that runs a script.
 fn shell(script: &str) -> String {
     format!("sh -c '{script}'")
+}
+
+#[tokio::test]
+async fn a_program_that_spends_more_than_its_job_has_is_stopped_whosever_money_it_is() {
+    let hosting = Hosting::of(&child(""), |_| {}).await;
+    let steps: Vec<Value> = (0..50)
+        .flat_map(|_| [json!({ "metric": ["cost.tool", 0.4, "USD"] }), json!({ "sleep_ms": 50 })])
+        .collect();
+    let grants = [("actor", vec!["*"]), ("delegates", vec!["*"])];
+    for (agent, delegate) in grants {
+        let submit = hosting.client.submit(agent).input(&steps).lease("cost.budget", ["USD:1.00"]);
+        let mut job = submit.lease("agent.delegate", delegate).send().await.unwrap();
+        let told = events(&mut job).await;
+        let failure = failure(&mut job).await;
+        assert_eq!(failure.error.code(), Code::BudgetExhausted, "{agent}: {failure:?}");
+        let left = told.iter().rev().find(|(_, body)| body["name"] == "cost.budget.remaining");
+        let left = left.map(|(_, body)| body["value"].as_f64().unwrap());
+        // What it spent before it heard of it is charged, too.
+        assert!(
+            agent == "delegates" || left.is_some_and(|left| left < 0.0 && left > -4.0),
+            "{agent}: {told:?}"
+        );
+    }
+    hosting.stop().await;
 }

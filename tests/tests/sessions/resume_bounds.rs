@@ -248,3 +248,20 @@ async fn beyond_its_principals_cap_a_session_without_a_connection_goes_first() {
     assert_eq!(refused["payload"]["details"]["reason"], "limit", "{refused}");
     resumed(&server, ALICE, &kept, 0).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_runs_is_replayed_however_many_others_came_and_went_meanwhile() {
+    for server in servers(&Config::default().with(|c| c.max_session_logs = 4)).await {
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        let long = peer.submit("chatty", json!({ "count": 3, "delay_ms": 60_000 })).await;
+        let mut last = 0;
+        for _ in 0..10 {
+            let job = peer.submit("chatty", json!({ "count": 1 })).await;
+            last = peer.job(&job).await.pop().unwrap()["event_seq"].as_u64().unwrap();
+        }
+        let frames = peer.job(&long).await;
+        drop(peer);
+        let (mut peer, _) = resumed(&server, ALICE, &welcome, last).await;
+        assert_eq!(peer.job(&long).await, frames[frames.len() - 3..]);
+    }
+}

@@ -189,3 +189,23 @@ async fn after_a_resume_acks_go_on_opening_the_window() {
         assert!(last > 300, "{last}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_resumed_again_and_again_leaves_nothing_behind_each_time() {
+    for server in servers(&Config::default()).await {
+        let (mut peer, mut welcome) = open(&server, ALICE).await;
+        peer.submit("slow", json!({ "ms": 3_600_000 })).await;
+        let alive = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+        let mut before = 0;
+        for round in 0..100 {
+            drop(peer);
+            sleep(Duration::from_millis(10)).await;
+            (peer, welcome) = resumed(&server, ALICE, &welcome, 0).await;
+            sleep(Duration::from_millis(10)).await;
+            if round == 10 {
+                before = alive();
+            }
+        }
+        assert!(alive() <= before, "{} tasks, and {before} before", alive());
+    }
+}

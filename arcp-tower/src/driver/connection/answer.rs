@@ -93,7 +93,11 @@ where
             Refused::Frames(frames) => frames.into_iter().for_each(|frame| self.link.reply(frame)),
             Refused::Stillborn => match self.urgent.stillborn(error, request) {
                 Ok(response) => self.reply(response, request),
-                Err(error) => tracing::warn!(%error, "a refusal could not be said"),
+                Err(error) => {
+                    // Its client would wait for it for ever.
+                    tracing::warn!(%error, "a refusal could not be said");
+                    self.close(Close::new(Close::INTERNAL, error.message()));
+                }
             },
         }
     }

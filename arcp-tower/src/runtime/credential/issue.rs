@@ -45,6 +45,11 @@ impl Minted {
         self.credentials.hold(&self.record, std::mem::take(&mut self.keys));
     }
 
+    /// The names that the services know them by.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.keys.iter().map(|key| key.row.name.clone()).collect()
+    }
+
     pub(super) fn into_key(mut self) -> Option<Key> {
         self.keys.pop()
     }
@@ -125,6 +130,7 @@ impl Credentials {
         profile: &str,
         before: Option<&CredentialRow>,
     ) -> Result<Issue, Error> {
+        let lease = record.authority.as_ref().map_or(&record.lease, |authority| authority.lease());
         let now = self.ledger.now();
         let longest = now.plus(self.config.credential_ttl);
         let ends = record.lease_constraints.as_ref().map(|lease| lease.effective(now)).transpose()?.flatten();
@@ -141,7 +147,7 @@ impl Credentials {
             principal: record.principal.clone(),
             trace_id: record.log.trace_id(),
             budget: remaining(record)?,
-            models: record.lease.0.get(&Namespace::ModelUse).cloned(),
+            models: lease.0.get(&Namespace::ModelUse).cloned(),
             expires_at,
             ttl: between(now, expires_at),
             replaces: before.map(|before| Handle::new(before.name.as_str(), before.handle.clone())),

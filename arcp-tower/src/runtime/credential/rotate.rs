@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::id::CredentialId;
-use arcp_core::store::{CredentialRow, CredentialState};
+use arcp_core::store::{CredentialQuery, CredentialRow, CredentialState, StoreError};
 use arcp_core::wire::credential::{Credential, Rotated};
 use arcp_core::wire::event;
 use arcp_core::{Code, Error, Event, Feature, JobId};
@@ -21,6 +21,8 @@ use crate::runtime::refused;
 
 /// How long rotations are counted that are too many at once.
 const WHILE: Duration = Duration::from_secs(60);
+/// How long the ledger is left alone between two questions.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The rotations that an agent asked for, in all and since a minute began.
 #[derive(Debug, Default)]
@@ -92,7 +94,11 @@ impl Credentials {
         let mut ops = minted.ops();
         ops.push(put(&revoking, Some(CredentialState::Live)));
         // If this fails, the new one is revoked, and the old one stays.
-        self.ledger.commit(held.record.principal.name(), ops).await.map_err(|e| refused(&e))?;
+        if let Err(e) = self.ledger.commit(held.record.principal.name(), ops).await
+            && !(e == StoreError::Unknown && self.is_live(held, minted.names()).await)
+        {
+            return Err(refused(&e));
+        }
         let Some(key) = minted.into_key() else { return Err(unknown()) };
         let credential = key.credential.clone();
         if let Some(slot) = lock(&held.keys).iter_mut().find(|slot| slot.credential.id == *id) {
@@ -102,6 +108,25 @@ impl Credentials {
         let credentials = self.clone();
         self.handle.spawn(async move { credentials.try_row(&revoking).await });
         Ok(credential)
+    }
+
+    /// Whether the new one is in force after a commit of which nobody knows whether it happened. The ledger
+    /// is asked until it says so: the job would be left with what was revoked.
+    async fn is_live(&self, held: &Held, names: Vec<String>) -> bool {
+        let (principal, job) = (held.record.principal.name().to_owned(), held.record.id.clone());
+        let query = CredentialQuery::OfJob { principal, job };
+        loop {
+            match self.ledger.read(query.clone()).await {
+                Ok(page) => {
+                    let live = |row: &CredentialRow| row.state == CredentialState::Live;
+                    return page.items.iter().any(|row| live(row) && names.contains(&row.name));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, job_id = %held.record.id, "whether a credential was rotated is not known yet");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
     }
 
     /// What is kept of it has no value; who may have it is given it when it is sent.

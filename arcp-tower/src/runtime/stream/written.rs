@@ -58,6 +58,10 @@ impl JobStream {
     /// the first of them has arrived.
     pub(crate) fn offered(&self, from: u64, most: u64) -> VecDeque<Arc<Event>> {
         let (state, mut events) = (self.state(), VecDeque::new());
+        // What is left of a log that broke off is written in its own time, and told then.
+        if state.broken_at.is_some() {
+            return events;
+        }
         let many = (state.offered + 1).saturating_sub(from);
         if from > state.visible && (1..=most).contains(&many) {
             let _ = state.log.read(from, usize::try_from(many).unwrap_or(usize::MAX), &mut events);
@@ -114,7 +118,8 @@ impl JobStream {
         let mut end = if state.log.is_ended() { state.log.last() } else { None };
         // More than the end.
         let lost = state.log.head() > visible + 1;
-        state.log.take_back(visible);
+        let taken = state.log.take_back(visible);
+        let followers = state.followers();
         (state.offered, state.broken_at) = (visible, Some(visible));
         if lost && let Some(unkept) = self.unkept(&mut state) {
             end = Some(Arc::new(unkept));
@@ -125,6 +130,13 @@ impl JobStream {
         drop(state);
         self.broken.cancel();
         writers.into_iter().for_each(Waker::wake);
+        // Who would have acknowledged them waits for none of them now. The end takes no credit.
+        let spent = taken.iter().filter(|event| !event.is_terminal());
+        let (events, bytes) =
+            spent.fold((0, 0), |(events, bytes), event| (events + 1, bytes + event.payload.as_str().len()));
+        for (session, feed) in followers {
+            session.never_sent(feed, events, bytes);
+        }
         again
     }
 
