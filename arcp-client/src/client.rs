@@ -14,6 +14,7 @@ use crate::connect::{Builder, Dial, Over, Url};
 use crate::connector::Connector;
 use crate::engine::Slot;
 use crate::error::{Disconnected, RequestError};
+use crate::job::cancel;
 use crate::list::{JobListing, JobsFilter};
 use crate::outgoing::wall;
 use crate::pending::Kind;
@@ -106,6 +107,9 @@ impl Client {
     /// still has come first, without it only those from now on. If the job has ended, there may
     /// be none at all: [`Subscription::subscribed`] says where it stands.
     ///
+    /// A session is sent each event once. A job that it follows already, because this client submitted it or
+    /// watches it, comes from now on only, and `replayed` of the answer is `false`.
+    ///
     /// # Errors
     /// [`RequestError`], `Refused` with `JOB_NOT_FOUND` or `PERMISSION_DENIED`, `NotNegotiated`
     /// without the feature `subscribe`.
@@ -128,6 +132,15 @@ impl Client {
     /// follows after one.
     pub fn list_jobs(&self, filter: JobsFilter) -> JobListing {
         JobListing::new(self.session.clone(), filter)
+    }
+
+    /// Asks the runtime to end a job (§7.4), as [`JobHandle::cancel`](crate::JobHandle::cancel) does: one of
+    /// this session, or as an administrator one that may be watched.
+    ///
+    /// # Errors
+    /// [`RequestError`], `Refused` with `JOB_NOT_FOUND` or `PERMISSION_DENIED`.
+    pub async fn cancel(&self, job_id: &JobId, reason: Option<&str>) -> Result<(), RequestError> {
+        cancel(&self.session, job_id, reason).await
     }
 
     /// Follows a job of this session that this client did not submit itself, because

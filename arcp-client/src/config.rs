@@ -26,7 +26,14 @@ pub struct ClientConfig {
     pub close_wait: Duration,
     /// Requests that may be unanswered at once: 1,024.
     pub requests: usize,
-    /// Events that may wait to be taken from one handle: 16,384.
+    /// Events of the session that may wait to be taken before what only arrived is acknowledged, too: 1,024.
+    /// Acks are of the whole session (§6.5), so that a handle that is not read yet would stop the other jobs
+    /// in the end; if the runtime says how many may wait, a quarter of that counts if it is less. Nothing is
+    /// acknowledged that was not taken while a handle is half full: the runtime has the agents wait then.
+    /// With `u64::MAX` only what was taken is ever acknowledged. A [`ResumePoint`](crate::ResumePoint) goes
+    /// by what was taken, and a runtime may have forgotten what was acknowledged beyond it.
+    pub unread: u64,
+    /// Events that may wait to be taken from one handle: 65,536.
     pub job_events: usize,
     /// Bytes of payload that may wait there: 128 MiB.
     pub job_bytes: usize,
@@ -48,7 +55,8 @@ impl Default for ClientConfig {
             backoff_most: Duration::from_secs(10),
             close_wait: Duration::from_secs(1),
             requests: 1024,
-            job_events: 16_384,
+            unread: 1024,
+            job_events: 65_536,
             job_bytes: 128 << 20,
             message_bytes: WsLimits::default().message,
             message_depth: 128,

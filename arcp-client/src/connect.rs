@@ -5,10 +5,10 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::Features;
 use arcp_core::session::{Peer, PeerConfig};
 use arcp_core::transport::{BoxTransport, Transport};
 use arcp_core::wire::session::{Auth, Party};
+use arcp_core::{Feature, Features};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{mpsc, watch};
@@ -85,9 +85,16 @@ impl<C> Builder<C> {
     }
 
     /// The features to name in the hello; those that this client does not implement
-    /// ([`implemented`]) are left out.
+    /// ([`implemented`], and `provisioned_credentials`) are left out.
     pub fn features(mut self, features: Features) -> Self {
-        self.greeting.features = features.intersection(implemented());
+        self.greeting.features = features.intersection(implemented().with(Feature::ProvisionedCredentials));
+        self
+    }
+
+    /// Asks for the credentials of its jobs (§9.8): [`JobHandle::credentials`](crate::JobHandle::credentials)
+    /// has them. A client that has no use for secrets is not sent any.
+    pub fn credentials(mut self) -> Self {
+        self.greeting.features = self.greeting.features.with(Feature::ProvisionedCredentials);
         self
     }
 
@@ -145,11 +152,11 @@ impl Builder<()> {
         let request = from.as_ref().map(ResumePoint::request);
         let (transport, info) = greeting.say(transport, request, &config).await?;
 
-        let mut peer = PeerConfig::new(info.heartbeat(), info.features.has(arcp_core::Feature::Ack));
+        let mut peer = PeerConfig::new(info.heartbeat(), info.features.has(Feature::Ack));
         peer.last_event_seq = from.as_ref().map_or(0, |point| point.last_event_seq);
         let anchor = Arc::new(Anchor::new(url, &info, peer.last_event_seq));
         let peer = Peer::new(Instant::now().into_std(), peer);
-        let engine = Engine::new(info.id.clone(), peer, anchor.ledger.clone(), from.is_some(), &config);
+        let engine = Engine::new(&info, peer, anchor.ledger.clone(), from.is_some(), &config);
         let (commands, inbox) = mpsc::channel(16);
         let (close, closing) = mpsc::channel(1);
         let (status, seen) = watch::channel(Status::Connected);

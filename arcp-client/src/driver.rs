@@ -54,6 +54,8 @@ impl Driver {
         let Self { mut io, mut line, status, mut reach, config } = self;
         loop {
             let reason = poll_fn(|cx| line.poll(cx, &mut io)).await;
+            // Who closes does not want another connection first, whatever became of this one.
+            let reason = line.ended(reason);
             tracing::debug!(%reason, "the connection ends");
             let close = reason.close();
             let stray = |reach: &mut Reach| reach.lost_to_a_stray(&reason, &config);

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arcp_core::JobId;
 use arcp_core::session::Peer;
 use arcp_core::wire::Limits;
 use arcp_core::wire::job::{Accepted, Subscribed};
 use arcp_core::wire::session::Jobs as Page;
-use arcp_core::{JobId, SessionId};
 use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
@@ -17,6 +17,7 @@ use crate::jobs::{Feed, FeedId, Jobs};
 use crate::ledger::Ledger;
 use crate::outgoing::Outgoing;
 use crate::pending::{Pending, Request};
+use crate::session::SessionInfo;
 
 /// Where an answer goes.
 pub(crate) type Reply<R> = oneshot::Sender<Result<R, RequestError>>;
@@ -57,8 +58,8 @@ impl Slot {
 pub(crate) enum Command {
     /// A request, and its frame.
     Request(Request<Slot>, String),
-    /// An end of one feed, and the frame that tells the runtime.
-    Unsubscribe { job: JobId, feed: FeedId, frame: String },
+    /// An end of one feed, of which the runtime is told if it is the last of its job.
+    Unsubscribe { job: JobId, feed: FeedId },
     /// A wish to follow a job that this client did not submit itself.
     Attach { job: JobId, reply: oneshot::Sender<Feed> },
 }
@@ -75,13 +76,16 @@ pub(crate) struct Engine {
     /// When the wait for `session.closed` ends, once the session is closing.
     pub(crate) closing: Option<Instant>,
     close_wait: Duration,
+    request_timeout: Duration,
+    /// Events that may wait unacknowledged whatever room there is.
+    unread: u64,
     /// Whether another client began the session.
     continued: bool,
 }
 
 impl Engine {
     pub(crate) fn new(
-        session_id: SessionId,
+        info: &SessionInfo,
         peer: Peer,
         ledger: Arc<Ledger>,
         continued: bool,
@@ -89,15 +93,20 @@ impl Engine {
     ) -> Self {
         let mut jobs = Jobs::new(config.job_events, config.job_bytes);
         jobs.keep_unknown = continued;
+        // Well before the runtime has the agents wait.
+        let window = info.welcome.capabilities.window.map_or(u64::MAX, |window| window / 4);
+        let unread = config.unread.min(window);
         Self {
             peer,
             pending: Pending::new(config.requests),
             jobs,
             ledger,
-            out: Outgoing::new(session_id),
+            out: Outgoing::new(info.id.clone()),
             limits: Limits::depth(config.message_depth),
             closing: None,
             close_wait: config.close_wait,
+            request_timeout: config.request_timeout.min(Duration::from_secs(86_400)),
+            unread,
             continued,
         }
     }
@@ -129,10 +138,7 @@ impl Engine {
                 self.out.request(Some(request.id.clone()), frame);
                 self.pending.push(request);
             }
-            Command::Unsubscribe { job, feed, frame } => {
-                self.jobs.unfollow(&job, feed);
-                self.out.request(None, frame);
-            }
+            Command::Unsubscribe { job, feed } => self.unwatch(now, &job, feed),
             Command::Attach { job, reply } => {
                 let feed = self.jobs.follow(&job);
                 // Nobody may wait any more; then the events are nobody's.
@@ -161,20 +167,53 @@ impl Engine {
         if self.closing.is_some_and(|until| until <= now) {
             return Err(Reason::ClosedByUs);
         }
-        while let Some(request) = self.pending.expired(now) {
-            self.fail(request, RequestError::TimedOut);
-        }
+        self.expire(now);
         if self.jobs.keep_unknown && !self.continued && !self.pending.repeats_a_submit() {
             self.jobs.forget_unknown();
         }
         if self.peer.poll_heartbeat(now).map_err(|_| Reason::HeartbeatLost)? {
             self.out.heartbeat();
         }
-        self.peer.processed(now, self.ledger.processed());
+        self.peer.processed(now, self.acknowledged());
         if let Some(seq) = self.peer.poll_ack(now) {
             self.out.ack(seq);
         }
         Ok(())
+    }
+
+    /// What may be acknowledged: what was processed. Acks are of the whole session, so that a handle that
+    /// nobody reads yet would stop all other jobs in the end: of more than a few that wait, those that
+    /// arrived are acknowledged, too, as long as every handle has room for as many again.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        let many = self.ledger.waiting() > self.unread;
+        let ahead = many && !self.jobs.has_unclaimed() && !self.jobs.is_half_full();
+        if ahead { self.peer.received() } else { self.ledger.processed() }
+    }
+
+    /// Fails the requests whose time is up.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        while let Some(mut request) = self.pending.expired(now) {
+            // The runtime may have heard of it all the same.
+            if let (Slot::Subscribe { feed, .. }, Some(job)) = (&mut request.slot, &request.job)
+                && let Some(feed) = feed.take()
+            {
+                self.unwatch(now, job, feed.id);
+            }
+            request.slot.fail(RequestError::TimedOut);
+        }
+    }
+
+    /// Ends one feed of a job, and tells the runtime if nobody here watches the job any more: it has one
+    /// stream for each session.
+    pub(crate) fn unwatch(&mut self, now: Instant, job: &JobId, feed: FeedId) {
+        let last = self.jobs.unfollow(job, feed);
+        if !last || self.closing.is_some() || self.pending.subscribes(job) {
+            return;
+        }
+        match self.out.unsubscribe(job) {
+            Ok(()) => self.jobs.mute(job.clone(), now + self.request_timeout),
+            Err(error) => tracing::debug!(%job, %error, "a job is watched on"),
+        }
     }
 
     /// When to call [`Engine::tick`] next.

@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use arcp_core::chunk::Assembler;
 use arcp_core::id::ResultId;
-use arcp_core::wire::event::{EventBody, ResultChunk};
+use arcp_core::wire::credential::{Credential, Rotated};
+use arcp_core::wire::event::{CREDENTIAL_ROTATED, EventBody, ResultChunk};
 use arcp_core::wire::job::JobResult;
 use arcp_core::{Error, JobId};
 use tokio::sync::watch;
@@ -24,6 +25,8 @@ pub(crate) struct Follower {
     feed: Feed,
     status: watch::Receiver<Status>,
     streamed: Streamed,
+    /// What was issued for the job, with the newest values.
+    credentials: Vec<Credential>,
     end: Option<Result<JobOutcome, JobError>>,
     cut_said: bool,
 }
@@ -31,11 +34,35 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(session: &Session, job_id: JobId, feed: Feed) -> Self {
         let streamed = Streamed { most: session.config().streamed_bytes, ..Streamed::default() };
-        Self { job_id, feed, status: session.status(), streamed, end: None, cut_said: false }
+        let credentials = Vec::new();
+        Self { job_id, feed, status: session.status(), streamed, credentials, end: None, cut_said: false }
     }
 
     pub(crate) fn feed(&self) -> crate::jobs::FeedId {
         self.feed.id
+    }
+
+    /// The credentials are these, until one is rotated.
+    pub(crate) fn with_credentials(mut self, credentials: Vec<Credential>) -> Self {
+        self.credentials = credentials;
+        self
+    }
+
+    pub(crate) fn credentials(&self) -> &[Credential] {
+        &self.credentials
+    }
+
+    /// A credential has a new value (§9.8.2).
+    fn rotated(&mut self, event: &JobEvent) {
+        let Some(Rotated { id, value: Some(value), .. }) = event.rotated() else { return };
+        if let Some(credential) = self.credentials.iter_mut().find(|credential| credential.id == id) {
+            credential.value = value;
+        }
+    }
+
+    /// Whether the job has ended for it, or the connection.
+    pub(crate) fn is_over(&self) -> bool {
+        self.end.is_some()
     }
 
     /// The next event; `None` once the job has ended, or after the one error that says that the
@@ -48,8 +75,12 @@ impl Follower {
             match ready!(self.feed.items.poll_recv(cx)) {
                 Some(Item::Event(event, held)) => {
                     held.taken();
-                    if let EventBody::ResultChunk(chunk) = &event.body {
-                        self.streamed.push(chunk);
+                    match &event.body {
+                        EventBody::ResultChunk(chunk) => self.streamed.push(chunk),
+                        EventBody::Status(status) if status.phase == CREDENTIAL_ROTATED => {
+                            self.rotated(&event)
+                        }
+                        _ => {}
                     }
                     return Poll::Ready(Some(Ok(event)));
                 }

@@ -40,11 +40,11 @@ impl Engine {
             },
         };
         match message.kind {
-            MessageType::Event => self.event(&message, mark)?,
+            MessageType::Event => self.event(now, &message, mark)?,
             MessageType::Result => self.result(&message, mark)?,
             MessageType::JobError => self.job_error(&message, mark)?,
             MessageType::Accepted => self.accepted(&message),
-            MessageType::Subscribed => self.subscribed(&message),
+            MessageType::Subscribed => self.subscribed(now, &message),
             MessageType::Jobs => self.listed(&message),
             MessageType::JobCancelled => self.cancelled(&message),
             MessageType::SessionError => self.session_error(&message)?,
@@ -59,11 +59,14 @@ impl Engine {
         Ok(())
     }
 
-    fn event(&mut self, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
+    fn event(&mut self, now: Instant, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
         let Some(job) = message.job_id.clone().or_else(|| Clues::of(message).job) else {
             tracing::debug!("ignored an event of no job");
             return Ok(());
         };
+        if self.jobs.is_muted(&job, now) {
+            return Ok(());
+        }
         let event = match EventPayload::read(&message.payload) {
             Ok(EventPayload { ts, body, .. }) => {
                 JobEvent { event_seq: message.event_seq, ts, body, payload: message.payload.clone() }
@@ -82,7 +85,12 @@ impl Engine {
     /// not be said again either.
     fn keep(&mut self, job: &JobId, mark: Option<&Mark>) -> Result<(), Reason> {
         let kept = if mark.is_some() { self.jobs.keep(job) } else { Ok(()) };
-        kept.map_err(|_| Reason::Overrun { job_id: job.clone() })
+        kept.map_err(|_| {
+            if let Some(mark) = mark {
+                mark.lose();
+            }
+            Reason::Overrun { job_id: job.clone() }
+        })
     }
 
     fn result(&mut self, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
@@ -149,7 +157,7 @@ impl Engine {
         }
     }
 
-    fn subscribed(&mut self, message: &Envelope) {
+    fn subscribed(&mut self, now: Instant, message: &Envelope) {
         let Some(request) = self.pending.answered(Kind::Subscribe, &Clues::of(message)) else {
             tracing::debug!("ignored a subscription that nobody waits for");
             return;
@@ -157,8 +165,13 @@ impl Engine {
         match message.payload.decode() {
             Err(error) => self.fail(request, RequestError::Unreadable(error)),
             Ok(subscribed) => {
-                if let Slot::Subscribe { feed: Some(feed), reply } = request.slot {
-                    let _ = reply.send(Ok((subscribed, feed)));
+                let Slot::Subscribe { feed: Some(feed), reply } = request.slot else { return };
+                if let Some(job) = &request.job {
+                    self.jobs.unmute(job);
+                }
+                // Nobody may wait any more, and then nobody watches.
+                if let (Err(Ok((_, feed))), Some(job)) = (reply.send(Ok((subscribed, feed))), request.job) {
+                    self.unwatch(now, &job, feed.id);
                 }
             }
         }

@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use arcp_core::wire::credential::Credential;
 use arcp_core::wire::job::{Accepted, Cancel};
 use arcp_core::{Envelope, JobId, MessageType, TraceId};
 use futures_core::Stream;
@@ -32,6 +33,7 @@ pub struct JobHandle {
 impl JobHandle {
     pub(crate) fn new(session: Session, accepted: Accepted, trace_id: TraceId, feed: Feed) -> Self {
         let follower = Follower::new(&session, accepted.job_id.clone(), feed);
+        let follower = follower.with_credentials(accepted.credentials.clone());
         Self { session, accepted, trace_id, follower }
     }
 
@@ -43,6 +45,13 @@ impl JobHandle {
     /// What the runtime granted: the effective lease, its end, the budget.
     pub fn accepted(&self) -> &Accepted {
         &self.accepted
+    }
+
+    /// The credentials that were issued for the job (§9.8), with the values of the last rotation among the
+    /// events that were taken: none, unless the client was built with
+    /// [`Builder::credentials`](crate::Builder::credentials).
+    pub fn credentials(&self) -> &[Credential] {
+        self.follower.credentials()
     }
 
     /// The job's trace, as the runtime said it or as it was sent.

@@ -1,19 +1,20 @@
 //! The jobs of a session, and who follows their events.
 
 mod feed;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use arcp_core::JobId;
-use tokio::sync::mpsc;
-
 pub use feed::JobEvent;
 pub(crate) use feed::{Feed, FeedId, Item, Overrun};
 
 use crate::ledger::Mark;
 use crate::outcome::Terminal;
-use feed::Listener;
+use feed::{Listener, Room};
 
 /// How this session stands to a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,18 +33,27 @@ struct Route {
     cancelled: bool,
 }
 
+/// A job that is not followed any more.
+#[derive(Debug)]
+struct Past {
+    job: JobId,
+    /// Whether nobody listened any more, so that the runtime may still tell of it.
+    unheard: bool,
+}
+
 /// The jobs of a session, and who follows them.
 #[derive(Debug)]
 pub(crate) struct Jobs {
     live: HashMap<JobId, Route>,
-    past: VecDeque<JobId>,
+    past: VecDeque<Past>,
     /// Whether events of jobs that this session never heard of are kept until someone asks for them.
     pub(crate) keep_unknown: bool,
     unclaimed: HashMap<JobId, Feed>,
     next_feed: u64,
     sweep_at: usize,
-    events: usize,
-    bytes: usize,
+    room: Room,
+    /// Jobs that are watched no longer, until the runtime is sure to know.
+    muted: VecDeque<(JobId, Instant)>,
 }
 
 /// Past jobs that are remembered, so that late words about them are not taken for refusals.
@@ -62,8 +72,8 @@ impl Jobs {
             unclaimed: HashMap::new(),
             next_feed: 0,
             sweep_at: SWEEP,
-            events: events.clamp(1, 1 << 24),
-            bytes,
+            room: Room { events: events.clamp(1, 1 << 24), bytes },
+            muted: VecDeque::new(),
         }
     }
 
@@ -73,24 +83,55 @@ impl Jobs {
             return feed;
         }
         self.sweep();
-        self.past.retain(|past| past != job);
+        self.past.retain(|past| past.job != *job);
         self.next_feed += 1;
-        let id = FeedId(self.next_feed);
-        // One more than the bound, so that the end always fits.
-        let (tx, items) = mpsc::channel(self.events + 1);
-        let route = self.live.entry(job.clone()).or_default();
-        route.listeners.push(Listener { id, items: tx, held: Arc::default() });
-        Feed { id, items }
+        let (listener, feed) = Listener::new(FeedId(self.next_feed), self.room);
+        self.live.entry(job.clone()).or_default().listeners.push(listener);
+        feed
     }
 
-    /// Ends one feed.
-    pub(crate) fn unfollow(&mut self, job: &JobId, feed: FeedId) {
-        let Some(route) = self.live.get_mut(job) else { return };
-        route.listeners.retain(|listener| listener.id != feed);
-        if route.listeners.is_empty() {
+    /// Ends one feed. `true` if it was the last one of a job that was followed until now.
+    pub(crate) fn unfollow(&mut self, job: &JobId, feed: FeedId) -> bool {
+        let Some(route) = self.live.get_mut(job) else {
+            // An event may have come before, and found that nobody listens.
+            let past = self.past.iter_mut().find(|past| past.job == *job);
+            return past.is_some_and(|past| std::mem::take(&mut past.unheard));
+        };
+        route.listeners.retain(|listener| listener.id != feed && !listener.items.is_closed());
+        let last = route.listeners.is_empty();
+        if last {
             self.live.remove(job);
             self.remember(job.clone());
         }
+        last
+    }
+
+    /// The runtime is told that a job is watched no longer, and does not answer: until `until`, or until it
+    /// answers the next subscription, what it says of the job belongs to the last one.
+    pub(crate) fn mute(&mut self, job: JobId, until: Instant) {
+        self.unmute(&job);
+        if self.muted.len() >= PAST {
+            self.muted.pop_front();
+        }
+        self.muted.push_back((job, until));
+    }
+
+    pub(crate) fn unmute(&mut self, job: &JobId) {
+        self.muted.retain(|(muted, _)| muted != job);
+    }
+
+    pub(crate) fn is_muted(&self, job: &JobId, now: Instant) -> bool {
+        self.muted.iter().any(|(muted, until)| muted == job && now < *until)
+    }
+
+    /// Whether events are kept that nobody asked for yet.
+    pub(crate) fn has_unclaimed(&self) -> bool {
+        !self.unclaimed.is_empty()
+    }
+
+    /// Whether somebody is far behind with what it was handed.
+    pub(crate) fn is_half_full(&self) -> bool {
+        self.live.values().any(|route| route.listeners.iter().any(Listener::is_half_full))
     }
 
     /// Something came of `job`: if nobody can know of it yet, it is kept.
@@ -119,19 +160,27 @@ impl Jobs {
 
     /// A job that this session knows of, without following it.
     pub(crate) fn remember(&mut self, job: JobId) {
-        if self.past.contains(&job) {
+        self.passed(job, false);
+    }
+
+    fn passed(&mut self, job: JobId, unheard: bool) {
+        if self.knows(&job) {
             return;
         }
         if self.past.len() >= PAST {
             self.past.pop_front();
         }
-        self.past.push_back(job);
+        self.past.push_back(Past { job, unheard });
+    }
+
+    fn knows(&self, job: &JobId) -> bool {
+        self.past.iter().any(|past| past.job == *job)
     }
 
     pub(crate) fn standing(&self, job: &JobId) -> Standing {
         if self.live.contains_key(job) {
             Standing::Live
-        } else if self.past.contains(job) {
+        } else if self.knows(job) {
             Standing::Past
         } else {
             Standing::Unknown
@@ -166,13 +215,13 @@ impl Jobs {
         let mark = mark.map(Arc::new);
         let Some((last, others)) = route.listeners.split_last() else {
             self.live.remove(job);
-            self.remember(job.clone());
+            self.passed(job.clone(), true);
             return Ok(());
         };
         for listener in others {
-            listener.event(event.clone(), size, mark.clone(), self.bytes)?;
+            listener.event(event.clone(), size, mark.clone())?;
         }
-        last.event(event, size, mark, self.bytes)
+        last.event(event, size, mark)
     }
 
     /// Hands the end of the job to everyone who follows it.
@@ -202,111 +251,8 @@ impl Jobs {
             self.live.iter().filter(|(_, route)| !read(route)).map(|(job, _)| job.clone()).collect();
         for job in unread {
             self.live.remove(&job);
-            self.remember(job);
+            self.passed(job, true);
         }
         self.sweep_at = SWEEP.max(self.live.len() * 2);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ledger::Ledger;
-    use arcp_core::Json;
-    use arcp_core::wire::event::{EventBody, Thought};
-
-    fn event(seq: u64) -> JobEvent {
-        let body = EventBody::Thought(Thought { text: "x".to_owned() });
-        JobEvent { event_seq: Some(seq), ts: None, body, payload: Json::null() }
-    }
-
-    #[test]
-    fn a_feed_is_bounded_by_count_and_by_bytes() {
-        let job = JobId::from_bits(1);
-        let mut jobs = Jobs::new(2, 100);
-        let mut feed = jobs.follow(&job);
-        assert!(jobs.event(&job, event(1), 60, None).is_ok());
-        assert!(jobs.event(&job, event(2), 60, None).is_err(), "too many bytes");
-        assert!(jobs.event(&job, event(2), 40, None).is_ok());
-        assert!(jobs.event(&job, event(3), 0, None).is_err(), "too many events");
-        assert!(matches!(feed.items.try_recv(), Ok(Item::Event(..))));
-        assert!(jobs.event(&job, event(3), 60, None).is_ok());
-    }
-
-    #[test]
-    fn what_nobody_listens_to_is_processed_and_the_job_is_remembered() {
-        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
-        let mut jobs = Jobs::new(8, 100);
-        let feed = jobs.follow(&job);
-        jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
-        assert_eq!(ledger.processed(), 0);
-        drop(feed);
-        assert_eq!(ledger.processed(), 1);
-        jobs.event(&job, event(2), 1, Some(ledger.mark(2))).unwrap();
-        assert_eq!((ledger.processed(), jobs.standing(&job)), (2, Standing::Past));
-    }
-
-    #[test]
-    fn what_nobody_can_know_of_yet_is_kept_for_the_first_who_asks() {
-        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
-        let mut jobs = Jobs::new(8, 100);
-        jobs.keep(&job).unwrap();
-        jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
-        assert_eq!(ledger.processed(), 1, "only when it is wanted");
-        jobs.keep_unknown = true;
-        for seq in 2..=3 {
-            jobs.keep(&job).unwrap();
-            jobs.event(&job, event(seq), 1, Some(ledger.mark(seq))).unwrap();
-        }
-        assert_eq!(ledger.processed(), 1);
-        let mut feed = jobs.follow(&job);
-        assert!(matches!(feed.items.try_recv(), Ok(Item::Event(event, _)) if event.event_seq == Some(2)));
-        for n in 2..2 + UNCLAIMED as u128 {
-            jobs.keep(&JobId::from_bits(n)).unwrap();
-        }
-        assert!(jobs.keep(&JobId::from_bits(1 << 90)).is_err(), "it is bounded");
-        jobs.forget_unknown();
-        assert!(jobs.unclaimed.is_empty() && jobs.live.len() == 1);
-    }
-
-    #[test]
-    fn what_is_dropped_after_the_end_was_not_processed_and_what_is_taken_was() {
-        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
-        let mut jobs = Jobs::new(8, 100);
-        let mut feed = jobs.follow(&job);
-        for seq in 1..=2 {
-            jobs.event(&job, event(seq), 1, Some(ledger.mark(seq))).unwrap();
-        }
-        ledger.end();
-        jobs.clear();
-        let Ok(Item::Event(_, held)) = feed.items.try_recv() else { panic!("there are two") };
-        held.taken();
-        drop(feed);
-        assert_eq!(ledger.processed(), 1);
-    }
-
-    #[test]
-    fn several_may_follow_one_job() {
-        let (job, ledger) = (JobId::from_bits(1), Arc::new(Ledger::default()));
-        let mut jobs = Jobs::new(8, 100);
-        let (mut a, mut b) = (jobs.follow(&job), jobs.follow(&job));
-        jobs.event(&job, event(1), 1, Some(ledger.mark(1))).unwrap();
-        drop(a.items.try_recv());
-        assert_eq!(ledger.processed(), 0, "the other has not taken it");
-        drop(b.items.try_recv());
-        assert_eq!(ledger.processed(), 1);
-        jobs.unfollow(&job, a.id);
-        assert_eq!(jobs.standing(&job), Standing::Live);
-        jobs.unfollow(&job, b.id);
-        assert_eq!(jobs.standing(&job), Standing::Past);
-    }
-
-    #[test]
-    fn feeds_that_nobody_reads_do_not_pile_up() {
-        let mut jobs = Jobs::new(8, 100);
-        for n in 0..10_000 {
-            drop(jobs.follow(&JobId::from_bits(n)));
-        }
-        assert!(jobs.live.len() <= SWEEP && jobs.past.len() <= PAST);
     }
 }

@@ -56,6 +56,12 @@ impl Ledger {
         state.open.first().map_or(state.received, |lowest| lowest.saturating_sub(1))
     }
 
+    /// Events that arrived since the first one that was not processed.
+    pub(crate) fn waiting(&self) -> u64 {
+        let state = self.state();
+        state.open.first().map_or(0, |lowest| state.received.saturating_sub(lowest - 1))
+    }
+
     /// `driver` is woken when [`Ledger::processed`] grows.
     pub(crate) fn register(&self, driver: &Waker) {
         self.driver.register(driver);
@@ -71,6 +77,16 @@ pub(crate) struct Mark {
 }
 
 impl Mark {
+    /// There was no room for the event: it was not processed, and will not be here.
+    pub(crate) fn lose(&self) {
+        self.lost.store(true, Ordering::Relaxed);
+    }
+
+    /// There is room again where there was little.
+    pub(crate) fn eased(&self) {
+        self.ledger.driver.wake();
+    }
+
     /// Someone who could have taken the event has not.
     pub(crate) fn untaken(&self) {
         if self.ledger.ended.load(Ordering::Acquire) {

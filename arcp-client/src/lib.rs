@@ -79,6 +79,9 @@ mod trace;
 mod upgrade;
 
 pub use arcp_core;
+pub use arcp_core::wire::credential::Credential;
+pub use arcp_core::wire::event::EventBody;
+pub use arcp_core::{Code, Error, Feature, Features, JobId, Json, Timestamp};
 
 pub use attach::AttachedJob;
 pub use client::Client;

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use arcp_core::wire::job::Unsubscribe;
 use arcp_core::wire::session::{Ack, Close, Ping, Pong};
-use arcp_core::{Envelope, Error, MessageId, MessageType, SessionId, Timestamp};
+use arcp_core::{Envelope, Error, JobId, MessageId, MessageType, SessionId, Timestamp};
 use serde::Serialize;
 
 use crate::random;
@@ -71,6 +72,16 @@ impl Outgoing {
     /// Queues an ack in place of one that still waits: they are cumulative.
     pub(crate) fn ack(&mut self, last_processed_seq: u64) {
         self.ack = Some(last_processed_seq);
+    }
+
+    /// Queues that a job is watched no longer (§7.6).
+    pub(crate) fn unsubscribe(&mut self, job: &JobId) -> Result<(), Error> {
+        let mut payload = Unsubscribe::default();
+        payload.job_id = Some(job.clone());
+        let message = Envelope::new(MessageType::Unsubscribe, &payload)?.with_job(job.clone());
+        let frame = message.encode(Some(&self.session_id), &random::message_id()?);
+        self.request(None, frame);
+        Ok(())
     }
 
     /// Queues the end of the session, behind the requests that wait.

@@ -113,6 +113,11 @@ impl<T> Pending<T> {
         self.requests.iter_mut()
     }
 
+    /// Whether a subscription to `job` has no answer yet.
+    pub(crate) fn subscribes(&self, job: &JobId) -> bool {
+        self.requests.iter().any(|r| r.kind == Kind::Subscribe && r.job.as_ref() == Some(job))
+    }
+
     /// Whether a repeated submit has no answer yet.
     pub(crate) fn repeats_a_submit(&self) -> bool {
         self.requests.iter().any(|r| r.repeated && r.kind == Kind::Submit)

@@ -27,7 +27,8 @@ pub struct ResumePoint {
     /// The newest token.
     pub resume_token: String,
     /// Every event up to this number was **processed**: taken by the application, or by nobody
-    /// because nobody was left who could. Events that wait in a handle come again.
+    /// because nobody was left who could. Events that wait in a handle come again, if the runtime still has
+    /// them: of many that wait, some are acknowledged ([`ClientConfig::unread`](crate::ClientConfig::unread)).
     pub last_event_seq: u64,
     /// What was negotiated.
     pub features: Features,
@@ -51,13 +52,18 @@ impl fmt::Debug for ResumePoint {
 }
 
 /// Where a session stands, as the driver keeps it and a [`ResumePoint`] says it.
-#[derive(Debug)]
 pub(crate) struct Anchor {
     url: Option<String>,
     session_id: SessionId,
     features: Features,
     token: Mutex<String>,
     pub(crate) ledger: Arc<Ledger>,
+}
+
+impl fmt::Debug for Anchor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Anchor").field("session_id", &self.session_id).finish_non_exhaustive()
+    }
 }
 
 impl Anchor {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::{Engine, Slot};
-use crate::error::{Disconnected, RequestError};
+use crate::error::Disconnected;
 
 impl Engine {
     /// The connection is lost, and the session is about to be resumed. Requests fail that may have
@@ -26,10 +26,8 @@ impl Engine {
 
     /// The session goes on over a new connection.
     pub(crate) fn resumed(&mut self, now: Instant, heartbeat: Option<Duration>) {
-        while let Some(request) = self.pending.expired(now) {
-            self.fail(request, RequestError::TimedOut);
-        }
-        self.peer.processed(now, self.ledger.processed());
+        self.expire(now);
+        self.peer.processed(now, self.acknowledged());
         self.peer.resumed(now, heartbeat);
         let (mut unsent, others): (Vec<_>, Vec<_>) =
             self.out.unsent().into_iter().partition(|frame| frame.request.is_some());

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use arcp_core::wire::job::{Subscribe, Subscribed, Unsubscribe};
+use arcp_core::wire::job::{Subscribe, Subscribed};
 use arcp_core::{Envelope, Feature, JobId, MessageType};
 use futures_core::Stream;
 
@@ -13,19 +13,19 @@ use crate::follow::Follower;
 use crate::jobs::JobEvent;
 use crate::outcome::JobOutcome;
 use crate::pending::Kind;
-use crate::random;
 use crate::session::{Ask, Session};
 
 /// A job that this client watches: a stream of its events, and what comes of it, as
 /// [`JobHandle`](crate::JobHandle) has them. It cannot be cancelled from here.
 ///
-/// When it is dropped, events go on coming and are acknowledged unseen;
-/// [`Subscription::unsubscribe`] ends that.
+/// When it is dropped, the job is watched no longer, unless another one of this client watches it, too.
 #[derive(Debug)]
 pub struct Subscription {
     session: Session,
     subscribed: Subscribed,
     follower: Follower,
+    /// Whether the runtime was told that it is over.
+    told: bool,
 }
 
 /// Subscribes to `job_id`: to what comes, and to what came after a number.
@@ -44,7 +44,7 @@ pub(crate) async fn subscribe(
     let slot = |reply| Slot::Subscribe { feed: None, reply };
     let (subscribed, feed) = session.request(ask, slot).await?;
     let follower = Follower::new(&session, job_id, feed);
-    Ok(Subscription { session, subscribed, follower })
+    Ok(Subscription { session, subscribed, follower, told: false })
 }
 
 impl Subscription {
@@ -69,19 +69,28 @@ impl Subscription {
         self.follower.result().await
     }
 
-    /// Watches the job no longer. The runtime does not answer this.
+    /// Watches the job no longer, as dropping it does; this waits until that is on its way. The runtime does
+    /// not answer it.
     ///
     /// # Errors
     /// `Disconnected` if there is no connection any more.
-    pub async fn unsubscribe(self) -> Result<(), RequestError> {
-        let job = self.id().clone();
-        let mut payload = Unsubscribe::default();
-        payload.job_id = Some(job.clone());
-        let message = Envelope::new(MessageType::Unsubscribe, &payload).map_err(RequestError::Invalid)?;
-        let id = random::message_id().map_err(RequestError::Invalid)?;
-        let frame = self.session.frame(&id, &message.with_job(job.clone()))?;
-        let feed = self.follower.feed();
-        self.session.tell(Command::Unsubscribe { job, feed, frame }).await
+    pub async fn unsubscribe(mut self) -> Result<(), RequestError> {
+        let command = self.end();
+        self.session.tell(command).await?;
+        self.told = true;
+        Ok(())
+    }
+
+    fn end(&self) -> Command {
+        Command::Unsubscribe { job: self.id().clone(), feed: self.follower.feed() }
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if !self.told && !self.follower.is_over() {
+            self.session.tell_now(self.end());
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The program: started when there is work, shared by the jobs, and started anew when it is lost.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
@@ -15,7 +16,6 @@ use crate::config::ProcessConfig;
 use crate::fault;
 
 /// Keeps a program running.
-#[derive(Debug)]
 pub(crate) struct Host {
     pub(crate) program: Program,
     pub(crate) token: String,
@@ -32,6 +32,15 @@ struct State {
     backoff: Backoff,
     /// Why it did not start the last time it was tried, and when that was.
     failure: Option<(Instant, Error)>,
+}
+
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("program", &self.program)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A program that runs. The last one who has it stops it.

@@ -1,17 +1,20 @@
 //! The queue of one follower of a job: events, its end, and what they hold until they are taken.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use arcp_core::wire::credential::Rotated;
 use arcp_core::wire::event::EventBody;
 use arcp_core::{Json, Timestamp};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::ledger::Mark;
 use crate::outcome::Terminal;
 
 /// Something that happened in a job (§8).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct JobEvent {
     /// Its number in this session (§8.3); not every runtime numbers them.
@@ -21,7 +24,32 @@ pub struct JobEvent {
     /// What happened.
     pub body: EventBody,
     /// The whole payload, as the runtime sent it: what the type of `body` has no place for is there.
+    /// `Debug` does not show that of a rotation, which may have a secret in it.
     pub payload: Json,
+}
+
+impl JobEvent {
+    /// Which credential has a new value, if that is what it says (§9.8.2). The value is there for a client
+    /// that asked for credentials.
+    pub fn rotated(&self) -> Option<Rotated> {
+        #[derive(Deserialize)]
+        struct Payload {
+            body: Json,
+        }
+        Rotated::read(&self.payload.decode::<Payload>().ok()?.body)
+    }
+}
+
+impl fmt::Debug for JobEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let payload = self.rotated().is_none().then_some(&self.payload);
+        f.debug_struct("JobEvent")
+            .field("event_seq", &self.event_seq)
+            .field("ts", &self.ts)
+            .field("body", &self.body)
+            .field("payload", &payload)
+            .finish()
+    }
 }
 
 /// What a follower is handed.
@@ -31,12 +59,34 @@ pub(crate) enum Item {
     End(Terminal, Held),
 }
 
+/// What waits in a queue.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    events: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+/// How much may wait in a queue.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    pub(super) events: usize,
+    pub(super) bytes: usize,
+}
+
+impl Room {
+    /// Whether half of it is taken.
+    fn is_half_full(self, events: usize, bytes: usize) -> bool {
+        events >= self.events.div_ceil(2) || bytes >= self.bytes.div_ceil(2)
+    }
+}
+
 /// What an item keeps as long as nobody took it: its number unprocessed, its bytes counted.
 #[derive(Debug)]
 pub(crate) struct Held {
     mark: Option<Arc<Mark>>,
     size: usize,
-    total: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+    room: Room,
     taken: bool,
 }
 
@@ -54,7 +104,15 @@ impl Drop for Held {
         {
             mark.untaken();
         }
-        self.total.fetch_sub(self.size, Ordering::Relaxed);
+        let events = self.waiting.events.fetch_sub(1, Ordering::Relaxed);
+        let bytes = self.waiting.bytes.fetch_sub(self.size, Ordering::Relaxed);
+        let room = self.room;
+        if let Some(mark) = &self.mark
+            && room.is_half_full(events, bytes)
+            && !room.is_half_full(events - 1, bytes - self.size)
+        {
+            mark.eased();
+        }
     }
 }
 
@@ -78,30 +136,42 @@ pub(crate) struct Overrun;
 pub(super) struct Listener {
     pub(super) id: FeedId,
     pub(super) items: mpsc::Sender<Item>,
-    pub(super) held: Arc<AtomicUsize>,
+    waiting: Arc<Waiting>,
+    room: Room,
 }
 
 impl Listener {
+    /// A listener, and what it listens to.
+    pub(super) fn new(id: FeedId, room: Room) -> (Self, Feed) {
+        // One more than the bound, so that the end always fits.
+        let (tx, items) = mpsc::channel(room.events + 1);
+        (Self { id, items: tx, waiting: Arc::default(), room }, Feed { id, items })
+    }
+
+    /// Whether somebody listens, and is far behind.
+    pub(super) fn is_half_full(&self) -> bool {
+        let Waiting { events, bytes } = &*self.waiting;
+        let (events, bytes) = (events.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+        !self.items.is_closed() && self.room.is_half_full(events, bytes)
+    }
+
     pub(super) fn hold(&self, size: usize, mark: Option<Arc<Mark>>) -> Held {
-        self.held.fetch_add(size, Ordering::Relaxed);
-        Held { mark, size, total: Arc::clone(&self.held), taken: false }
+        self.waiting.events.fetch_add(1, Ordering::Relaxed);
+        self.waiting.bytes.fetch_add(size, Ordering::Relaxed);
+        Held { mark, size, waiting: Arc::clone(&self.waiting), room: self.room, taken: false }
     }
 
     /// Hands an event on, if it fits.
-    pub(super) fn event(
-        &self,
-        event: JobEvent,
-        size: usize,
-        mark: Option<Arc<Mark>>,
-        most: usize,
-    ) -> Result<(), Overrun> {
-        if self.items.capacity() <= 1 || self.held.load(Ordering::Relaxed).saturating_add(size) > most {
+    pub(super) fn event(&self, event: JobEvent, size: usize, mark: Option<Arc<Mark>>) -> Result<(), Overrun> {
+        let bytes = self.waiting.bytes.load(Ordering::Relaxed).saturating_add(size);
+        if self.items.capacity() <= 1 || bytes > self.room.bytes {
+            if let Some(mark) = mark {
+                mark.lose();
+            }
             return Err(Overrun);
         }
-        match self.items.try_send(Item::Event(event, self.hold(size, mark))) {
-            Err(mpsc::error::TrySendError::Full(_)) => Err(Overrun),
-            // Nobody listens any more: dropping it is processing it.
-            Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
-        }
+        // If nobody listens any more, dropping it is processing it. It fits.
+        let _ = self.items.try_send(Item::Event(event, self.hold(size, mark)));
+        Ok(())
     }
 }

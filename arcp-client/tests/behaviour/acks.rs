@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use arcp_client::{Client, ClientConfig};
 use futures_util::StreamExt as _;
 use serde_json::json;
 use tokio::time::{Instant, timeout};
 
-use crate::fake::{Fake, JOB, opened, running};
+use crate::fake::{Fake, JOB, opened, pair, running};
 
 const OTHER: &str = "job_01J00000000000000000000001";
 
@@ -79,4 +80,49 @@ async fn without_the_feature_nothing_is_acknowledged() {
     fake.result(JOB, json!(1)).await;
     job.result().await.unwrap();
     assert!(silent(&mut fake).await);
+}
+
+/// A client that acknowledges what it did not take once 100 wait, of handles with room for 1,000.
+async fn ahead() -> (Client, Fake) {
+    let (builder, mut fake) = pair();
+    let mut config = ClientConfig::default();
+    (config.unread, config.job_events) = (100, 1000);
+    let welcome = async {
+        fake.next().await;
+        fake.welcome(&["ack"]).await;
+    };
+    let (client, ()) = tokio::join!(builder.config(config).connect(), welcome);
+    acked(&mut fake).await;
+    (client.unwrap(), fake)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_nobody_reads_yet_does_not_stop_the_others_until_its_handle_is_half_full() {
+    let (client, mut fake) = ahead().await;
+    let first = running(&client, &mut fake).await;
+    fake.thoughts(JOB, 100).await;
+    assert!(silent(&mut fake).await, "so few wait");
+    fake.thoughts(JOB, 1).await;
+    assert_eq!(acked(&mut fake).await, 101);
+    assert_eq!(client.resume_point().map(|point| point.last_event_seq), Some(0), "none of them was taken");
+    let accept = async {
+        let submit = fake.next().await;
+        fake.accept(&submit, OTHER).await;
+    };
+    let (other, ()) = tokio::join!(client.submit("echo").send(), accept);
+    let mut other = other.unwrap();
+    fake.thoughts(OTHER, 700).await;
+    let mut last = 0;
+    while let Ok(frame) = timeout(Duration::from_secs(5), fake.next()).await {
+        last = frame["payload"]["last_processed_seq"].as_u64().unwrap();
+    }
+    assert!((101..101 + 500 + 128).contains(&last), "it is half full, and its runtime waits: {last}");
+    // There is room again, though what was taken is not the first that waits.
+    for _ in 0..400 {
+        other.next().await.unwrap().unwrap();
+    }
+    while last < 801 {
+        last = acked(&mut fake).await;
+    }
+    drop(first);
 }

@@ -12,3 +12,4 @@ mod resent;
 mod resume;
 mod runtime;
 mod streams;
+mod watching;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arcp_client::{ConnectError, RequestError, ResumePoint};
+use arcp_client::{ClientConfig, ConnectError, RequestError, ResumePoint};
 use arcp_core::{Code, Feature};
 use futures_util::StreamExt as _;
 use serde_json::json;
@@ -146,4 +146,36 @@ async fn without_a_token_there_is_no_point_and_no_resume() {
     client.closed().await;
     sleep(Duration::from_secs(60)).await;
     assert!(!runtime.is_called());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_there_was_no_room_for_was_not_processed() {
+    let (builder, mut runtime) = reachable(|| true);
+    let mut config = ClientConfig::default();
+    config.job_events = 2;
+    let welcome = async {
+        let mut fake = runtime.called().await;
+        fake.next().await;
+        fake.welcome(&["ack"]).await;
+        fake
+    };
+    let (client, mut fake) = tokio::join!(builder.config(config).connect(), welcome);
+    let client = client.unwrap();
+    fake.next().await;
+    let mut job = running(&client, &mut fake).await;
+    fake.thoughts(JOB, 4).await;
+    client.closed().await;
+    assert_eq!(job.by_ref().filter(|event| std::future::ready(event.is_ok())).count().await, 2);
+    assert_eq!(client.resume_point().unwrap().last_event_seq, 2, "the third comes again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_that_a_log_may_show_has_the_token_in_it() {
+    let (client, _runtime, mut fake) = resumable(&["subscribe"]).await;
+    let job = running(&client, &mut fake).await;
+    let submission = client.submit("echo");
+    for shown in [format!("{client:#?}"), format!("{job:#?}"), format!("{submission:#?}")] {
+        assert!(!shown.contains("\"rt\""), "{shown}");
+    }
+    assert!(!format!("{:?}", client.session()).contains("\"rt\""));
 }

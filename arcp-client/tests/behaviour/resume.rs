@@ -1,8 +1,10 @@
 //! Resuming a session by itself (§6.3), against a runtime that does what the test says.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arcp_client::{Client, JobError, JobEvent, JobHandle, NotResumed, Reason, Status};
+use arcp_client::{Client, ClientConfig, JobError, JobEvent, JobHandle, NotResumed, Reason, Status};
 use arcp_core::transport::Close;
 use arcp_core::wire::event::EventBody;
 use futures_util::StreamExt as _;
@@ -223,4 +225,29 @@ async fn the_first_frame_after_the_welcome_acknowledges_what_was_processed() {
     assert_eq!(start.elapsed(), Duration::ZERO);
     assert_eq!(seqs(&mut job, 2).await, [4, 5]);
     assert_eq!(fake.next().await["payload"]["last_processed_seq"], 5, "and acks go on");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_closes_does_not_wait_for_a_connection_that_does_not_come_back() {
+    let up = Arc::new(AtomicBool::new(true));
+    let (builder, mut runtime) = reachable({
+        let up = up.clone();
+        move || up.load(Ordering::Relaxed)
+    });
+    let mut config = ClientConfig::default();
+    config.close_wait = Duration::from_secs(100);
+    let welcome = async {
+        let mut fake = runtime.called().await;
+        fake.next().await;
+        fake.welcome(&["heartbeat"]).await;
+        fake
+    };
+    let (client, _silent) = tokio::join!(builder.config(config).connect(), welcome);
+    let client = client.unwrap();
+    up.store(false, Ordering::Relaxed);
+    // The runtime answers nothing any more, which is noticed before the wait is over.
+    let begun = Instant::now();
+    client.close().await;
+    assert!(begun.elapsed() <= Duration::from_secs(200), "{:?}", begun.elapsed());
+    assert_eq!(client.disconnected().unwrap().reason(), &Reason::ClosedByUs);
 }

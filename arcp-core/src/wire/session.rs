@@ -1,5 +1,7 @@
 //! The payloads of `session.*` (§6).
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::agent::AgentInfo;
@@ -83,7 +85,7 @@ pub struct ClientCapabilities {
 }
 
 /// `session.welcome` (§6.2), with `session_id` and `accepted_at` for the clients that need them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Welcome {
     /// The runtime.
@@ -94,7 +96,7 @@ pub struct Welcome {
     /// When it was opened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
-    /// What a resume presents; a new one with every welcome.
+    /// What a resume presents; a new one with every welcome. `Debug` does not show it.
     #[serde(default)]
     pub resume_token: String,
     /// How long after a loss a resume works, in seconds.
@@ -127,6 +129,22 @@ pub struct RuntimeCapabilities {
     /// the oldest may go, and a resume from below them is refused.
     #[serde(default, rename = "x-vendor.arcp.unacknowledged_bytes", skip_serializing_if = "Option::is_none")]
     pub unacknowledged_bytes: Option<u64>,
+    /// Events that the session's jobs may be ahead of its acks before their agents wait (§6.5); not said if
+    /// they never do.
+    #[serde(default, rename = "x-vendor.arcp.window", skip_serializing_if = "Option::is_none")]
+    pub window: Option<u64>,
+}
+
+impl fmt::Debug for Welcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Welcome")
+            .field("runtime", &self.runtime)
+            .field("session_id", &self.session_id)
+            .field("resume_window_sec", &self.resume_window_sec)
+            .field("heartbeat_interval_sec", &self.heartbeat_interval_sec)
+            .field("capabilities", &self.capabilities)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Welcome {
@@ -145,6 +163,7 @@ impl Welcome {
                 agents,
                 durability: None,
                 unacknowledged_bytes: None,
+                window: None,
             },
         }
     }

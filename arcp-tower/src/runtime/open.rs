@@ -138,6 +138,8 @@ fn welcome(
     };
     welcome.capabilities.durability = Some(runtime.durability().to_string());
     welcome.capabilities.unacknowledged_bytes = Some(kept);
+    let window = Some(inner.config.window as u64).filter(|window| *window > 0);
+    welcome.capabilities.window = window.filter(|_| cx.features().has(Feature::Ack));
     let mut greeting = Envelope::new(MessageType::Welcome, &welcome)?;
     greeting.session_id = Some(cx.id().clone());
     Ok(cx.profile().reply(greeting, handshake.id.as_ref()))

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
-use arcp_examples::{Done, connect, serve};
+use arcp_client::Client;
+use arcp_examples::{Done, serve};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::credential::{Handle, Issue, Issued, ProvisionFuture, Revocation, Secret};
 use arcp_tower::{CredentialProvisioner, Job, Runtime, agent_fn};
@@ -58,9 +59,12 @@ async fn main() -> Done {
     let runtime = Runtime::builder().agent("agent", agent).credentials("openai", gateway.clone());
     let url = serve(runtime.store(store)).await?;
 
-    let client = connect(&url).await?;
+    // A client that has no use for secrets is not sent any.
+    let client = Client::builder(&url).token("secret").credentials().connect().await?;
     let submission = client.submit("agent").lease("model.use", ["tier-fast/*"]);
     let mut job = submission.lease("cost.budget", ["USD:1.00"]).send().await?;
+    let key = job.credentials().first().ok_or("no key")?;
+    println!("the submitter has {:?} for {}", key.value, key.endpoint);
     println!("length: {}", job.result().await?.decode::<usize>()?);
     println!("keys in force: {}", gateway.with(|keys| keys.len()));
     client.close().await;

@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arcp_client::{Client, JobHandle};
 use arcp_core::store::flaky::Step;
 use arcp_core::store::{CredentialQuery, CredentialState, Store, StoreError};
 use arcp_core::transport::Memory;
 use arcp_tests::sessions::resume;
 use arcp_tests::vault::{CANARY, Fault, Vault, bounds, keyed_server, lasting, wanting};
 use arcp_tests::{ALICE, Peer};
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -274,5 +276,29 @@ async fn a_rotation_of_which_the_store_did_not_say_whether_it_was_kept_is_what_t
             assert_eq!(frames.last().unwrap()["payload"]["details"]["reason"], "store");
         }
         assert!(vault.live().is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_client_has_the_value_in_force_if_it_asked_for_credentials_and_none_otherwise() {
+    for asks in [true, false] {
+        let vault = Vault::default();
+        let server = keyed_server(Some(lasting()), vault.provisioner(), &bounds()).await;
+        let builder = Client::over(server.transport(64).0).token(ALICE);
+        let builder = if asks { builder.credentials() } else { builder };
+        let client = builder.connect().await.unwrap();
+        let submit = client.submit("keyed").input(&json!({ "rotate": 2, "seconds": 1 }));
+        let mut job = submit.send().await.unwrap();
+        let value = |job: &JobHandle| job.credentials().first().map(|key| key.value.expose().to_owned());
+        assert_eq!(value(&job), asks.then(|| format!("{CANARY}1")));
+        let mut said = Vec::new();
+        while let Some(event) = job.next().await {
+            let event = event.unwrap();
+            assert!(!format!("{event:?} {job:?}").contains(CANARY), "no log has it");
+            said.extend(event.rotated().map(|_| value(&job)));
+        }
+        let values = asks.then(|| [2, 3].map(|n| Some(format!("{CANARY}{n}"))).to_vec());
+        assert_eq!(said, values.unwrap_or_default());
+        job.result().await.unwrap();
     }
 }

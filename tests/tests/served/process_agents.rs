@@ -94,8 +94,8 @@ async fn waits(_: Json, job: Job) -> Result<(), AgentError> {
 }
 
 /// One that has a program do its work, with its own money.
-async fn delegates(steps: Json, job: Job) -> Result<Json, AgentError> {
-    let child = job.delegate("actor", &steps).send().await?;
+async fn delegates((agent, input): (String, Json), job: Job) -> Result<Json, AgentError> {
+    let child = job.delegate(&agent, &input).send().await?;
     Ok(child.result().await?.result)
 }
 
@@ -429,20 +429,25 @@ async fn a_program_that_spends_more_than_its_job_has_is_stopped_whosever_money_i
     let steps: Vec<Value> = (0..50)
         .flat_map(|_| [json!({ "metric": ["cost.tool", 0.4, "USD"] }), json!({ "sleep_ms": 50 })])
         .collect();
-    let grants = [("actor", vec!["*"]), ("delegates", vec!["*"])];
-    for (agent, delegate) in grants {
-        let submit = hosting.client.submit(agent).input(&steps).lease("cost.budget", ["USD:1.00"]);
-        let mut job = submit.lease("agent.delegate", delegate).send().await.unwrap();
+    for agent in ["actor", "delegates"] {
+        let submit = hosting.client.submit(agent).lease("cost.budget", ["USD:1.00"]);
+        let submit = if agent == "actor" { submit.input(&steps) } else { submit.input(&("actor", &steps)) };
+        let mut job = submit.lease("agent.delegate", ["*"]).send().await.unwrap();
         let told = events(&mut job).await;
         let failure = failure(&mut job).await;
         assert_eq!(failure.error.code(), Code::BudgetExhausted, "{agent}: {failure:?}");
         let left = told.iter().rev().find(|(_, body)| body["name"] == "cost.budget.remaining");
         let left = left.map(|(_, body)| body["value"].as_f64().unwrap());
-        // What it spent before it heard of it is charged, too.
+        // It minds no cancellation: what it spends until its grace is over is charged, too.
         assert!(
-            agent == "delegates" || left.is_some_and(|left| left < 0.0 && left > -4.0),
+            agent == "delegates" || left.is_some_and(|left| left < 0.0 && left > -14.0),
             "{agent}: {told:?}"
         );
     }
+    // And it is told what there is.
+    let submit = hosting.client.submit("delegates").input(&("who", ())).lease("cost.budget", ["USD:1.00"]);
+    let mut job = submit.lease("agent.delegate", ["*"]).send().await.unwrap();
+    let said: Value = job.result().await.unwrap().decode().unwrap();
+    assert_eq!(said["lease"], json!({ "cost.budget": ["USD:1"] }));
     hosting.stop().await;
 }

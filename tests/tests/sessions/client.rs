@@ -232,3 +232,50 @@ async fn what_was_not_negotiated_is_not_sent() {
     assert!(job.next().await.is_none(), "nothing was delivered");
     assert_eq!(job.result().await.unwrap().decode::<u64>().unwrap(), 100);
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_a_job_again_is_sent_its_history_again() {
+    let config = Config::default();
+    let memories = memories(&config);
+    let (owner, watcher) = (in_memory(&memories, ALICE).await, in_memory(&memories, ALICE).await);
+    let job = owner.submit("chatty").input(&json!({ "count": 20, "delay_ms": 100 })).send().await.unwrap();
+    for seen in [3, 6, 9] {
+        let mut watched = watcher.subscribe(job.id().clone(), true).await.unwrap();
+        for n in 0..seen {
+            let event = watched.next().await.unwrap().unwrap();
+            let EventBody::Log(log) = event.body else { panic!("{event:?}") };
+            assert!(log.message.starts_with(&format!("line {n} ")), "{}", log.message);
+        }
+    }
+    let mut watched = watcher.subscribe(job.id().clone(), true).await.unwrap();
+    assert_eq!(watched.by_ref().count().await, 20);
+    assert!(watched.result().await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn results_can_be_waited_for_one_after_the_other_whatever_the_jobs_say_meanwhile() {
+    let config = Config::default().with(|c| c.window = 8);
+    let client = in_memory(&memories(&config), ALICE).await;
+    let mut jobs = Vec::new();
+    for _ in 0..4 {
+        let chatty = json!({ "count": 50, "delay_ms": 1 });
+        jobs.push(client.submit("chatty").input(&chatty).send().await.unwrap());
+    }
+    for job in &mut jobs {
+        let result = tokio::time::timeout(Duration::from_secs(60), job.result()).await;
+        assert_eq!(result.unwrap().unwrap().decode::<Value>().unwrap()["emitted"], 50);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_is_cancelled_by_its_id_when_its_handle_is_gone() {
+    let memories = memories(&Config::default());
+    let client = in_memory(&memories, ALICE).await;
+    let job = client.submit("slow").input(&json!({})).send().await.unwrap();
+    let id = job.id().clone();
+    drop(job);
+    client.cancel(&id, Some("not needed")).await.unwrap();
+    let mut watched = in_memory(&memories, ALICE).await.subscribe(id, true).await.unwrap();
+    let Err(JobError::Ended(failure)) = watched.result().await else { panic!("it was cancelled") };
+    assert_eq!(failure.final_status, FinalStatus::Cancelled);
+}
