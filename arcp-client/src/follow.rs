@@ -78,7 +78,7 @@ impl Follower {
                     match &event.body {
                         EventBody::ResultChunk(chunk) => self.streamed.push(chunk),
                         EventBody::Status(status) if status.phase == CREDENTIAL_ROTATED => {
-                            self.rotated(&event)
+                            self.rotated(&event);
                         }
                         _ => {}
                     }

@@ -16,6 +16,9 @@ pub struct Splitter {
     id: ResultId,
     encoding: Encoding,
     pending: Vec<u8>,
+    /// Up to where `pending` was cut off, and up to where it is whole pieces.
+    cut: usize,
+    boundary: usize,
     most: usize,
     next: u64,
     size: u64,
@@ -31,7 +34,7 @@ impl Splitter {
             Encoding::Utf8 => encoded.max(6),
             Encoding::Base64 => (encoded / 4 * 3).max(3),
         };
-        Self { id, encoding, pending: Vec::new(), most, next: 0, size: 0, cap }
+        Self { id, encoding, pending: Vec::new(), cut: 0, boundary: 0, most, next: 0, size: 0, cap }
     }
 
     /// The result's id.
@@ -44,29 +47,44 @@ impl Splitter {
         self.size
     }
 
-    /// Takes one piece of the result, and gives the chunks that are ready. A piece begins a chunk
-    /// of its own: what the agent wrote together stays together, unless it is too large.
+    /// Takes one piece of the result; [`Splitter::ready`] has the chunks that come of it. A piece begins a
+    /// chunk of its own: what the agent wrote together stays together, unless it is too large.
     ///
     /// # Errors
-    /// `INTERNAL_ERROR` if the result passes its cap, or text is no UTF-8.
-    pub fn write(&mut self, piece: &[u8]) -> Result<Vec<ResultChunk>, Error> {
+    /// `INTERNAL_ERROR` if the result passes its cap.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Error> {
         self.size += piece.len() as u64;
         if self.size > self.cap {
             return Err(Error::limit(format!("a streamed result may have at most {} bytes", self.cap)));
         }
-        let mut ready = Vec::new();
         let whole = match self.encoding {
             Encoding::Base64 => true,
-            Encoding::Utf8 => std::str::from_utf8(&self.pending).is_ok(),
+            Encoding::Utf8 => std::str::from_utf8(&self.pending[self.cut..]).is_ok(),
         };
-        if !self.pending.is_empty() && whole {
-            ready.push(self.cut(self.pending.len(), true)?);
+        if whole {
+            self.boundary = self.pending.len();
         }
         self.pending.extend_from_slice(piece);
-        while let Some(at) = self.overfull() {
-            ready.push(self.cut(at, true)?);
-        }
-        Ok(ready)
+        Ok(())
+    }
+
+    /// The next chunk that is ready, if one is. Each is given once.
+    ///
+    /// # Errors
+    /// `INTERNAL_ERROR` if text is no UTF-8.
+    pub fn ready(&mut self) -> Result<Option<ResultChunk>, Error> {
+        let whole = Some(self.boundary.saturating_sub(self.cut)).filter(|whole| *whole > 0);
+        let at = match (self.overfull(), whole) {
+            (Some(at), Some(whole)) => Some(at.min(whole)),
+            (at, whole) => at.or(whole),
+        };
+        let Some(at) = at else {
+            // Once for all the chunks that were cut off: each of them alone would move all the rest.
+            self.pending.drain(..self.cut);
+            (self.cut, self.boundary) = (0, 0);
+            return Ok(None);
+        };
+        self.chunk(at, true).map(Some)
     }
 
     /// Where a chunk has to end, if what is pending does not fit into one.
@@ -78,7 +96,7 @@ impl Splitter {
             _ => 1,
         };
         let mut room = self.most;
-        self.pending.iter().position(|byte| match room.checked_sub(weight(*byte)) {
+        self.pending[self.cut..].iter().position(|byte| match room.checked_sub(weight(*byte)) {
             Some(left) => {
                 room = left;
                 false
@@ -87,32 +105,32 @@ impl Splitter {
         })
     }
 
-    /// The last chunk.
+    /// The last chunk: what is left when no other is ready.
     ///
     /// # Errors
     /// `INTERNAL_ERROR` if text ends inside a character.
     pub fn finish(&mut self) -> Result<ResultChunk, Error> {
-        self.cut(self.pending.len(), false)
+        self.chunk(self.pending.len() - self.cut, false)
     }
 
-    fn cut(&mut self, at: usize, more: bool) -> Result<ResultChunk, Error> {
+    fn chunk(&mut self, at: usize, more: bool) -> Result<ResultChunk, Error> {
         let not_text = || Error::new(Code::InternalError, "a utf8 result must be UTF-8");
-        let mut at = at;
-        if self.encoding == Encoding::Utf8 {
-            let valid = match std::str::from_utf8(&self.pending[..at]) {
-                Ok(text) => text.len(),
-                // Cut before a character that the limit would split; anything else is no text.
-                Err(e) if e.error_len().is_none() && at < self.pending.len() => e.valid_up_to(),
-                Err(_) => return Err(not_text()),
-            };
-            at = valid;
-        }
-        let rest = self.pending.split_off(at);
-        let piece = std::mem::replace(&mut self.pending, rest);
-        let data = match self.encoding {
-            Encoding::Utf8 => String::from_utf8(piece).map_err(|_| not_text())?,
-            Encoding::Base64 => STANDARD.encode(piece),
+        let rest = &self.pending[self.cut..];
+        let (taken, data) = match self.encoding {
+            Encoding::Base64 => (at, STANDARD.encode(&rest[..at])),
+            Encoding::Utf8 => {
+                let text = match std::str::from_utf8(&rest[..at]) {
+                    Ok(text) => text,
+                    // Cut before a character that the limit would split; anything else is no text.
+                    Err(e) if e.error_len().is_none() && at < rest.len() => {
+                        std::str::from_utf8(&rest[..e.valid_up_to()]).map_err(|_| not_text())?
+                    }
+                    Err(_) => return Err(not_text()),
+                };
+                (text.len(), text.to_owned())
+            }
         };
+        self.cut += taken;
         let chunk_seq = self.next;
         self.next += 1;
         Ok(ResultChunk { result_id: self.id.clone(), chunk_seq, data, encoding: self.encoding, more })
@@ -188,10 +206,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn stream(pieces: &[Vec<u8>], encoding: Encoding, encoded: usize) -> Result<Vec<ResultChunk>, Error> {
-        let mut splitter = Splitter::new(ResultId::from_bits(1), encoding, encoded, 1 << 20);
+        let mut splitter = Splitter::new(ResultId::from_bits(1), encoding, encoded, 8 << 20);
         let mut chunks = Vec::new();
         for piece in pieces {
-            chunks.extend(splitter.write(piece)?);
+            splitter.push(piece)?;
+            while let Some(chunk) = splitter.ready()? {
+                chunks.push(chunk);
+            }
         }
         chunks.push(splitter.finish()?);
         Ok(chunks)
@@ -251,11 +272,38 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_of_many_chunks_is_moved_once_and_not_for_each_of_them() {
+        // Otherwise it would be 200 GB.
+        let piece = vec![7; 4 << 20];
+        let chunks = stream(&[piece.clone(), vec![8]], Encoding::Base64, 64).unwrap();
+        let mut assembler = Assembler::default();
+        chunks.iter().try_for_each(|chunk| assembler.push(chunk, 5 << 20)).unwrap();
+        let whole = assembler.finish().unwrap();
+        assert!(whole.len() == piece.len() + 1 && whole.starts_with(&piece));
+    }
+
+    #[test]
+    fn what_was_pushed_before_what_is_ready_was_taken_stays_in_order() {
+        let mut splitter = Splitter::new(ResultId::from_bits(1), Encoding::Utf8, 8, 1 << 20);
+        let mut chunks = Vec::new();
+        for piece in ["abcdefghijkl", "mn", "opqrstuvwxyz"] {
+            splitter.push(piece.as_bytes()).unwrap();
+            chunks.extend(splitter.ready().unwrap());
+        }
+        while let Some(chunk) = splitter.ready().unwrap() {
+            chunks.push(chunk);
+        }
+        chunks.push(splitter.finish().unwrap());
+        assert_eq!(assemble(&chunks).unwrap().unwrap(), b"abcdefghijklmnopqrstuvwxyz");
+        assert!(chunks.iter().all(|chunk| chunk.data.len() <= 8));
+    }
+
+    #[test]
     fn t109_what_is_no_text_or_too_much_is_refused() {
         assert!(stream(&[vec![0xff]], Encoding::Utf8, 8).is_err());
         assert!(stream(&["é".as_bytes()[..1].to_vec()], Encoding::Utf8, 8).is_err());
         let mut splitter = Splitter::new(ResultId::from_bits(1), Encoding::Utf8, 8, 10);
-        let e = splitter.write(&[b'a'; 11]).unwrap_err();
+        let e = splitter.push(&[b'a'; 11]).unwrap_err();
         assert_eq!(e.details().unwrap().as_str(), r#"{"reason":"limit"}"#);
     }
 

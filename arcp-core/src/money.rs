@@ -95,6 +95,17 @@ impl Amount {
         self.checked_add(Self(-other.0))
     }
 
+    /// The difference; if that has more digits than can be kept, what is left when both are rounded against
+    /// whoever spends, at the last place where there is room. `None` if there is none at all.
+    pub fn checked_sub_down(self, other: Self) -> Option<Self> {
+        use rust_decimal::RoundingStrategy::{ToNegativeInfinity, ToPositiveInfinity};
+        let at = |places| {
+            let left = Self(self.0.round_dp_with_strategy(places, ToNegativeInfinity));
+            left.checked_sub(Self(other.0.round_dp_with_strategy(places, ToPositiveInfinity)))
+        };
+        self.checked_sub(other).or_else(|| (0..=Decimal::MAX_SCALE).rev().find_map(at))
+    }
+
     /// Its distance from nothing.
     pub fn abs(self) -> Self {
         Self(self.0.abs())

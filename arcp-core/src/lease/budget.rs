@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::money::{Amount, Currency};
 use crate::{Code, Error, Json};
 
-/// A job's counters. Nothing is rounded; a sum that could not be kept exactly exhausts its counter.
+/// A job's counters. They are exact; only where a cost needs more digits than can be kept beside what is
+/// left, it counts as the least that can and is more, and one too large for that exhausts its counter.
 ///
 /// A reservation holds a part back, for an operation under way or for a child job, so that several
 /// of them cannot all spend the same. It is a [`Hold`], which is settled or released once.
@@ -86,10 +87,8 @@ impl Counter {
     }
 
     fn take(&mut self, amount: Amount) {
-        self.remaining = match self.remaining.checked_sub(amount) {
-            Some(left) => left,
-            None => self.remaining.min(Amount::ZERO),
-        };
+        let left = self.remaining.checked_sub_down(amount);
+        self.remaining = left.unwrap_or_else(|| self.remaining.min(Amount::ZERO));
     }
 }
 
@@ -348,13 +347,33 @@ mod tests {
     fn s35_a_sum_that_cannot_be_kept_exhausts_and_never_wraps() {
         let mut huge = budget("9999999999999999999999999999");
         huge.charge(&usd(), amount("1e-28"));
-        assert_eq!(huge.remaining(&usd()), Some(Amount::ZERO));
-        assert!(huge.check().is_err());
+        assert_eq!(huge.remaining(&usd()), Some(amount("9999999999999999999999999998")));
         let mut deep = budget("0");
         for _ in 0..3 {
             deep.charge(&usd(), amount("9999999999999999999999999999"));
             assert!(deep.remaining(&usd()).unwrap().is_exhausted());
         }
+    }
+
+    #[test]
+    fn s36_a_cost_with_more_digits_than_fit_beside_what_is_left_is_rounded_up_and_takes_no_more() {
+        // What a float makes of 1.05e-9.
+        let noise = amount("1.0500000000000001e-9");
+        let mut large = budget("100000");
+        large.charge(&usd(), noise);
+        assert_eq!(large.remaining(&usd()), Some(amount("99999.99999999894999999999999")));
+        for _ in 1..1000 {
+            large.charge(&usd(), noise);
+        }
+        let spent = large.spent(&usd()).unwrap();
+        assert!(
+            spent >= amount("0.0000010500000000000001") && spent < amount("0.00000105000000001"),
+            "{spent}"
+        );
+        // Where the digits are in what is left.
+        let mut small = budget("0.0000000000000000000000000001");
+        small.charge(&usd(), amount("10"));
+        assert_eq!(small.remaining(&usd()), Some(amount("-10")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A result that is streamed (§8.4).
 
 use arcp_core::chunk::Splitter;
-use arcp_core::wire::event::Encoding;
+use arcp_core::wire::event::{Encoding, ResultChunk};
 use arcp_core::{Code, Error, id::ResultId};
 
 use super::Job;
@@ -13,6 +13,8 @@ use super::job::StreamState;
 pub struct ResultStream<'a> {
     job: &'a Job,
     splitter: Splitter,
+    /// A chunk that was cut off, and is not emitted yet.
+    ready: Option<ResultChunk>,
     summary: Option<String>,
 }
 
@@ -25,7 +27,7 @@ impl<'a> ResultStream<'a> {
         }
         let config = job.config();
         let splitter = Splitter::new(id, encoding, config.chunk_bytes, config.max_result);
-        Ok(Self { job, splitter, summary: None })
+        Ok(Self { job, splitter, ready: None, summary: None })
     }
 
     /// The id that the terminal message will name.
@@ -38,16 +40,26 @@ impl<'a> ResultStream<'a> {
         self.summary = Some(summary.into());
     }
 
-    /// Writes a piece: one chunk, or several if it is larger than a chunk may be.
+    /// Writes a piece: one chunk, or several if it is larger than a chunk may be. If this is dropped half way,
+    /// the rest goes with what is written next.
     ///
     /// # Errors
     /// `INTERNAL_ERROR` if the result grows too large or is no text where it should be; and as
     /// [`Job::log`].
     pub async fn write(&mut self, piece: impl AsRef<[u8]>) -> Result<(), Error> {
-        for chunk in self.splitter.write(piece.as_ref())? {
-            self.job.emit_body("result_chunk", &chunk).await?;
+        self.splitter.push(piece.as_ref())?;
+        self.emit_ready().await
+    }
+
+    async fn emit_ready(&mut self) -> Result<(), Error> {
+        loop {
+            if self.ready.is_none() {
+                self.ready = self.splitter.ready()?;
+            }
+            let Some(chunk) = &self.ready else { return Ok(()) };
+            self.job.emit_body("result_chunk", chunk).await?;
+            self.ready = None;
         }
-        Ok(())
     }
 
     /// Writes the last chunk.
@@ -55,6 +67,7 @@ impl<'a> ResultStream<'a> {
     /// # Errors
     /// As [`ResultStream::write`].
     pub async fn finish(mut self) -> Result<(), Error> {
+        self.emit_ready().await?;
         let last = self.splitter.finish()?;
         self.job.emit_body("result_chunk", &last).await?;
         self.job.end_stream(StreamState::Done {

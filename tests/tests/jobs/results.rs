@@ -10,6 +10,7 @@ use arcp_tower::core::wire::event::{Encoding, ResultChunk};
 use arcp_tower::operation::{Operation, Output};
 use arcp_tower::{AuthLayer, BoxError, Config, Job, Level, Mount, Runtime, agent_fn};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 /// What a peer takes in one frame.
 const MIB: usize = 1 << 20;
@@ -64,7 +65,17 @@ fn memories(config: &Config) -> Memories<impl Mount> {
         result.finish().await?;
         Ok(())
     });
+    // It gives up writing, and writes on.
+    let hasty = agent_fn(|(): (), job: Job| async move {
+        let mut result = job.result_stream(Encoding::Base64)?;
+        let given_up = timeout(Duration::from_secs(1), result.write([1; 3000])).await.is_err();
+        assert!(given_up, "it had to wait");
+        result.write([2; 3000]).await?;
+        result.finish().await?;
+        Ok(())
+    });
     let runtime = agents::all(Runtime::builder().config(config.clone()))
+        .agent("hasty", hasty)
         .agent("twice", twice)
         .agent("lines", lines)
         .agent("broken", broken)
@@ -383,4 +394,24 @@ async fn s46_words_of_a_tool_that_are_too_long_reach_a_client_as_4_kib_at_the_mo
     assert_eq!(end["code"], "INTERNAL_ERROR", "{end}");
     assert!(end["message"].as_str().unwrap().len() <= 4096);
     assert!(frames.iter().all(|frame| frame.to_string().len() < 16 << 10), "nor is it in an event");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_piece_that_was_given_up_half_way_goes_with_the_next_one() {
+    let config = Config::default().with(|c| (c.window, c.chunk_bytes) = (4, 400));
+    let mut peer = memories(&config).open(ALICE, &ALL).await;
+    peer.ack(0).await;
+    let job = peer.submit("hasty", Value::Null).await;
+    let mut frames = peer.during(Duration::from_secs(5)).await;
+    assert!(frames.len() < 10, "the agent waits");
+    while !frames.last().is_some_and(is_terminal) {
+        peer.ack(frames.last().unwrap()["event_seq"].as_u64().unwrap()).await;
+        frames.push(peer.pick(|frame| frame["job_id"] == job).await);
+    }
+    let mut whole = Assembler::default();
+    for frame in frames.iter().filter(|frame| frame["payload"]["kind"] == "result_chunk") {
+        let chunk: ResultChunk = serde_json::from_value(frame["payload"]["body"].clone()).unwrap();
+        whole.push(&chunk, 1 << 20).unwrap();
+    }
+    assert!(whole.finish().unwrap() == [[1; 3000], [2; 3000]].concat());
 }
