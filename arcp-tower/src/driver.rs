@@ -1,5 +1,6 @@
 //! Drives one connection. The same code serves every transport and every host.
 
+mod apart;
 mod calls;
 mod connection;
 mod delivery;
@@ -67,6 +68,7 @@ pub fn serve<T: Transport, M: MakeSession>(
         });
         let close = match opening.await {
             Ok(mut session) => {
+                apart::tell(&config, &session.config);
                 io.opened();
                 // One session after the other, as the peer wants them.
                 loop {

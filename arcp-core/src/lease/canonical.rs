@@ -4,6 +4,7 @@
 //! agent or a server could read in two ways is refused.
 
 pub(super) mod name;
+pub(super) mod other;
 pub(super) mod path;
 pub(super) mod url;
 

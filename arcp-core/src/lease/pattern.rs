@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::canonical::{self, Unfit, name, path, url};
+use super::canonical::{self, Unfit, name, other, path, url};
 use super::covers::Work;
 use super::glob::{DEEP, Glob};
 use super::target::{Kind, Target};
@@ -63,7 +63,10 @@ impl Pattern {
     pub fn new(namespace: &Namespace, source: &str) -> Result<Self, Unfit> {
         let shape = match namespace {
             Namespace::FsRead | Namespace::FsWrite => Shape::Path(Glob::new(&path::canonical(source)?, '/')?),
-            Namespace::NetFetch => Shape::Url(Box::new(UrlPattern::new(source)?)),
+            Namespace::NetFetch => match other::canonical(source) {
+                Some(address) => Shape::Name(Glob::new(&address?, '/')?),
+                None => Shape::Url(Box::new(UrlPattern::new(source)?)),
+            },
             Namespace::AgentDelegate if source.contains('@') => {
                 return Err(Unfit("must have no version: agents are matched by their bare names"));
             }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use super::Namespace;
-use super::canonical::{Unfit, name, path, url};
+use super::canonical::{Unfit, name, other, path, url};
 use crate::{Code, Error, Json};
 
 /// The longest target, in bytes.
@@ -57,6 +57,9 @@ impl<'a> Target<'a> {
         Ok(Self(match namespace {
             Namespace::FsRead | Namespace::FsWrite => Kind::Path(path::canonical(text)?),
             Namespace::NetFetch => {
+                if let Some(address) = other::canonical(text) {
+                    return address.map(|address| Self(Kind::Name(address.into())));
+                }
                 let (text, parts) = url::canonical(text)?;
                 Kind::Url(Box::new(Located { text, parts }))
             }

@@ -63,12 +63,34 @@ fn s30_homographs_are_other_hosts() {
 }
 
 #[test]
-fn s30_only_http_and_https_are_fetched() {
+fn s30_a_grant_is_of_its_own_scheme_and_no_other() {
     let any = r#"{"net.fetch":["https://**/**","http://**/**"]}"#;
-    for scheme in ["gopher", "file", "ftp", "ws", "javascript", "https+unix", "httpss"] {
-        denied(any, &Namespace::NetFetch, &[&format!("{scheme}://127.0.0.1/")]);
-        refused(&format!(r#"{{"net.fetch":["{scheme}://127.0.0.1/**"]}}"#), "net.fetch");
+    for scheme in ["gopher", "file", "ftp", "ws", "s3", "https+unix", "httpss"] {
+        let target = format!("{scheme}://127.0.0.1/");
+        denied(any, &Namespace::NetFetch, &[&target]);
+        // What it means is up to the backend that takes it; the one that fetches does not.
+        let own = format!(r#"{{"net.fetch":["{scheme}://127.0.0.1/**"]}}"#);
+        allowed(&own, &Namespace::NetFetch, &[(&target, &target)]);
+        denied(&own, &Namespace::NetFetch, &["http://127.0.0.1/", "https://127.0.0.1/", "zz://127.0.0.1/"]);
+        refused(&format!(r#"{{"net.fetch":["{scheme}:///etc/**"]}}"#), "net.fetch");
     }
+    let buckets = r#"{"net.fetch":["s3://example/**"]}"#;
+    allowed(
+        buckets,
+        &Namespace::NetFetch,
+        &[("s3://example/sales.csv", "s3://example/sales.csv"), ("S3://example/a/b", "s3://example/a/b")],
+    );
+    denied(
+        buckets,
+        &Namespace::NetFetch,
+        &[
+            "s3://example2/a",
+            "s3://example/../other/a",
+            "s3://example/%2e%2e/a",
+            "s3://example//a",
+            "s3://Example/a",
+        ],
+    );
     denied(
         any,
         &Namespace::NetFetch,

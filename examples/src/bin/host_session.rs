@@ -35,7 +35,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let authenticator = HostSession::new(["https://app.example.com"])?
         .find(|known| known.get().map(|user: &User| Principal::new(user.mail)));
     let whoami = agent_fn(|(): (), job: Job| async move { Ok(job.principal().name().to_owned()) });
-    let runtime = Runtime::builder().agent("whoami", whoami).build()?.layer(AuthLayer::new(authenticator));
+    let builder = Runtime::builder().agent("whoami", whoami).config(config.clone());
+    let runtime = builder.build()?.layer(AuthLayer::new(authenticator));
     let app = Router::new()
         .route("/", get(|| async { "the app" }))
         .route("/arcp", arcp_axum::handler_with(runtime, config))

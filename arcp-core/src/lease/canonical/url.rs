@@ -7,7 +7,7 @@ use url::{Host, Url};
 
 use super::{Result, Unfit, hides_separator};
 
-const SCHEME: &str = "must begin with http:// or https:// and a host";
+const SCHEME: &str = "must begin with a scheme such as https:// and a host";
 const HOST: &str = "must have a host of letters, digits, hyphens and points, or an address";
 
 /// A URL in its one spelling.
