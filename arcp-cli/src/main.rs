@@ -13,6 +13,7 @@ mod end;
 mod exit;
 mod help;
 mod jobs;
+mod json;
 mod lease;
 mod litellm;
 mod man;

@@ -116,6 +116,7 @@ pub(crate) fn unreached(what: &str, error: &ConnectError) -> Failure {
         ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
             Failure::new(Exit::Unauthenticated, error.to_string())
         }
+        ConnectError::Url => Failure::new(Exit::Usage, format!("--url {what}: {error}")),
         ConnectError::RootCertificate => Failure::new(Exit::Usage, error.to_string()),
         // It was reached, and does not want this.
         ConnectError::Refused(e) => Failure::of(Exit::Refused, e),

@@ -10,6 +10,7 @@ mod jobs;
 mod pty;
 mod running;
 mod stores;
+mod submit;
 mod tail;
 mod terminal;
 mod tools;
