@@ -138,7 +138,8 @@ from which `arcp tail` goes on.")]
     /// Say what is wrong with a set-up: the token, the way to the runtime, the session, the store's file.
     #[command(after_help = "Examples:
   arcp doctor
-  arcp doctor --url ws://127.0.0.1:7777/arcp --db arcp.db --json")]
+  arcp doctor --url ws://127.0.0.1:7777/arcp --db arcp.db --json
+  arcp doctor --command 'python3 research.py'")]
     Doctor(Doctor),
     /// Print a script that completes command lines.
     #[command(after_help = "Examples:

@@ -11,6 +11,7 @@ mod demo_credentials;
 mod doctor;
 mod end;
 mod exit;
+mod file;
 mod help;
 mod jobs;
 mod json;

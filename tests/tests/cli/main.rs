@@ -6,6 +6,7 @@ mod agents;
 mod around;
 mod command;
 mod exit_codes;
+mod held;
 mod jobs;
 mod pty;
 mod running;
