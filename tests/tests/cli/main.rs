@@ -10,6 +10,7 @@ mod held;
 mod jobs;
 mod pty;
 mod running;
+mod serve;
 mod stores;
 mod submit;
 mod tail;
