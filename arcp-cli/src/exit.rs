@@ -14,7 +14,7 @@ pub(crate) const TABLE: &str = "Exit codes:
   3   the runtime cannot be reached, or the connection was lost
   4   the runtime does not let us in
   5   time ran out before the job ended
-  10  the job ended with an error
+  10  the job ended with an error; `arcp lease`: it is denied, or not covered
   11  the job was cancelled
   12  the job ran out of its own time
   130 interrupted";
