@@ -194,8 +194,13 @@ def section_of(path: str) -> str:
     return "other"
 
 
+# What a test's name begins with if it holds against an entry of the project's notes; see the page's words on it.
+LABELS = re.compile(r"^(?:(?:[pst]\d+|bad_input_\d+(?:_\d+)?)_)+|(?<=_)[st]\d+_")
+
+
 def sentence(name: str) -> str:
-    """A test's name as a sentence: `the_grammar_of_7_5` is "The grammar of §7.5"."""
+    """A test's name as a sentence: `s15_the_grammar_of_7_5` is "The grammar of §7.5"."""
+    name = LABELS.sub("", name)
     text = re.sub(r"_(\d+)_(\d+)(?:_(\d+))?(?=_|$)",
                   lambda m: " §" + ".".join(part for part in m.groups() if part), name)
     text = text.replace("_", " ").strip()
@@ -255,6 +260,9 @@ def page() -> str:
         "",
         "What the tests show of ARCP v1.1, by the sections of the specification. The names of the tests are",
         "the sentences. `tests/conformance.py` writes this page; do not edit it.",
+        "",
+        "In the sources some names begin with labels, such as `p8_`, `s15_`, `t52_` or `bad_input_34_`: the numbers of",
+        "promises, threats, traps and bad inputs in the notes that the tests were written from. Here they are left out.",
         "",
         f"{count} tests. {len(passing)} of {len(known)} scenarios of a foreign client pass.",
         "",

@@ -89,7 +89,13 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'
   ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --input '{}' --json
-  arcp submit --command 'arcp serve --stdio' --agent echo --input 1")]
+  arcp submit --command 'arcp serve --stdio' --agent echo --input 1
+
+With --json the last line says how the job ended: job_id, session_id, and final_status with result, \
+result_text or error. Where there is no end to tell of, it has an error only, whose code is one of the \
+protocol's, DISCONNECTED after a lost connection, or FAILED where the command itself found the fault. If \
+the job may go on, job_id and session_id are beside it, and after --timeout or an interrupt last_event_seq, \
+from which `arcp tail` goes on.")]
     Submit(Submit),
     /// Watch a job of another session: live, or from its beginning.
     #[command(after_help = "Examples:
@@ -132,7 +138,8 @@ pub(crate) enum Command {
     /// Say what is wrong with a set-up: the token, the way to the runtime, the session, the store's file.
     #[command(after_help = "Examples:
   arcp doctor
-  arcp doctor --url ws://127.0.0.1:7777/arcp --db arcp.db --json")]
+  arcp doctor --url ws://127.0.0.1:7777/arcp --db arcp.db --json
+  arcp doctor --command 'python3 research.py'")]
     Doctor(Doctor),
     /// Print a script that completes command lines.
     #[command(after_help = "Examples:
@@ -258,7 +265,7 @@ pub(crate) struct Replay {
     /// The file that a runtime kept its sessions in. No runtime may have it open.
     #[arg(long, value_name = "FILE")]
     pub(crate) db: PathBuf,
-    /// The session.
+    /// The session: the `session_id` that `arcp submit --json` prints, and `--session FILE` keeps.
     #[arg(long, value_name = "ID")]
     pub(crate) session: String,
     /// Only what came after this number.

@@ -1,13 +1,11 @@
 //! `arcp credentials`.
 
-use anyhow::Context as _;
-use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::core::Timestamp;
 use arcp_tower::core::store::{CredentialQuery, CredentialRow, Store as _};
 use serde::Serialize;
 
 use crate::args::Credentials;
-use crate::exit::{Exit, Failure};
+use crate::file;
 use crate::output;
 use crate::plain::plain;
 
@@ -33,11 +31,7 @@ struct Line<'a> {
 
 /// Lists credentials, the oldest first.
 pub(crate) async fn run(args: Credentials) -> anyhow::Result<()> {
-    if !args.db.exists() {
-        return Err(Failure::new(Exit::Usage, format!("{} is not there", args.db.display())).into());
-    }
-    let store = SqliteStore::open(&args.db, SqliteConfig::default())
-        .with_context(|| format!("cannot read {}", args.db.display()))?;
+    let store = file::open(&args.db)?;
     let (mut rows, mut after) = (Vec::new(), None);
     loop {
         let page = store.credentials(CredentialQuery::All { after, limit: PAGE }).await?;

@@ -6,35 +6,18 @@ mod store;
 
 use std::process::ExitCode;
 
-use crate::args::Doctor;
-use crate::exit::{Exit, Failure};
+use crate::args::{Doctor, Remote};
+use crate::exit::Exit;
 use crate::{output, remote};
 
 use finding::{Finding, Level};
 
 /// Looks at everything that can be looked at, and says what it found; what cannot work is exit code 1.
 pub(crate) async fn run(args: &Doctor) -> anyhow::Result<ExitCode> {
-    if args.remote.command.is_some() {
-        return Err(Failure::new(Exit::Usage, "a server is looked at, by its --url, and no --command").into());
-    }
-    let mut findings = Vec::new();
-    let token = remote::token(&args.remote);
-    findings.push(match &token {
-        Ok(_) => Finding::good("token", "there is one"),
-        Err(error) => {
-            Finding::bad("token", format!("{error:#}")).hint("arcp serve prints one when it starts")
-        }
-    });
-    findings.extend(runtime::token_file(&args.remote));
-    match runtime::reach(&args.remote.url).await {
-        Ok(found) => {
-            findings.extend(found);
-            if token.is_ok() {
-                findings.extend(runtime::session(&args.remote).await);
-            }
-        }
-        Err(found) => findings.extend(found),
-    }
+    let mut findings = match &args.remote.command {
+        Some(_) => program(&args.remote).await,
+        None => server(&args.remote).await,
+    };
     if let Some(db) = &args.db {
         findings.extend(store::look(db));
     }
@@ -47,4 +30,32 @@ pub(crate) async fn run(args: &Doctor) -> anyhow::Result<ExitCode> {
     }
     let bad = findings.iter().any(|finding| finding.level == Level::Bad);
     Ok(if bad { Exit::Refused.into() } else { ExitCode::SUCCESS })
+}
+
+async fn server(remote: &Remote) -> Vec<Finding> {
+    let token = remote::token(remote);
+    let mut findings = vec![match &token {
+        Ok(_) => Finding::good("token", "there is one"),
+        Err(error) => {
+            Finding::bad("token", format!("{error:#}")).hint("arcp serve prints one when it starts")
+        }
+    }];
+    findings.extend(runtime::token_file(remote));
+    match runtime::reach(&remote.url).await {
+        Ok(found) => {
+            findings.extend(found);
+            if token.is_ok() {
+                findings.extend(runtime::session(remote).await);
+            }
+        }
+        Err(found) => findings.extend(found),
+    }
+    findings
+}
+
+/// A program needs no token, and there is no way to it.
+async fn program(remote: &Remote) -> Vec<Finding> {
+    let mut findings: Vec<_> = runtime::token_file(remote).into_iter().collect();
+    findings.extend(runtime::session(remote).await);
+    findings
 }

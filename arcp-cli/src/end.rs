@@ -11,6 +11,8 @@ use serde::Serialize;
 pub(crate) struct End<'a> {
     job_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    session_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     final_status: Option<FinalStatus>,
     #[serde(skip_serializing_if = "Option::is_none")]
     result: Option<&'a Json>,
@@ -35,10 +37,15 @@ pub(crate) struct ErrorLine<'a> {
 }
 
 impl<'a> End<'a> {
-    /// How `job_id` ended.
-    pub(crate) fn of(job_id: &'a str, end: &'a Result<JobOutcome, JobError>) -> Self {
+    /// How `job_id` ended, which `session_id` submitted.
+    pub(crate) fn of(
+        job_id: &'a str,
+        session_id: Option<&'a str>,
+        end: &'a Result<JobOutcome, JobError>,
+    ) -> Self {
         let mut line = Self {
             job_id,
+            session_id,
             final_status: None,
             result: None,
             result_text: None,

@@ -3,6 +3,9 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use arcp_tower::core::{JobId, SessionId};
+use serde::Serialize;
+
 /// Shown at the end of the help.
 pub(crate) const TABLE: &str = "Exit codes:
   0   success
@@ -11,7 +14,7 @@ pub(crate) const TABLE: &str = "Exit codes:
   3   the runtime cannot be reached, or the connection was lost
   4   the runtime does not let us in
   5   time ran out before the job ended
-  10  the job ended with an error
+  10  the job ended with an error; `arcp lease`: it is denied, or not covered
   11  the job was cancelled
   12  the job ran out of its own time
   130 interrupted";
@@ -42,16 +45,30 @@ pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) error: Option<arcp_tower::core::Error>,
     pub(crate) message: String,
+    pub(crate) left: Option<Box<Left>>,
+}
+
+/// A job that may go on, and how far it was followed.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Left {
+    pub(crate) job_id: JobId,
+    pub(crate) session_id: SessionId,
+    pub(crate) last_event_seq: u64,
 }
 
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, error: None, message: message.into() }
+        Self { exit, error: None, message: message.into(), left: None }
     }
 
     /// A failure that the runtime named.
     pub(crate) fn of(exit: Exit, error: &arcp_tower::core::Error) -> Self {
-        Self { exit, error: Some(error.clone()), message: error.to_string() }
+        Self { exit, error: Some(error.clone()), message: error.to_string(), left: None }
+    }
+
+    /// A failure that leaves a job alone.
+    pub(crate) fn leaving(self, left: Left) -> Self {
+        Self { left: Some(left.into()), ..self }
     }
 }
 

@@ -1,29 +1,38 @@
 //! Where data and words go: data to standard output, everything else to standard error.
 
-use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
 use owo_colors::OwoColorize as _;
+use serde::Serialize;
 
 use crate::end::ErrorLine;
-use crate::exit::Failure;
+use crate::exit::{Failure, Left};
 use crate::plain::{self, lines};
+
+/// A failure as JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    error: ErrorLine<'a>,
+    #[serde(flatten)]
+    left: Option<&'a Left>,
+}
 
 /// Says why the command failed.
 pub(crate) fn failure(failure: &anyhow::Error, as_json: bool) {
     if !as_json {
         return error(&format!("{failure:#}"));
     }
-    let known = failure.downcast_ref::<Failure>().and_then(|failure| failure.error.as_ref());
-    let said = ErrorLine {
+    let named = failure.downcast_ref::<Failure>();
+    let known = named.and_then(|failure| failure.error.as_ref());
+    let error = ErrorLine {
         code: known.map_or("FAILED", |error| error.code().as_str()),
         message: known.map_or_else(|| format!("{failure:#}").into(), |error| error.message().into()),
         retryable: known.is_some_and(arcp_tower::core::Error::retryable),
         hint: None,
     };
-    let error = BTreeMap::from([("error", said)]);
+    let line = Line { error, left: named.and_then(|failure| failure.left.as_deref()) };
     // There is nobody left to be told that this cannot be told.
-    let _ = json(&serde_json::to_string(&error).unwrap_or_default());
+    let _ = json(&serde_json::to_string(&line).unwrap_or_default());
 }
 
 /// Says on standard error what went wrong; the words may be a peer's.

@@ -84,18 +84,24 @@ async fn open(builder: Builder<Url>, url: &str, from: Option<ResumePoint>) -> an
 
 /// Opens a session whose frames are ours to write.
 pub(crate) async fn open_raw(remote: &Remote) -> anyhow::Result<(BoxTransport, SessionInfo)> {
-    let (what, opened) = match &remote.command {
-        Some(command) => {
-            let (program, builder) = program(command, given_token(remote)?);
-            (program.to_string(), builder.open().await)
-        }
-        None => (remote.url.clone(), builder(remote)?.open().await),
-    };
-    opened.map_err(|error| unreached(&what, &error).into())
+    raw(remote).await?.map_err(|error| {
+        let program = remote.command.as_ref().map(|command| command.program().to_string());
+        unreached(program.as_ref().unwrap_or(&remote.url), &error).into()
+    })
+}
+
+/// The same, for those who ask why there is none.
+pub(crate) async fn raw(
+    remote: &Remote,
+) -> anyhow::Result<Result<(BoxTransport, SessionInfo), ConnectError>> {
+    Ok(match &remote.command {
+        Some(command) => program(command, given_token(remote)?).1.open().await,
+        None => builder(remote)?.open().await,
+    })
 }
 
 /// A client that is what the command line says.
-pub(crate) fn builder(remote: &Remote) -> anyhow::Result<Builder<Url>> {
+fn builder(remote: &Remote) -> anyhow::Result<Builder<Url>> {
     let builder = builder_at(&remote.url, &token(remote)?);
     let Some(file) = &remote.tls_ca else { return Ok(builder) };
     let pem = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -116,6 +122,7 @@ pub(crate) fn unreached(what: &str, error: &ConnectError) -> Failure {
         ConnectError::Status(status) if matches!(status.as_u16(), 401 | 403 | 407) => {
             Failure::new(Exit::Unauthenticated, error.to_string())
         }
+        ConnectError::Url => Failure::new(Exit::Usage, format!("--url {what}: {error}")),
         ConnectError::RootCertificate => Failure::new(Exit::Usage, error.to_string()),
         // It was reached, and does not want this.
         ConnectError::Refused(e) => Failure::of(Exit::Refused, e),

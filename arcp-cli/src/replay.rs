@@ -3,19 +3,15 @@
 use std::io::Write as _;
 
 use anyhow::Context as _;
-use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 
 use crate::args::Replay;
 use crate::exit::{Exit, Failure};
+use crate::file;
 
 /// Prints a session's frames, one on a line.
 pub(crate) async fn run(args: Replay) -> anyhow::Result<()> {
     let session = args.session.parse().map_err(|e| Failure::new(Exit::Usage, format!("--session {e}")))?;
-    if !args.db.exists() {
-        return Err(Failure::new(Exit::Usage, format!("{} is not there", args.db.display())).into());
-    }
-    let store = SqliteStore::open(&args.db, SqliteConfig::default())
-        .with_context(|| format!("cannot read {}", args.db.display()))?;
+    let store = file::open(&args.db)?;
     let mut out = std::io::stdout().lock();
     let mut written = Ok(());
     let each = |frame: String| {

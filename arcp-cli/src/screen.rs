@@ -1,8 +1,8 @@
 //! One job on the screen: its events on standard error, its end on standard output.
 
 use arcp_client::{JobError, JobEvent, JobOutcome};
-use arcp_tower::core::Json;
 use arcp_tower::core::wire::event::EventBody;
+use arcp_tower::core::{Json, SessionId};
 use owo_colors::OwoColorize as _;
 use serde::Serialize;
 
@@ -16,12 +16,18 @@ use crate::progress::Bar;
 pub(crate) struct Screen {
     format: Format,
     stream: bool,
+    session: Option<SessionId>,
     bar: Bar,
 }
 
 impl Screen {
     pub(crate) fn new(format: Format, stream: bool) -> Self {
-        Self { format, stream, bar: Bar::new(format == Format::Text) }
+        Self { format, stream, session: None, bar: Bar::new(format == Format::Text) }
+    }
+
+    /// The job is one that this session submitted.
+    pub(crate) fn submitted_by(self, session: SessionId) -> Self {
+        Self { session: Some(session), ..self }
     }
 
     /// A line about what is going on.
@@ -53,7 +59,8 @@ impl Screen {
     pub(crate) fn end(&self, job_id: &str, end: &Result<JobOutcome, JobError>) -> anyhow::Result<()> {
         self.bar.clear();
         if self.format == Format::Json {
-            return output::json(&serde_json::to_string(&End::of(job_id, end))?);
+            let session = self.session.as_ref().map(SessionId::as_str);
+            return output::json(&serde_json::to_string(&End::of(job_id, session, end))?);
         }
         match end {
             Ok(outcome) => match (outcome.streamed(), &outcome.result) {

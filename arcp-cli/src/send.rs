@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arcp_tower::core::{Envelope, Json, MessageType};
+use arcp_tower::core::{Envelope, MessageType};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 
 use crate::args::Send;
 use crate::exit::{Exit, Failure};
+use crate::json;
 use crate::output;
 use crate::raw::Raw;
 use crate::remote;
@@ -51,8 +52,7 @@ pub(crate) async fn run(args: Send) -> anyhow::Result<ExitCode> {
 /// The message that was asked for.
 fn message(args: &Send) -> anyhow::Result<Envelope> {
     let usage = |message: String| Failure::new(Exit::Usage, message);
-    let payload =
-        Json::parse(args.payload.clone()).map_err(|_| usage("--payload must be JSON".to_owned()))?;
+    let payload = json::parse("--payload", args.payload.clone())?;
     let kind = if args.kind.contains('.') { args.kind.clone() } else { format!("session.{}", args.kind) };
     let message = Envelope::of_json(MessageType::from(kind.as_str()), payload);
     Ok(match &args.job_id {

@@ -43,8 +43,7 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     if args.over_stdio() {
         return stdio::run(args).await;
     }
-    let Serve { bind, host, port, .. } = args;
-    let address = bind.unwrap_or_else(|| SocketAddr::new(host, port));
+    let address = args.address();
     let verifier = args.issuers.is_wanted().then(|| auth::verifier(&args.issuers)).transpose()?;
     let certificate = Certificate::of(&args.tls)?;
     if let Some(certificate) = &certificate {
@@ -55,7 +54,8 @@ pub(crate) async fn run(args: Serve) -> anyhow::Result<()> {
     let made_up = tokens.is_empty() && verifier.is_none();
     if made_up {
         if !address.ip().is_loopback() {
-            let message = format!("{address} is not loopback: give at least one --token, or --jwks");
+            let message =
+                format!("{address} is not loopback: give at least one --token, --jwt-key or --jwks");
             return Err(Failure::new(Exit::Usage, message).into());
         }
         tokens.push(TokenArg::made_up()?);

@@ -1,17 +1,18 @@
 //! `arcp submit`.
 
-use std::io::Read as _;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arcp_client::{Client, JobError, JobHandle, JobOutcome};
-use arcp_tower::core::{JobId, Json, job::FinalStatus};
+use arcp_tower::core::lease::Lease;
+use arcp_tower::core::{JobId, Json, SessionId, TraceId, job::FinalStatus};
 use futures_util::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::{Format, Remote, Submit};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Left};
+use crate::json;
 use crate::remote::{self, connect};
 use crate::screen::Screen;
 
@@ -23,8 +24,9 @@ pub(crate) async fn run(args: Submit) -> anyhow::Result<ExitCode> {
     // The time is for all of it: a runtime that takes connections and says nothing does not hold us.
     let deadline = args.timeout.and_then(|seconds| Instant::now().checked_add(Duration::from_secs(seconds)));
     let submitted = async {
+        let said = Said::of(&args).await?;
         let client = connect(&args.remote).await?;
-        let job = submit(&client, &args).await?;
+        let job = submit(&client, &args, said).await?;
         anyhow::Ok((client, job))
     };
     let (client, job) = tokio::select! {
@@ -34,12 +36,13 @@ pub(crate) async fn run(args: Submit) -> anyhow::Result<ExitCode> {
             return Err(Failure::new(Exit::TimedOut, message).into());
         }
     };
-    let screen = Screen::new(args.format(), args.stream);
+    let session = client.session().id.clone();
+    let screen = Screen::new(args.format(), args.stream).submitted_by(session.clone());
     screen.note(&format!("accepted as {}", job.id()));
     if let Some(file) = &args.session {
         remote::keep(&client, file)?;
     }
-    let follow = Follow { screen, remote: &args.remote, deadline, seen: 0 };
+    let follow = Follow { screen, remote: &args.remote, session, deadline, seen: 0 };
     let exit = follow
         .run(job, || match &args.session {
             Some(file) => remote::keep(&client, file),
@@ -58,23 +61,35 @@ async fn until(deadline: Option<Instant>) {
     }
 }
 
-async fn submit(client: &Client, args: &Submit) -> anyhow::Result<JobHandle> {
-    let usage = |message: String| Failure::new(Exit::Usage, message);
-    let input = if args.input == "-" {
-        let mut text = String::new();
-        std::io::stdin().read_to_string(&mut text).context("cannot read standard input")?;
-        text
-    } else {
-        args.input.clone()
-    };
-    let input = Json::parse(input).map_err(|_| usage("--input must be JSON".to_owned()))?;
-    let mut submission = client.submit(&args.agent).input(&input);
-    if let Some(lease) = &args.lease {
-        let lease: std::collections::BTreeMap<String, Vec<String>> =
-            serde_json::from_str(lease).map_err(|e| usage(format!("--lease: {e}")))?;
-        for (namespace, patterns) in lease {
-            submission = submission.lease(&namespace, patterns);
-        }
+/// What the command line says of a job, read before anybody is asked to do it.
+struct Said {
+    input: Json,
+    lease: Option<Lease>,
+    trace_id: Option<TraceId>,
+}
+
+impl Said {
+    async fn of(args: &Submit) -> anyhow::Result<Self> {
+        let usage = |message: String| Failure::new(Exit::Usage, message);
+        let lease = args.lease.as_deref().map(serde_json::from_str).transpose();
+        let lease = lease.map_err(|e| usage(format!("--lease: {e}")))?;
+        let trace_id = args.trace_id.as_deref().map(str::parse).transpose();
+        let trace_id = trace_id.map_err(|e| usage(format!("--trace-id {e}")))?;
+        let input = match args.input.as_str() {
+            // On a thread of its own: the time that is allowed runs on.
+            "-" => tokio::task::spawn_blocking(|| std::io::read_to_string(std::io::stdin()))
+                .await?
+                .context("cannot read standard input")?,
+            text => text.to_owned(),
+        };
+        Ok(Self { input: json::parse("--input", input)?, lease, trace_id })
+    }
+}
+
+async fn submit(client: &Client, args: &Submit, said: Said) -> anyhow::Result<JobHandle> {
+    let mut submission = client.submit(&args.agent).input(&said.input);
+    for (namespace, patterns) in said.lease.into_iter().flat_map(|lease| lease.0) {
+        submission = submission.lease(namespace.as_str(), patterns);
     }
     if let Some(key) = &args.idempotency_key {
         submission = submission.idempotency_key(key);
@@ -82,8 +97,8 @@ async fn submit(client: &Client, args: &Submit) -> anyhow::Result<JobHandle> {
     if let Some(seconds) = args.max_runtime {
         submission = submission.max_runtime(Duration::from_secs(seconds));
     }
-    if let Some(trace_id) = &args.trace_id {
-        submission = submission.trace_id(trace_id.parse().map_err(|e| usage(format!("--trace-id {e}")))?);
+    if let Some(trace_id) = said.trace_id {
+        submission = submission.trace_id(trace_id);
     }
     submission.send().await.map_err(remote::refused)
 }
@@ -92,6 +107,7 @@ async fn submit(client: &Client, args: &Submit) -> anyhow::Result<JobHandle> {
 struct Follow<'a> {
     screen: Screen,
     remote: &'a Remote,
+    session: SessionId,
     deadline: Option<Instant>,
     /// The last event's number.
     seen: u64,
@@ -151,7 +167,9 @@ impl Follow<'_> {
             Remote::URL => String::new(),
             url => format!(" --url '{}'", url.replace('\'', "'\\''")),
         };
+        let left = Left { job_id: job_id.clone(), session_id: self.session.clone(), last_event_seq: seen };
         Failure::new(exit, format!("{job_id} may go on; to watch it: arcp tail {job_id} --from {seen}{url}"))
+            .leaving(left)
             .into()
     }
 }

@@ -1,8 +1,10 @@
 //! A program and its arguments, as one text.
 
+use std::path::Path;
 use std::str::FromStr;
 
 use arcp_client::Program;
+use rustix::fs::{Access, access};
 
 /// The words of a command line. They are split as a shell does it, and nothing else is done to them.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +16,19 @@ pub(crate) struct CommandArg {
 impl CommandArg {
     pub(crate) fn program(&self) -> Program {
         Program::new(&self.name).args(&self.args)
+    }
+
+    /// The name of the program, if it names none that can be started from here: neither by its path nor
+    /// in `PATH`.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        let starts = |path: &Path| path.is_file() && access(path, Access::EXEC_OK).is_ok();
+        let there = if self.name.contains('/') {
+            starts(Path::new(&self.name))
+        } else {
+            let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+            std::env::split_paths(&path).any(|folder| starts(&folder.join(&self.name)))
+        };
+        (!there).then_some(&self.name)
     }
 }
 

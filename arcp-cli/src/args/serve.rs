@@ -1,6 +1,6 @@
 //! `arcp serve`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -18,24 +18,25 @@ pub(crate) struct Serve {
     transport: Transport,
     /// The same as `--transport stdio`: serve one session over standard input and output, to the
     /// process that started this one. It is trusted, and needs no token unless there is one.
-    #[arg(long, conflicts_with_all = ["transport", "bind", "host", "port"])]
+    #[arg(long, conflicts_with = "transport")]
     stdio: bool,
     /// Address and port; port 0 takes a free one and prints it.
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"])]
-    pub(crate) bind: Option<SocketAddr>,
-    /// Address.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host: IpAddr,
-    /// Port; 0 takes a free one and prints it.
-    #[arg(long, default_value_t = 7777)]
-    pub(crate) port: u16,
+    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["host", "port"], value_parser = bind)]
+    bind: Option<SocketAddr>,
+    /// Address, or localhost; 127.0.0.1 if not set.
+    #[arg(long, value_name = "ADDR", value_parser = host)]
+    host: Option<IpAddr>,
+    /// Port; 0 takes a free one and prints it; 7777 if not set.
+    #[arg(long)]
+    port: Option<u16>,
     /// A bearer token, and whom it stands for; may be given several times. Without any, one is made
     /// up for loopback, and printed.
     /// Without the option, `ARCP_TOKEN` is one.
     #[arg(long = "token", value_name = "TOKEN[=PRINCIPAL]")]
     pub(crate) tokens: Vec<TokenArg>,
-    /// Whom the tokens stand for that do not say so themselves.
-    #[arg(long)]
+    /// Whom the tokens stand for that do not say so themselves, the one that is made up among them; over
+    /// stdio without a token, whoever started this process.
+    #[arg(long, conflicts_with = "jwt")]
     pub(crate) principal: Option<String>,
     #[command(flatten)]
     pub(crate) issuers: Issuers,
@@ -104,6 +105,41 @@ impl Serve {
     pub(crate) fn over_stdio(&self) -> bool {
         self.stdio || self.transport == Transport::Stdio
     }
+
+    /// Where to listen.
+    pub(crate) fn address(&self) -> SocketAddr {
+        let host = self.host.unwrap_or(Ipv4Addr::LOCALHOST.into());
+        self.bind.unwrap_or_else(|| SocketAddr::new(host, self.port.unwrap_or(7777)))
+    }
+
+    /// An option that was given, and of which nothing could come over stdio. In silence it would be
+    /// missed: who asks for TLS or an issuer's tokens means to be protected by them.
+    pub(crate) fn idle_over_stdio(&self) -> Option<&'static str> {
+        let given = [
+            ("--bind", self.bind.is_some()),
+            ("--host", self.host.is_some()),
+            ("--port", self.port.is_some()),
+            ("--jwt-key", !self.issuers.jwt_key.is_empty()),
+            ("--jwks", self.issuers.jwks.is_some()),
+            ("--tls-cert", self.tls.tls_cert.is_some()),
+            ("--allow-origin", !self.allowed_origins.is_empty()),
+            ("--allow-host", !self.allowed_hosts.is_empty()),
+        ];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+}
+
+fn host(text: &str) -> Result<IpAddr, &'static str> {
+    match text {
+        "localhost" => Ok(Ipv4Addr::LOCALHOST.into()),
+        text => text.parse().map_err(|_| "must be an IP address, or localhost"),
+    }
+}
+
+fn bind(text: &str) -> Result<SocketAddr, &'static str> {
+    let local = text.strip_prefix("localhost:").and_then(|port| port.parse().ok());
+    let local = local.map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    local.ok_or(()).or_else(|()| text.parse()).map_err(|_| "must be ADDR:PORT, or localhost:PORT")
 }
 
 /// What carries the frames.

@@ -24,7 +24,7 @@ pub(crate) struct Submit {
     #[arg(long, value_name = "KEY")]
     pub(crate) idempotency_key: Option<String>,
     /// How long the job may run.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_runtime: Option<u64>,
     /// The trace it belongs to: 32 hex digits, or a traceparent.
     #[arg(long)]

@@ -23,7 +23,7 @@ pub(crate) struct Man {
 pub(crate) struct Doctor {
     #[command(flatten)]
     pub(crate) remote: Remote,
-    /// Look at a store's file, too. No runtime may have it open.
+    /// Look at a store's file, too, unless a runtime has it open.
     #[arg(long, value_name = "FILE")]
     pub(crate) db: Option<PathBuf>,
     /// Write each finding as a line of JSON.

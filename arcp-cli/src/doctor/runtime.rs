@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use super::finding::Finding;
 use crate::args::Remote;
 use crate::raw::Raw;
-use crate::remote::builder;
+use crate::remote;
 use crate::token::variable;
 
 /// How long one step may take.
@@ -76,13 +76,10 @@ pub(super) async fn reach(url: &str) -> Result<Vec<Finding>, Vec<Finding>> {
 
 /// A session, and what can be learnt in one.
 pub(super) async fn session(remote: &Remote) -> Vec<Finding> {
-    let builder = match builder(remote) {
-        Ok(builder) => builder,
+    let mut raw = match remote::raw(remote).await {
+        Ok(Ok(opened)) => Raw::new(opened),
+        Ok(Err(error)) => return vec![refused(&error)],
         Err(error) => return vec![Finding::bad("session", format!("{error:#}"))],
-    };
-    let mut raw = match builder.open().await {
-        Ok(opened) => Raw::new(opened),
-        Err(error) => return vec![refused(&error)],
     };
     let session = raw.session.clone();
     let welcome = &session.welcome;
@@ -158,6 +155,9 @@ fn refused(error: &ConnectError) -> Finding {
         }
         ConnectError::Io(e) if e.kind() == std::io::ErrorKind::InvalidData => {
             bad.hint("a certificate of a private CA needs --tls-ca")
+        }
+        ConnectError::Io(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            bad.hint("the program of --command is not there")
         }
         ConnectError::TimedOut => bad.hint("the port is open, and nobody says anything there"),
         _ => bad,

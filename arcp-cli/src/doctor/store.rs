@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use arcp_store_sqlite::{SqliteConfig, SqliteStore};
+use arcp_store_sqlite::{OpenError, SqliteConfig, SqliteStore};
 use arcp_tower::core::store::Store as _;
 
 use super::finding::Finding;
@@ -22,6 +22,10 @@ pub(super) fn look(db: &Path) -> Vec<Finding> {
             let size = db.metadata().map(|meta| meta.len()).unwrap_or_default();
             let told = format!("{} opens, {size} bytes, durability {}", db.display(), caps.durability);
             found.push(Finding::good("file", told));
+        }
+        Err(OpenError::Held) => {
+            let told = format!("{} is in use by another process, and was not looked at", db.display());
+            found.push(Finding::warning("file", told).hint("stop the server, or look at a copy"));
         }
         Err(error) => found.push(Finding::bad("file", format!("{}: {error}", db.display()))),
     }

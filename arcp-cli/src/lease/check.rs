@@ -19,6 +19,11 @@ pub(super) fn run(ask: &LeaseCheck) -> anyhow::Result<ExitCode> {
     let lease = read(&ask.lease)?;
     let namespace: Namespace =
         ask.namespace.parse().map_err(|e| wrong(&format!("{}: {e}", ask.namespace)))?;
+    if namespace == Namespace::CostBudget {
+        let words = "cost.budget has amounts and no patterns: ask for what is to be paid, such as \
+                     tool.call search.web, and say with --spent what was spent of it";
+        return Err(wrong(words).into());
+    }
     let expires_at = ask.expires_at.as_deref().map(Timestamp::parse_utc).transpose();
     let expires_at = expires_at.map_err(|e| wrong(&format!("--expires-at: {e}")))?;
     let authority = Authority::new(&lease, expires_at).map_err(|e| usage(&e))?;

@@ -17,6 +17,12 @@ pub(super) struct Hosted(Vec<(String, ProcessAgent)>);
 impl Hosted {
     pub(super) fn of(args: &[HostedArg]) -> Result<Self, Failure> {
         let agent = |arg: &HostedArg| {
+            // Programs start with their first job, which is late to learn of a slip.
+            if let Some(program) = arg.command.missing() {
+                let message =
+                    format!("--agent {}: there is no program {program} that can be started", arg.name);
+                return Err(Failure::new(Exit::Usage, message));
+            }
             let program = OURS.into_iter().fold(arg.command.program(), Program::env_remove);
             let agent = ProcessAgent::new(&arg.name, &program).map_err(|e| Failure::of(Exit::Usage, &e))?;
             Ok((arg.name.clone(), agent))

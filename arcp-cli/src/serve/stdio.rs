@@ -15,12 +15,17 @@ use super::admin::{self, Ready};
 use super::agents::Hosted;
 use super::drain::Signals;
 use crate::args::{Serve, StoreArg};
+use crate::exit::{Exit, Failure};
 
 /// Whom the starting process acts for, unless `--principal` says so.
 const LOCAL: &str = "local";
 
 /// Serves until standard input ends, or this process is asked to end.
 pub(super) async fn run(args: Serve) -> anyhow::Result<()> {
+    if let Some(option) = args.idle_over_stdio() {
+        let message = format!("{option} is about WebSockets, and this serves over standard input and output");
+        return Err(Failure::new(Exit::Usage, message).into());
+    }
     let tokens = super::tokens(&args)?;
     // Nobody else reads a pipe.
     let config = super::config(&args, true);

@@ -257,6 +257,9 @@ fn a_lease_is_asked_without_a_runtime() {
     let ended = check(&["--expires-at", "2020-01-01T00:00:00Z", "fs.read", "/ws/a"]);
     assert!(text(&ended.stdout).contains("LEASE_EXPIRED"));
     assert_eq!(check(&["no.such", "/ws/a"]).status.code(), Some(2));
+    let budget = check(&["cost.budget", "USD:0.50"]);
+    assert_eq!(budget.status.code(), Some(2), "nothing is asked of a budget by name");
+    assert!(text(&budget.stderr).contains("--spent"), "{}", text(&budget.stderr));
     let covers = |child| run(&["lease", "covers", "--parent", lease, "--child", child]);
     assert_eq!(covers(r#"{"fs.read":["/ws/src/**"]}"#).status.code(), Some(0));
     let wider = covers(r#"{"fs.read":["/**"]}"#);

@@ -39,6 +39,7 @@ fn help_has_a_page_on_exit_codes_and_one_on_every_command() {
         let line = |line: &str| line.trim_start().starts_with(code);
         assert!(text(&page.stdout).lines().any(line), "{code}: {}", text(&page.stdout));
     }
+    assert!(text(&page.stdout).contains("arcp lease"), "a denial is 10, too: {}", text(&page.stdout));
     let all = run(&["help"]);
     assert!(text(&all.stdout).contains("submit") && text(&all.stdout).contains("Exit codes:"));
     let one = run(&["help", "lease", "check"]);

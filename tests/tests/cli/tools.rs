@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use arcp_tests::command::{Serving, arcp, run, text};
+use arcp_tests::command::{Serving, arcp, binary, run, text};
 use serde_json::{Value, json};
 
 fn demo_agents() -> Serving {
@@ -91,6 +91,22 @@ fn doctor_names_what_is_wrong_and_what_to_do_about_it() {
     assert_eq!(bad(&[&file[..], &["/nowhere/arcp.db"]].concat()), "file");
     let people = run(&["doctor", "--url", &serving.url, "--token", "wrong"]);
     assert!(text(&people.stdout).contains("FAIL  session"), "{}", text(&people.stdout));
+}
+
+#[test]
+fn doctor_looks_at_a_runtime_that_is_a_program() {
+    let command = format!("{} serve --stdio", binary().display());
+    let output = run(&["doctor", "--json", "--command", &command]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let found = lines(&output);
+    for what in ["session", "ping", "agents"] {
+        let good = |finding: &Value| finding["what"] == what && finding["level"] == "good";
+        assert!(found.iter().any(good), "{what}: {found:?}");
+    }
+    let output = run(&["doctor", "--json", "--command", "no-such-program"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(lines(&output)[0]["hint"], "the program of --command is not there");
+    assert!(text(&run(&["doctor", "--help"]).stdout).contains("--command"));
 }
 
 #[test]
