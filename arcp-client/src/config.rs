@@ -26,12 +26,12 @@ pub struct ClientConfig {
     pub close_wait: Duration,
     /// Requests that may be unanswered at once: 1,024.
     pub requests: usize,
-    /// Events of the session that may wait to be taken before what only arrived is acknowledged, too: 1,024.
-    /// Acks are of the whole session (§6.5), so that a handle that is not read yet would stop the other jobs
-    /// in the end; if the runtime says how many may wait, a quarter of that counts if it is less. Nothing is
-    /// acknowledged that was not taken while a handle is half full: the runtime has the agents wait then.
-    /// With `u64::MAX` only what was taken is ever acknowledged. A [`ResumePoint`](crate::ResumePoint) goes
-    /// by what was taken, and a runtime may have forgotten what was acknowledged beyond it.
+    /// Events that may wait in handles that are not read while another one is waited for: 1,024. Acks are of
+    /// the whole session (§6.5), so that the runtime would in the end stop the job that is waited for. Of more
+    /// than these what arrived is acknowledged, as long as no handle is half full; if the runtime says how far
+    /// its agents may be ahead, a quarter of that counts if it is less. With `u64::MAX` only what was taken is
+    /// ever acknowledged. A [`ResumePoint`](crate::ResumePoint) goes by what was taken, and a runtime may have
+    /// forgotten what was acknowledged beyond it.
     pub unread: u64,
     /// Events that may wait to be taken from one handle: 65,536.
     pub job_events: usize,

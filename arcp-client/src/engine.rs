@@ -182,11 +182,12 @@ impl Engine {
     }
 
     /// What may be acknowledged: what was processed. Acks are of the whole session, so that a handle that
-    /// nobody reads yet would stop all other jobs in the end: of more than a few that wait, those that
-    /// arrived are acknowledged, too, as long as every handle has room for as many again.
+    /// nobody reads yet would in the end stop the job that somebody waits for: then, of more than a few that
+    /// wait, those that arrived are acknowledged, too, as long as every handle has room for as many again.
     pub(crate) fn acknowledged(&self) -> u64 {
-        let many = self.ledger.waiting() > self.unread;
-        let ahead = many && !self.jobs.has_unclaimed() && !self.jobs.is_half_full();
+        let jobs = &self.jobs;
+        let held_up = self.ledger.waiting() > self.unread && jobs.is_starved();
+        let ahead = held_up && !jobs.has_unclaimed() && !jobs.is_half_full();
         if ahead { self.peer.received() } else { self.ledger.processed() }
     }
 

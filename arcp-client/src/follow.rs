@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::error::{Disconnected, JobError};
 use crate::jobs::{Feed, Item, JobEvent};
+use crate::ledger::Ledger;
 use crate::outcome::{JobOutcome, Terminal};
 use crate::session::{Session, stopped};
 use crate::status::Status;
@@ -23,6 +24,7 @@ use crate::status::Status;
 pub(crate) struct Follower {
     job_id: JobId,
     feed: Feed,
+    ledger: Arc<Ledger>,
     status: watch::Receiver<Status>,
     streamed: Streamed,
     /// What was issued for the job, with the newest values.
@@ -34,8 +36,8 @@ pub(crate) struct Follower {
 impl Follower {
     pub(crate) fn new(session: &Session, job_id: JobId, feed: Feed) -> Self {
         let streamed = Streamed { most: session.config().streamed_bytes, ..Streamed::default() };
-        let credentials = Vec::new();
-        Self { job_id, feed, status: session.status(), streamed, credentials, end: None, cut_said: false }
+        let (status, ledger) = (session.status(), session.anchor().ledger.clone());
+        Self { job_id, feed, ledger, status, streamed, credentials: Vec::new(), end: None, cut_said: false }
     }
 
     pub(crate) fn feed(&self) -> crate::jobs::FeedId {
@@ -72,7 +74,7 @@ impl Follower {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<JobEvent, Disconnected>>> {
         if self.end.is_none() {
-            match ready!(self.feed.items.poll_recv(cx)) {
+            match ready!(self.feed.poll_next(cx, &self.ledger)) {
                 Some(Item::Event(event, held)) => {
                     held.taken();
                     match &event.body {

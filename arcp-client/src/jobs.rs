@@ -124,6 +124,11 @@ impl Jobs {
         self.muted.iter().any(|(muted, until)| muted == job && now < *until)
     }
 
+    /// Whether somebody waits for what comes of a job.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.live.values().any(|route| route.listeners.iter().any(Listener::is_starved))
+    }
+
     /// Whether events are kept that nobody asked for yet.
     pub(crate) fn has_unclaimed(&self) -> bool {
         !self.unclaimed.is_empty()

@@ -56,6 +56,13 @@ impl Ledger {
         state.open.first().map_or(state.received, |lowest| lowest.saturating_sub(1))
     }
 
+    /// Somebody waits for an event: the driver is to look whether others hold it up.
+    pub(crate) fn starved(&self) {
+        if !self.state().open.is_empty() {
+            self.driver.wake();
+        }
+    }
+
     /// Events that arrived since the first one that was not processed.
     pub(crate) fn waiting(&self) -> u64 {
         let state = self.state();

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 
 use arcp_core::wire::credential::Rotated;
 use arcp_core::wire::event::EventBody;
@@ -10,7 +11,7 @@ use arcp_core::{Json, Timestamp};
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
-use crate::ledger::Mark;
+use crate::ledger::{Ledger, Mark};
 use crate::outcome::Terminal;
 
 /// Something that happened in a job (§8).
@@ -59,11 +60,13 @@ pub(crate) enum Item {
     End(Terminal, Held),
 }
 
-/// What waits in a queue.
+/// What waits in a queue, or who waits for it.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     events: AtomicUsize,
     bytes: AtomicUsize,
+    /// Whether its reader found nothing in it.
+    starved: AtomicBool,
 }
 
 /// How much may wait in a queue.
@@ -120,7 +123,21 @@ impl Drop for Held {
 #[derive(Debug)]
 pub(crate) struct Feed {
     pub(crate) id: FeedId,
-    pub(crate) items: mpsc::Receiver<Item>,
+    pub(super) items: mpsc::Receiver<Item>,
+    waiting: Arc<Waiting>,
+}
+
+impl Feed {
+    /// The next item; `None` when there will be no more.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>, ledger: &Ledger) -> Poll<Option<Item>> {
+        let next = self.items.poll_recv(cx);
+        let starved = next.is_pending();
+        if starved != self.waiting.starved.swap(starved, Ordering::Relaxed) && starved {
+            // What others were handed may keep the runtime from sending what this one waits for.
+            ledger.starved();
+        }
+        next
+    }
 }
 
 /// Names a feed among those of a job.
@@ -145,12 +162,19 @@ impl Listener {
     pub(super) fn new(id: FeedId, room: Room) -> (Self, Feed) {
         // One more than the bound, so that the end always fits.
         let (tx, items) = mpsc::channel(room.events + 1);
-        (Self { id, items: tx, waiting: Arc::default(), room }, Feed { id, items })
+        let waiting = Arc::<Waiting>::default();
+        let feed = Feed { id, items, waiting: waiting.clone() };
+        (Self { id, items: tx, waiting, room }, feed)
+    }
+
+    /// Whether somebody listens, and has nothing left.
+    pub(super) fn is_starved(&self) -> bool {
+        !self.items.is_closed() && self.waiting.starved.load(Ordering::Relaxed)
     }
 
     /// Whether somebody listens, and is far behind.
     pub(super) fn is_half_full(&self) -> bool {
-        let Waiting { events, bytes } = &*self.waiting;
+        let Waiting { events, bytes, .. } = &*self.waiting;
         let (events, bytes) = (events.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
         !self.items.is_closed() && self.room.is_half_full(events, bytes)
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 
 use arcp_client::Client;
-use arcp_examples::{Done, serve};
+use arcp_examples::{Done, serve_with};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::credential::{Handle, Issue, Issued, ProvisionFuture, Revocation, Secret};
-use arcp_tower::{CredentialProvisioner, Job, Runtime, agent_fn};
+use arcp_tower::{Config, CredentialProvisioner, Job, Runtime, agent_fn};
 
 /// Which keys are in force.
 #[derive(Debug, Clone, Default)]
@@ -57,7 +57,9 @@ async fn main() -> Done {
     let dir = tempfile::tempdir()?;
     let store = Arc::new(SqliteStore::open(dir.path().join("arcp.db"), SqliteConfig::default())?);
     let runtime = Runtime::builder().agent("agent", agent).credentials("openai", gateway.clone());
-    let url = serve(runtime.store(store)).await?;
+    // Over TLS that need not be said; here nothing leaves the machine.
+    let config = Config::default().with(|config| config.private_transport = true);
+    let url = serve_with(runtime.store(store), config).await?;
 
     // A client that has no use for secrets is not sent any.
     let client = Client::builder(&url).token("secret").credentials().connect().await?;
