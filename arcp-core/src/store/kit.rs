@@ -128,6 +128,7 @@ macro_rules! __store_rules {
             expired_sessions_go_with_all_they_have,
             expired_keys_go,
             ended_jobs_go_and_running_ones_stay,
+            a_run_does_not_go_on_across_one_that_was_forgotten,
             acknowledged_events_go_and_the_floor_says_so,
             events_that_a_session_has_not_acknowledged_stay,
             events_that_a_session_has_yet_to_be_sent_stay,
