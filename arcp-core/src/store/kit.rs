@@ -136,6 +136,7 @@ macro_rules! __store_rules {
             a_trim_keeps_to_its_limit_and_gets_done_in_the_end,
             ids_of_batches_are_forgotten_in_time,
             what_is_beyond_the_bytes_goes_oldest_first,
+            what_went_for_one_bound_counts_for_the_next,
             what_nobody_needs_goes_before_what_was_not_acknowledged,
             what_is_forced_out_lifts_the_floor_of_who_was_sent_it,
             a_session_that_has_yet_to_be_sent_what_is_forced_out_goes,
