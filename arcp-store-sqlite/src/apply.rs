@@ -1,15 +1,15 @@
 //! Applies the operations of a batch inside a transaction.
 
-use arcp_core::job::Status;
+mod append;
+
 use arcp_core::store::{
     Batch, CredentialRow, CredentialState, IdempotencyRow, JobRow, Op, RunRow, SessionRow, StoreError,
-    StoredEvent,
 };
 use arcp_core::{JobId, Json, SessionId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::kept::Changes;
 use crate::row::{self, n};
-use crate::segment;
 
 /// Why a batch stopped.
 #[derive(Debug)]
@@ -35,13 +35,14 @@ pub(crate) const EXTEND_RUN: &str = "UPDATE run SET len = len + ?3
     WHERE session = ?1 AND job = ?4 AND from_seq + len = ?5
     AND first + len = ?2 AND first = (SELECT max(first) FROM run WHERE session = ?1)";
 
-/// Applies a batch that is well formed. The caller undoes what was done if it stops.
-pub(crate) fn apply(conn: &Connection, batch: &Batch, row: &mut Vec<u8>) -> Applied {
-    batch
-        .ops
-        .iter()
-        .enumerate()
-        .try_for_each(|(at, op)| Apply { conn, principal: &batch.principal, at, packed: &mut *row }.op(op))
+/// Applies a batch that is well formed, and sums up in `kept` what it changes. The caller undoes what was
+/// done if it stops.
+pub(crate) fn apply(conn: &Connection, batch: &Batch, row: &mut Vec<u8>, kept: &mut Changes) -> Applied {
+    let mut apply = Apply { conn, principal: &batch.principal, at: 0, packed: row, kept };
+    batch.ops.iter().enumerate().try_for_each(|(at, op)| {
+        apply.at = at;
+        apply.op(op)
+    })
 }
 
 struct Apply<'a> {
@@ -49,6 +50,7 @@ struct Apply<'a> {
     principal: &'a str,
     at: usize,
     packed: &'a mut Vec<u8>,
+    kept: &'a mut Changes,
 }
 
 impl Apply<'_> {
@@ -155,7 +157,7 @@ impl Apply<'_> {
         self.run(sql, params).map(drop)
     }
 
-    fn number(&self, session: &SessionId, epoch: u64, after: u64, runs: &[RunRow]) -> Applied {
+    fn number(&mut self, session: &SessionId, epoch: u64, after: u64, runs: &[RunRow]) -> Applied {
         let head = runs.last().map_or(after, |run| run.first + run.len - 1);
         let sql =
             "UPDATE session SET head = ?5 WHERE id = ?1 AND principal = ?2 AND epoch = ?3 AND head = ?4";
@@ -175,6 +177,7 @@ impl Apply<'_> {
             // Of several only the first can go on where another one ended.
             if at > 0 || self.run(EXTEND_RUN, params)? == 0 {
                 self.run(insert, params)?;
+                self.kept.runs(session.as_str(), 1);
             }
         }
         Ok(())
@@ -202,7 +205,7 @@ impl Apply<'_> {
 
     fn put_job(&self, row: &JobRow) -> Applied {
         let status = row::status_code(row.status).ok_or_else(|| self.conflict())?;
-        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0, 0)
+        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0, 0, NULL)
             ON CONFLICT (id) DO NOTHING";
         let params = params![
             row.id.as_str(),
@@ -221,44 +224,6 @@ impl Apply<'_> {
         }
         self.run("INSERT INTO job_body VALUES (?1, ?2)", params![row.id.as_str(), row.body.as_str()])
             .map(drop)
-    }
-
-    fn append(
-        &mut self,
-        job: &JobId,
-        (owner, after): (u64, u64),
-        mut events: &[StoredEvent],
-        at: Timestamp,
-        ended: Option<Status>,
-    ) -> Applied {
-        let (head, bytes) = (after + events.len() as u64, n(segment::bytes(events) as u64));
-        let running = || {
-            // Most appends: no index has a part in it.
-            let sql = "UPDATE job SET head = ?5, bytes = bytes + ?6
-                WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status = 1";
-            self.run(sql, params![job.as_str(), self.principal, n(owner), n(after), n(head), bytes])
-        };
-        if ended.is_some() || running()? != 1 {
-            let status = row::status_code(ended.unwrap_or(Status::Running)).ok_or_else(|| self.conflict())?;
-            let ended_at = ended.map(|_| at.as_millis());
-            let sql = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7, bytes = bytes + ?8
-                WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status < 2";
-            let id = job.as_str();
-            let params = params![id, self.principal, n(owner), n(after), n(head), status, ended_at, bytes];
-            if self.run(sql, params)? != 1 {
-                return Err(self.why_job(job, owner));
-            }
-        }
-        let (sql, mut first) = ("INSERT INTO segment VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6)", after + 1);
-        while !events.is_empty() {
-            let taken = segment::pack(events, self.packed);
-            let sum = segment::sum(job, first, self.packed);
-            let params = params![job.as_str(), n(first), n(taken as u64), at.as_millis(), *self.packed, sum];
-            self.run(sql, params)?;
-            first += taken as u64;
-            events = &events[taken..];
-        }
-        Ok(())
     }
 
     /// Why an operation on a job changed nothing.

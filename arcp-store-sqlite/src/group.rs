@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use crate::apply::{Stop, apply};
 use crate::ids::BatchIds;
+use crate::kept::Changes;
 
 pub(crate) type Outcome = Result<Committed, StoreError>;
 
@@ -26,14 +27,17 @@ pub(crate) fn write(
     let run = |sql| conn.prepare_cached(sql)?.execute([]).map(drop);
     run("BEGIN IMMEDIATE")?;
     let (mut outcomes, mut applied): (Vec<Outcome>, _) = (Vec::with_capacity(batches.len()), Vec::new());
+    let mut kept = Changes::default();
     for batch in batches {
         if ids.has(batch.id) || applied.contains(&batch.id) {
             outcomes.push(Ok(Committed::default()));
             continue;
         }
         run("SAVEPOINT batch")?;
-        outcomes.push(match apply(conn, batch, packed) {
+        let mut changes = Changes::default();
+        outcomes.push(match apply(conn, batch, packed, &mut changes) {
             Ok(()) => {
+                kept.add(changes);
                 applied.push(batch.id);
                 run("RELEASE batch")?;
                 Ok(Committed::default())
@@ -50,6 +54,7 @@ pub(crate) fn write(
             }
         });
     }
+    kept.write(conn)?;
     let pos = if applied.is_empty() { 0 } else { ids.write(conn, &applied)? };
     Ok(Written { outcomes, applied, pos })
 }

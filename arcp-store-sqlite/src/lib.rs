@@ -24,6 +24,7 @@ mod config;
 mod error;
 mod group;
 mod ids;
+mod kept;
 mod lent;
 mod open;
 mod read;

@@ -18,6 +18,7 @@ const OLDEST: i32 = 3_051_003;
 /// The file, held by this process until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Held {
+    /// By its one name, without links.
     pub(crate) path: PathBuf,
     lock: File,
 }
@@ -36,7 +37,7 @@ pub(crate) fn open(path: &Path, config: &SqliteConfig) -> Result<(Held, Connecti
         return Err(OpenError::OldSqlite { found: rusqlite::version() });
     }
     let held = hold(path)?;
-    match set_up(path, config) {
+    match set_up(&held.path, config) {
         Ok(conn) => Ok((held, conn)),
         Err(OpenError::Sqlite(_)) if held.is_full() => Err(OpenError::Full),
         Err(e) => Err(e),
@@ -44,8 +45,6 @@ pub(crate) fn open(path: &Path, config: &SqliteConfig) -> Result<(Held, Connecti
 }
 
 fn set_up(path: &Path, config: &SqliteConfig) -> Result<Connection, OpenError> {
-    // Ours alone: it holds what tokens and message ids are made of.
-    private(path)?;
     let mut conn = Connection::open_with_flags(path, flags(OpenFlags::SQLITE_OPEN_READ_WRITE))?;
     if conn.is_readonly("main")? {
         return Err(OpenError::ReadOnly);
@@ -104,11 +103,15 @@ fn flags(mode: OpenFlags) -> OpenFlags {
 
 /// Locks a file beside the database: SQLite's own locks come and go with transactions.
 fn hold(path: &Path) -> Result<Held, OpenError> {
-    let mut name = OsString::from(path);
+    // Ours alone: it holds what tokens and message ids are made of.
+    private(path)?;
+    // A file has one lock, by whichever name it is opened; and only a file that is there has one name.
+    let path = path.canonicalize()?;
+    let mut name = OsString::from(&path);
     name.push(".lock");
     let lock = private(Path::new(&name))?;
     match lock.try_lock() {
-        Ok(()) => Ok(Held { path: path.to_owned(), lock }),
+        Ok(()) => Ok(Held { path, lock }),
         Err(TryLockError::WouldBlock) => Err(OpenError::Held),
         Err(TryLockError::Error(e)) => Err(e.into()),
     }

@@ -106,11 +106,31 @@ const MIGRATIONS: &[&str] = &[
     DELETE FROM batch_ids WHERE pos <= (SELECT max(pos) - 16 FROM batch_ids);
     DROP TABLE batch_mark;
 ",
+    "
+    -- How much there is, so that it need not be counted to see that it is within bounds. The index is by
+    -- steps, of 64 KiB or of 64 runs, so that it seldom has a part in an append.
+    CREATE TABLE kept(
+        what INTEGER NOT NULL, whose TEXT NOT NULL, n INTEGER NOT NULL, step INTEGER NOT NULL,
+        PRIMARY KEY(what, whose)
+    ) WITHOUT ROWID;
+    CREATE INDEX kept_most ON kept(what, step);
+    INSERT INTO kept SELECT 0, '', sum(bytes), sum(bytes) >> 16 FROM job WHERE bytes > 0 HAVING count(*) > 0;
+    INSERT INTO kept
+        SELECT 1, principal, sum(bytes), sum(bytes) >> 16 FROM job WHERE bytes > 0 GROUP BY principal;
+    INSERT INTO kept SELECT 2, session, sum(bytes), sum(bytes) >> 16 FROM job WHERE bytes > 0 GROUP BY session;
+    INSERT INTO kept SELECT 3, session, count(*), count(*) >> 6 FROM run GROUP BY session;
+    -- The place of the oldest row of its log, so that whose is the oldest need not be looked for.
+    ALTER TABLE job ADD COLUMN oldest INTEGER;
+    UPDATE job SET oldest = (SELECT pos FROM segment WHERE segment.job = job.id AND segment.first = job.floor + 1);
+    CREATE INDEX job_oldest ON job(oldest) WHERE oldest IS NOT NULL;
+    CREATE INDEX job_oldest_session ON job(session, oldest) WHERE oldest IS NOT NULL;
+    CREATE INDEX job_oldest_principal ON job(principal, oldest) WHERE oldest IS NOT NULL;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 8;
-const _: () = assert!(MIGRATIONS.len() == 8, "a migration is a version");
+pub(crate) const VERSION: i64 = 9;
+const _: () = assert!(MIGRATIONS.len() == 9, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -44,13 +44,13 @@ pub struct SqliteStore {
 
 impl SqliteStore {
     /// Opens the file at `path`, or makes it; its folder has to be there. A second file beside it,
-    /// whose name ends in `.lock`, says that it is in use.
+    /// whose name ends in `.lock`, says that it is in use; behind a link, that is beside the file itself.
     ///
     /// # Errors
     /// See [`OpenError`]. A file that is refused is not changed.
     pub fn open(path: impl AsRef<Path>, config: SqliteConfig) -> Result<Self, OpenError> {
-        let path = path.as_ref();
-        let (held, conn) = open::open(path, &config)?;
+        let (held, conn) = open::open(path.as_ref(), &config)?;
+        let path = &held.path;
         let counters = Arc::new(Counters::default());
         let lent = Lent::checkpointer(path, &config)?;
         let checkpointer = Checkpointer::start(Arc::clone(&lent), &config, Arc::clone(&counters))?;

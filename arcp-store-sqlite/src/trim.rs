@@ -1,12 +1,16 @@
 //! Forgets what may be forgotten (§6.3, §6.5), inside a transaction.
 
 mod force;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 
 use arcp_core::Timestamp;
 use arcp_core::store::{STUCK_KEPT, Trim};
 use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::kept::{self, Changes};
 
 /// Deletes rows; returns how many, roughly.
 pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::Result<u64> {
@@ -25,9 +29,12 @@ pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::R
     let kept = i64::try_from(STUCK_KEPT.as_millis()).unwrap_or(i64::MAX);
     let stuck = Timestamp::from_millis(trim.before.as_millis().saturating_sub(kept));
     gone += rows(conn, sql, stuck, limit.saturating_sub(gone))?;
-    gone += force::force(conn, trim.bounds, limit.saturating_sub(gone))?;
-    gone += segments(conn, trim.before, limit.saturating_sub(gone))?;
-    Ok(gone + jobs(conn, trim.before, limit.saturating_sub(gone))?)
+    let kept = &mut Changes::default();
+    gone += force::force(conn, kept, trim.bounds, limit.saturating_sub(gone))?;
+    gone += segments(conn, kept, trim.before, limit.saturating_sub(gone))?;
+    gone += jobs(conn, kept, trim.before, limit.saturating_sub(gone))?;
+    kept.write(conn)?;
+    Ok(gone)
 }
 
 fn rows(conn: &Connection, sql: &str, at: Timestamp, limit: u64) -> rusqlite::Result<u64> {
@@ -60,6 +67,7 @@ fn session(conn: &Connection, id: &str) -> rusqlite::Result<u64> {
     ] {
         gone += conn.prepare_cached(sql)?.execute([id])? as u64;
     }
+    kept::forget_session(conn, id)?;
     Ok(gone)
 }
 
@@ -74,6 +82,11 @@ struct Log {
 fn log(conn: &Connection, job: &str) -> rusqlite::Result<Log> {
     let sql = "SELECT floor FROM job WHERE id = ?1";
     let floor = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
+    Ok(Log { floor: floor.unwrap_or(0), needed: needed(conn, job)? })
+}
+
+/// The first event of a job that a session needs.
+fn needed(conn: &Connection, job: &str) -> rusqlite::Result<i64> {
     // The ack may lie in the middle of a run.
     let sql = "SELECT min(needed) FROM (
             SELECT min(next) AS needed FROM feed WHERE job = ?1
@@ -81,12 +94,12 @@ fn log(conn: &Connection, job: &str) -> rusqlite::Result<Log> {
                 FROM run JOIN session ON session.id = run.session
                 WHERE run.job = ?1 AND run.first + run.len > session.acked + 1)";
     let needed: Option<i64> = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0))?;
-    Ok(Log { floor: floor.unwrap_or(0), needed: needed.unwrap_or(i64::MAX) })
+    Ok(needed.unwrap_or(i64::MAX))
 }
 
-fn segments(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
+fn segments(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
     let mut logs: HashMap<String, Log> = HashMap::new();
-    let mut doomed: Vec<(String, i64)> = Vec::new();
+    let mut doomed: Vec<String> = Vec::new();
     let sql = "SELECT job, first, n FROM segment WHERE at < ?1 ORDER BY at, job, first";
     let mut sql = conn.prepare_cached(sql)?;
     let mut old = sql.query([before.as_millis()])?;
@@ -102,35 +115,48 @@ fn segments(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Resul
         // In order, so that what is left has no hole.
         if first == log.floor + 1 && first + n <= log.needed {
             log.floor += n;
-            doomed.push((job.to_owned(), first));
+            doomed.push(job.to_owned());
         }
     }
     drop(old);
-    for (job, first) in &doomed {
-        drop_oldest(conn, job, *first)?;
+    for job in &doomed {
+        drop_oldest(conn, kept, job)?;
     }
     Ok(doomed.len() as u64)
 }
 
-/// The oldest row of a job's log goes, and its events are below the floor.
-fn drop_oldest(conn: &Connection, job: &str, first: i64) -> rusqlite::Result<()> {
-    let sql = "DELETE FROM segment WHERE job = ?1 AND first = ?2 RETURNING n, length(events)";
+/// The oldest row of a job's log goes, and its events are below the floor. Returns the last of them and
+/// what the row held; `None` if it is not there.
+fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+    let sql = "DELETE FROM segment WHERE job = ?1 AND first = 1 + (SELECT floor FROM job WHERE id = ?1)
+        RETURNING first + n - 1, length(events)";
     let mut sql = conn.prepare_cached(sql)?;
-    let (n, bytes): (i64, i64) = sql.query_row(params![job, first], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let sql = "UPDATE job SET floor = ?2, bytes = max(bytes - ?3, 0) WHERE id = ?1";
-    conn.prepare_cached(sql)?.execute(params![job, first + n - 1, bytes]).map(drop)
+    let dropped = sql.query_row([job], |row| Ok((row.get(0)?, row.get(1)?)));
+    let Some((floor, bytes)): Option<(i64, i64)> = dropped.optional()? else { return Ok(None) };
+    let sql = "UPDATE job SET floor = ?2, bytes = max(bytes - ?3, 0),
+            oldest = (SELECT pos FROM segment WHERE segment.job = ?1 AND segment.first = ?2 + 1)
+        WHERE id = ?1 RETURNING session, principal";
+    let mut sql = conn.prepare_cached(sql)?;
+    let whose = sql.query_row(params![job, floor, bytes], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (session, principal): (String, String) = whose?;
+    kept.bytes(&session, &principal, -bytes);
+    Ok(Some((floor, bytes)))
 }
 
 /// Ended jobs of whose log nothing is left.
-fn jobs(conn: &Connection, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
+fn jobs(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
     let sql = "SELECT id FROM job WHERE ended_at < ?1 AND floor = head LIMIT ?2";
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
         conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
         conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([&id])?;
         let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
-            (SELECT acked FROM session WHERE session.id = run.session)";
-        gone += conn.prepare_cached(sql)?.execute([&id])? as u64;
+            (SELECT acked FROM session WHERE session.id = run.session) RETURNING session";
+        let mut sql = conn.prepare_cached(sql)?;
+        for session in sql.query_map([&id], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()? {
+            kept.runs(&session, -1);
+            gone += 1;
+        }
         gone += conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([&id])? as u64;
     }
     Ok(gone)

@@ -43,6 +43,9 @@ struct State {
     owners: u64,
     secret: Option<Hash>,
     bytes: usize,
+    /// Runs that were looked at because jobs or events of theirs went.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 #[derive(Debug)]

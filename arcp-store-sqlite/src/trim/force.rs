@@ -1,102 +1,95 @@
 //! What is kept beyond its bounds goes, oldest first, whoever still needs it (§6.5).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, HashMap};
 
 use arcp_core::store::Bounds;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-/// Whose events are counted together: who has too many and how many more, and which jobs these are of.
-const SCOPES: [(&str, &str); 3] = [
+use crate::kept::{self, Changes, What};
+
+/// Of those jobs whose events are counted together, the one that has the oldest row behind a place: the
+/// job, the row's place, and the first event that is not in it.
+const OLDEST: [(What, &str); 3] = [
     (
-        "SELECT session, sum(bytes) - ?1 FROM job GROUP BY session HAVING sum(bytes) > ?1",
-        "SELECT id FROM job WHERE session = ?1 AND bytes > 0",
+        What::OfSession,
+        "SELECT job.id, job.oldest, segment.first + segment.n
+        FROM job CROSS JOIN segment ON segment.pos = job.oldest
+        WHERE job.session = ?1 AND job.oldest > ?2 ORDER BY job.oldest LIMIT 1",
     ),
     (
-        "SELECT principal, sum(bytes) - ?1 FROM job GROUP BY principal HAVING sum(bytes) > ?1",
-        "SELECT id FROM job WHERE principal = ?1 AND bytes > 0",
+        What::OfPrincipal,
+        "SELECT job.id, job.oldest, segment.first + segment.n
+        FROM job CROSS JOIN segment ON segment.pos = job.oldest
+        WHERE job.principal = ?1 AND job.oldest > ?2 ORDER BY job.oldest LIMIT 1",
     ),
     (
-        "SELECT '', sum(bytes) - ?1 FROM job HAVING sum(bytes) > ?1",
-        "SELECT id FROM job WHERE bytes > 0 AND '' = ?1",
+        What::Bytes,
+        "SELECT job.id, job.oldest, segment.first + segment.n
+        FROM job CROSS JOIN segment ON segment.pos = job.oldest
+        WHERE '' = ?1 AND job.oldest > ?2 ORDER BY job.oldest LIMIT 1",
     ),
 ];
 
-pub(super) fn force(conn: &Connection, bounds: Bounds, limit: u64) -> rusqlite::Result<u64> {
-    let mut gone = runs(conn, bounds.session_runs, limit)?;
+pub(super) fn force(
+    conn: &Connection,
+    kept: &mut Changes,
+    bounds: Bounds,
+    limit: u64,
+) -> rusqlite::Result<u64> {
+    let mut gone = runs(conn, kept, bounds.session_runs, limit)?;
     let most = [bounds.session_bytes, bounds.principal_bytes, bounds.bytes];
-    for ((beyond, of), most) in SCOPES.iter().zip(most) {
-        let Ok(most) = i64::try_from(most) else { continue };
-        let mut sql = conn.prepare_cached(beyond)?;
-        let beyond = sql.query_map([most], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-        for (whose, excess) in beyond.collect::<Result<Vec<_>, _>>()? {
-            let mut sql = conn.prepare_cached(of)?;
-            let jobs = sql.query_map([&whose], |row| row.get(0))?.collect::<Result<Vec<_>, _>>()?;
-            gone += shrink(conn, &jobs, excess, limit.saturating_sub(gone))?;
+    for ((what, oldest), most) in OLDEST.into_iter().zip(most) {
+        kept.write(conn)?;
+        for (whose, excess) in kept::beyond(conn, what, most)? {
+            gone += shrink(conn, kept, (oldest, &whose), excess, limit.saturating_sub(gone))?;
         }
     }
     Ok(gone)
 }
 
-/// The oldest row of a job's log; ordered by age.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Oldest<'a> {
-    pos: i64,
-    job: &'a str,
-    first: i64,
-    n: i64,
-    bytes: i64,
-}
-
-impl<'a> Oldest<'a> {
-    /// The row that begins with event `first`, if there is one and nobody needs what is below `needed`.
-    fn of(conn: &Connection, job: &'a str, first: i64, needed: i64) -> rusqlite::Result<Option<Self>> {
-        let sql = "SELECT pos, n, length(events) FROM segment
-            WHERE job = ?1 AND first = ?2 AND first + n <= ?3";
-        let mut sql = conn.prepare_cached(sql)?;
-        let found = sql.query_row(params![job, first, needed], |row| {
-            Ok(Self { pos: row.get(0)?, job, first, n: row.get(1)?, bytes: row.get(2)? })
-        });
-        found.optional()
-    }
-}
-
-/// Drops the oldest rows of `jobs` until `excess` bytes went.
-fn shrink(conn: &Connection, jobs: &[String], mut excess: i64, limit: u64) -> rusqlite::Result<u64> {
+/// Drops the oldest rows of the jobs of `whose` until `excess` bytes went: first those that nobody needs.
+/// The next row of a job is younger than the one that went, so each pass comes by every row once.
+fn shrink(
+    conn: &Connection,
+    kept: &mut Changes,
+    (oldest, whose): (&str, &str),
+    mut excess: i64,
+    limit: u64,
+) -> rusqlite::Result<u64> {
     let (mut gone, mut forced) = (0, BTreeMap::new());
     for at_any_rate in [false, true] {
-        if excess <= 0 {
-            break;
-        }
-        let mut needed = BTreeMap::new();
-        let mut oldest = BinaryHeap::new();
-        for job in jobs {
-            let log = super::log(conn, job)?;
-            let needed =
-                *needed.entry(job.as_str()).or_insert(if at_any_rate { i64::MAX } else { log.needed });
-            oldest.extend(Oldest::of(conn, job, log.floor + 1, needed)?.map(Reverse));
-        }
-        while excess > 0
-            && gone < limit
-            && let Some(Reverse(Oldest { job, first, n, bytes, .. })) = oldest.pop()
-        {
-            super::drop_oldest(conn, job, first)?;
+        let (mut place, mut needed) = (0, HashMap::new());
+        while excess > 0 && gone < limit {
+            let mut sql = conn.prepare_cached(oldest)?;
+            let found =
+                sql.query_row(params![whose, place], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+            let Some(found) = found.optional()? else { break };
+            let (job, behind): (String, i64);
+            (job, place, behind) = found;
+            if !at_any_rate {
+                let needed = match needed.get(&job) {
+                    Some(needed) => *needed,
+                    None => *needed.entry(job.clone()).or_insert(super::needed(conn, &job)?),
+                };
+                if behind > needed {
+                    continue;
+                }
+            }
+            let Some((floor, bytes)) = super::drop_oldest(conn, kept, &job)? else { continue };
             (excess, gone) = (excess - bytes, gone + 1);
-            let needed = needed.get(job).copied().unwrap_or_default();
-            oldest.extend(Oldest::of(conn, job, first + n, needed)?.map(Reverse));
             if at_any_rate {
-                forced.insert(job, first + n - 1);
+                forced.insert(job, floor);
             }
         }
     }
     for (job, floor) in forced {
-        gone += lift(conn, job, floor)?;
+        gone += lift(conn, kept, &job, floor)?;
     }
     Ok(gone)
 }
 
 /// Events of a job were forced out: no session may be continued as if they were there.
-fn lift(conn: &Connection, job: &str, floor: i64) -> rusqlite::Result<u64> {
+fn lift(conn: &Connection, kept: &mut Changes, job: &str, floor: i64) -> rusqlite::Result<u64> {
     let mut gone = 0;
     let mut sql = conn.prepare_cached("SELECT session FROM feed WHERE job = ?1 AND next <= ?2")?;
     let over: Vec<String> =
@@ -111,7 +104,9 @@ fn lift(conn: &Connection, job: &str, floor: i64) -> rusqlite::Result<u64> {
     let lost = sql.query_map(params![job, floor], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
     for (session, through) in lost.collect::<Result<Vec<(String, i64)>, _>>()? {
         let sql = "DELETE FROM run WHERE session = ?1 AND first + len - 1 <= ?2";
-        gone += conn.prepare_cached(sql)?.execute(params![session, through])? as u64;
+        let runs = conn.prepare_cached(sql)?.execute(params![session, through])? as u64;
+        kept.runs(&session, -runs.cast_signed());
+        gone += runs;
         let sql =
             "UPDATE run SET first = ?2 + 1, len = first + len - 1 - ?2, from_seq = from_seq + ?2 + 1 - first
             WHERE session = ?1 AND first <= ?2";
@@ -121,17 +116,15 @@ fn lift(conn: &Connection, job: &str, floor: i64) -> rusqlite::Result<u64> {
 }
 
 /// Sessions have so many runs at the most; the oldest go.
-fn runs(conn: &Connection, most: u64, limit: u64) -> rusqlite::Result<u64> {
-    let Ok(most) = i64::try_from(most) else { return Ok(0) };
-    let sql = "SELECT session, count(*) - ?1 FROM run GROUP BY session HAVING count(*) > ?1";
-    let mut sql = conn.prepare_cached(sql)?;
-    let many = sql.query_map([most], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+fn runs(conn: &Connection, kept: &mut Changes, most: u64, limit: u64) -> rusqlite::Result<u64> {
     let mut gone = 0;
-    for (session, excess) in many.collect::<Result<Vec<(String, i64)>, _>>()? {
+    for (session, excess) in kept::beyond(conn, What::Runs, most)? {
         let excess = excess.min(limit.saturating_sub(gone).cast_signed());
         let sql = "DELETE FROM run WHERE (session, first) IN
             (SELECT session, first FROM run WHERE session = ?1 ORDER BY first LIMIT ?2)";
-        gone += conn.prepare_cached(sql)?.execute(params![session, excess])? as u64;
+        let runs = conn.prepare_cached(sql)?.execute(params![session, excess])? as u64;
+        kept.runs(&session, -runs.cast_signed());
+        gone += runs;
     }
     Ok(gone)
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod commits;
+mod counts;
 mod damage;
 mod migration;
 mod opening;

@@ -18,6 +18,27 @@ fn bad_input_57_a_file_is_open_once_at_a_time() {
     open(&path).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn bad_input_57_a_file_is_open_once_by_whichever_name() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().unwrap();
+    let (path, link) = (dir.path().join("a.db"), dir.path().join("link.db"));
+    fs::create_dir(dir.path().join("folder")).unwrap();
+    symlink(dir.path(), dir.path().join("folder/up")).unwrap();
+    // Before the file is there, too.
+    symlink(&path, &link).unwrap();
+    let names = [path, link, dir.path().join("folder/up/a.db"), dir.path().join("folder/../a.db")];
+    for first in &names {
+        let store = open(first).unwrap();
+        for second in &names {
+            assert!(matches!(open(second), Err(OpenError::Held)), "{second:?} beside {first:?}");
+        }
+        store.close();
+    }
+    assert!(!dir.path().join("link.db.lock").exists());
+}
+
 #[test]
 fn p19_bad_input_62_a_file_of_a_newer_schema_is_refused_and_not_changed() {
     let dir = tempfile::tempdir().unwrap();
@@ -25,7 +46,7 @@ fn p19_bad_input_62_a_file_of_a_newer_schema_is_refused_and_not_changed() {
     open(&path).unwrap().close();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 8 })));
+    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 9 })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

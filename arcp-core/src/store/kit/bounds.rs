@@ -46,6 +46,15 @@ pub async fn what_is_beyond_the_bytes_goes_oldest_first(bed: &dyn Bed) {
     lab.ok(vec![append(1, 10, 1, 40)]).await;
 }
 
+/// No more goes than has to: what a session lost, its principal and the store have not any more.
+pub async fn what_went_for_one_bound_counts_for_the_next(bed: &dyn Bed) {
+    let lab = crowded(bed).await;
+    let bounds =
+        Bounds { session_bytes: room(10), principal_bytes: room(20), bytes: room(20), ..Bounds::NONE };
+    lab.trim_to(0, bounds).await;
+    assert_eq!(floors(&lab).await, [5, 5, 0]);
+}
+
 /// A session that acknowledges does not pay for one that does not.
 pub async fn what_nobody_needs_goes_before_what_was_not_acknowledged(bed: &dyn Bed) {
     let lab = crowded(bed).await;

@@ -3,7 +3,7 @@
 use super::Bed;
 use super::lab::{
     ADA, DONE, Lab, ack, append, at, conflict, end, follow, hash, job_id, key, new_job, new_session, number,
-    run, session, session_id,
+    run, session, session_id, spelt_out,
 };
 use crate::store::{BATCH_IDS_KEPT, Bounds, Op, SessionRow, StoredEvent, Trim};
 
@@ -55,6 +55,19 @@ pub async fn ended_jobs_go_and_running_ones_stay(bed: &dyn Bed) {
     assert_eq!(lab.list(crate::store::JobQuery { limit: 9, ..Default::default() }).await.items.len(), 2);
     lab.ok(vec![append(3, 1, 1, 12)]).await;
     lab.ok(vec![new_job(1)]).await;
+}
+
+/// What comes next has its own number, and is found under it.
+pub async fn a_run_does_not_go_on_across_one_that_was_forgotten(bed: &dyn Bed) {
+    let lab = Lab::with(bed, vec![new_session(1), new_job(1), new_job(2), append(1, 0, 5, 1)]).await;
+    lab.ok(vec![end(2, 0, 1), number(1, 0, vec![run(1, 5, 1, 1), run(6, 1, 2, 1)]), ack(1, 6)]).await;
+    lab.trim(10).await;
+    assert_eq!(lab.job(2).await, None);
+    lab.ok(vec![append(1, 5, 2, 11), number(1, 6, vec![run(7, 1, 1, 6)])]).await;
+    lab.ok(vec![number(1, 7, vec![run(8, 1, 1, 7)])]).await;
+    let page = lab.store.runs(&session_id(1), 6, 10).await.unwrap();
+    assert_eq!(spelt_out(&page.items), [(7, job_id(1), 6), (8, job_id(1), 7)]);
+    assert_eq!(lab.job(1).await.unwrap().last_event_seq, 8);
 }
 
 /// Numbers go on where they were, and a page says from where on it is whole.

@@ -102,7 +102,7 @@ impl Session {
         for run in runs {
             self.row.head = run.first + run.len - 1;
             match self.runs.back_mut() {
-                Some(last) if last.job == run.job && last.from + last.len == run.from => last.len += run.len,
+                Some(last) if last.goes_on_as(&run) => last.len += run.len,
                 _ => self.runs.push_back(run),
             }
         }
@@ -115,6 +115,15 @@ impl Session {
 
     fn ack(&mut self, seq: u64) {
         self.row.acked = self.row.acked.max(seq);
+    }
+}
+
+impl RunRow {
+    /// Whether `next` is one with it: there is a hole between their numbers where a run in between was
+    /// forgotten with its job.
+    fn goes_on_as(&self, next: &Self) -> bool {
+        let (first, from) = (self.first + self.len, self.from + self.len);
+        self.job == next.job && first == next.first && from == next.from
     }
 }
 

@@ -63,20 +63,31 @@ impl State {
                 }
             }
         }
-        gone + forced.iter().map(|id| self.lift(id)).sum::<u64>()
+        gone + self.lift(&forced)
     }
 
-    /// Events of a job were forced out: no session may be continued as if they were there.
-    fn lift(&mut self, id: &JobId) -> u64 {
-        let Some(floor) = self.jobs.get(id).map(|job| job.floor) else { return 0 };
+    /// Events of these jobs were forced out: no session may be continued as if they were there. Each run
+    /// is looked at once, however many jobs these are.
+    fn lift(&mut self, forced: &HashSet<JobId>) -> u64 {
+        let floor = |id: &JobId| {
+            let forced = forced.get(id).and_then(|id| self.jobs.get(id));
+            forced.map(|job| job.floor)
+        };
         let (mut gone, mut over) = (0, Vec::new());
-        for (session_id, session) in &mut self.sessions {
-            if session.feeds.get(id).is_some_and(|feed| feed.next <= floor) {
+        for (session_id, session) in self.sessions.iter_mut().filter(|_| !forced.is_empty()) {
+            if session.feeds.values().any(|feed| floor(&feed.job).is_some_and(|floor| feed.next <= floor)) {
                 over.push(session_id.clone());
                 continue;
             }
-            let lost = session.runs.iter().filter(|run| run.job == *id && run.from <= floor);
-            let through = lost.map(|run| run.first + (run.len - 1).min(floor - run.from)).max();
+            let lost = session.runs.iter().filter_map(|run| {
+                #[cfg(test)]
+                {
+                    self.looked_at += 1;
+                }
+                let lost = floor(&run.job)?.checked_sub(run.from)?;
+                Some(run.first + (run.len - 1).min(lost))
+            });
+            let through = lost.max();
             if let Some(through) = through.filter(|through| *through > session.row.acked) {
                 gone += session.forget_through(through);
             }

@@ -1,6 +1,6 @@
 //! Forgets what may be forgotten (§6.3, §6.5).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Job, State, cost};
 use crate::store::Trim;
@@ -62,7 +62,7 @@ impl State {
 
     fn trim_jobs(&mut self, before: Timestamp, limit: u64) -> u64 {
         let needed = self.needed();
-        let (mut gone, mut done) = (0, Vec::new());
+        let (mut gone, mut done) = (0, HashSet::new());
         for (id, job) in &mut self.jobs {
             let needed = needed.get(id).copied().unwrap_or(u64::MAX);
             while gone < limit
@@ -75,15 +75,12 @@ impl State {
             }
             let ended = job.row.ended_at.is_some_and(|at| at < before);
             if gone < limit && ended && job.events.is_empty() {
-                done.push(id.clone());
+                done.insert(id.clone());
                 gone += 1;
             }
         }
+        self.drop_runs(&done);
         for id in done {
-            for session in self.sessions.values_mut() {
-                let acked = session.row.acked;
-                session.runs.retain(|run| run.job != id || run.first + run.len - 1 > acked);
-            }
             if let Some(job) = self.jobs.remove(&id) {
                 self.bytes -= cost(&job.row.body);
                 if let Some(listing) = self.listings.get_mut(&job.row.principal) {
@@ -95,6 +92,24 @@ impl State {
             }
         }
         gone
+    }
+
+    /// Runs of jobs that are gone go with them, where they were acknowledged. Each run is looked at once,
+    /// however many jobs these are.
+    fn drop_runs(&mut self, done: &HashSet<JobId>) {
+        if done.is_empty() {
+            return;
+        }
+        for session in self.sessions.values_mut() {
+            let acked = session.row.acked;
+            session.runs.retain(|run| {
+                #[cfg(test)]
+                {
+                    self.looked_at += 1;
+                }
+                run.first + run.len - 1 > acked || !done.contains(&run.job)
+            });
+        }
     }
 
     /// For each job that a session needs, its first event that one does: sent and not acknowledged,
@@ -125,5 +140,91 @@ impl Job {
         self.bytes -= bytes as u64;
         self.floor += 1;
         Some(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::Session;
+    use super::*;
+    use crate::job::Status;
+    use crate::store::{Bounds, JobRow, RunRow, SessionRow, StoredEvent};
+    use crate::{Features, Json, MessageType, TraceId};
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1000)
+    }
+
+    /// Sessions with a run of each of so many jobs, which ended and were acknowledged or not.
+    fn state(sessions: u128, jobs: u128, acked: u64) -> State {
+        let mut state = State::default();
+        let session = |n| SessionRow {
+            id: SessionId::from_bits(n),
+            principal: "ada".into(),
+            epoch: 1,
+            features: Features::NONE,
+            profile: "draft".into(),
+            secret: [0; 32],
+            token: [0; 32],
+            previous_token: None,
+            head: u64::try_from(jobs).unwrap(),
+            acked,
+            created_at: at(0),
+            expires_at: None,
+        };
+        for n in 0..sessions {
+            let numbered = (1..).zip(0..jobs);
+            let runs =
+                numbered.map(|(first, job)| RunRow { first, len: 1, job: JobId::from_bits(job), from: 1 });
+            let session = Session { row: session(n), feeds: BTreeMap::new(), runs: runs.collect() };
+            state.sessions.insert(SessionId::from_bits(n), session);
+        }
+        for n in 0..jobs {
+            let row = JobRow {
+                id: JobId::from_bits(n),
+                principal: "ada".into(),
+                session: SessionId::from_bits(0),
+                agent: "echo@1.0.0".into(),
+                status: Status::Success,
+                created_at: at(0),
+                ended_at: Some(at(1)),
+                head: 0,
+                last_event_seq: 0,
+                cancelling: false,
+                note: None,
+                owner: 1,
+                trace_id: TraceId::from_bits(n),
+                body: Json::null(),
+            };
+            state.apply("ada", crate::store::Op::PutJob { row });
+        }
+        state
+    }
+
+    #[test]
+    fn many_jobs_that_go_at_once_cost_one_look_at_each_run() {
+        let mut state = state(20, 300, 300);
+        let trim = Trim { before: at(2), bounds: Bounds::NONE, limit: 10_000 };
+        assert_eq!(state.trim(at(2), trim), 300);
+        assert_eq!(state.sessions.values().map(|session| session.runs.len()).sum::<usize>(), 0);
+        assert_eq!(state.looked_at, 20 * 300);
+        assert_eq!(state.trim(at(2), trim), 0);
+        assert_eq!(state.looked_at, 20 * 300, "where no job goes there is nothing to look for");
+    }
+
+    #[test]
+    fn many_jobs_that_are_thinned_at_once_cost_one_look_at_each_run() {
+        let mut state = state(20, 300, 0);
+        for job in state.jobs.values_mut() {
+            let event = StoredEvent { kind: MessageType::Event, needs: None, payload: Json::null() };
+            (job.row.head, job.bytes) = (1, cost(&event.payload) as u64);
+            state.bytes += cost(&event.payload);
+            job.events.push_back((at(1), event));
+        }
+        let trim = Trim { before: at(0), bounds: Bounds { bytes: 0, ..Bounds::NONE }, limit: 10_000 };
+        assert_eq!(state.trim(at(2), trim), 300 + 20 * 300, "events and runs");
+        assert_eq!(state.looked_at, 20 * 300);
     }
 }
