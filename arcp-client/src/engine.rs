@@ -118,6 +118,8 @@ impl Engine {
 
     /// Does what the application wants.
     pub(crate) fn command(&mut self, now: Instant, command: Command) {
+        // Who dropped a subscription before it watches the job again wants its history again.
+        self.drop_feeds(now);
         match command {
             Command::Request(request, _) if self.closing.is_some() => {
                 request.slot.fail(Disconnected::new(Reason::ClosedByUs).into());
@@ -140,7 +142,7 @@ impl Engine {
             }
             Command::Unsubscribe { job, feed } => self.unwatch(now, &job, feed),
             Command::Attach { job, reply } => {
-                let feed = self.jobs.follow(&job);
+                let feed = self.jobs.submitted(&job);
                 // Nobody may wait any more; then the events are nobody's.
                 let _ = reply.send(feed);
             }
@@ -168,6 +170,7 @@ impl Engine {
             return Err(Reason::ClosedByUs);
         }
         self.expire(now);
+        self.drop_feeds(now);
         if self.jobs.keep_unknown && !self.continued && !self.pending.repeats_a_submit() {
             self.jobs.forget_unknown();
         }
@@ -204,11 +207,18 @@ impl Engine {
         }
     }
 
+    /// Ends the feeds of subscriptions that were dropped.
+    fn drop_feeds(&mut self, now: Instant) {
+        while let Some((job, feed)) = self.ledger.dropped() {
+            self.unwatch(now, &job, feed);
+        }
+    }
+
     /// Ends one feed of a job, and tells the runtime if nobody here watches the job any more: it has one
     /// stream for each session.
     pub(crate) fn unwatch(&mut self, now: Instant, job: &JobId, feed: FeedId) {
         let last = self.jobs.unfollow(job, feed);
-        if !last || self.closing.is_some() || self.pending.subscribes(job) {
+        if !last || self.jobs.is_own(job) || self.closing.is_some() || self.pending.subscribes(job) {
             return;
         }
         match self.out.unsubscribe(job) {

@@ -41,8 +41,8 @@ impl Engine {
         };
         match message.kind {
             MessageType::Event => self.event(now, &message, mark)?,
-            MessageType::Result => self.result(&message, mark)?,
-            MessageType::JobError => self.job_error(&message, mark)?,
+            MessageType::Result => self.result(now, &message, mark)?,
+            MessageType::JobError => self.job_error(now, &message, mark)?,
             MessageType::Accepted => self.accepted(&message),
             MessageType::Subscribed => self.subscribed(now, &message),
             MessageType::Jobs => self.listed(&message),
@@ -93,18 +93,21 @@ impl Engine {
         })
     }
 
-    fn result(&mut self, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
+    fn result(&mut self, now: Instant, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
         let Some(job) = message.job_id.clone().or_else(|| Clues::of(message).job) else {
             tracing::warn!("ignored a result of no job");
             return Ok(());
         };
         self.keep(&job, mark.as_ref())?;
-        self.end(&job, &Terminal::of_result(&message.payload), mark);
+        self.end(now, &job, &Terminal::of_result(&message.payload), mark);
         Ok(())
     }
 
-    fn end(&mut self, job: &JobId, terminal: &Terminal, mark: Option<Mark>) {
-        self.jobs.end(job, terminal, mark);
+    fn end(&mut self, now: Instant, job: &JobId, terminal: &Terminal, mark: Option<Mark>) {
+        // Who watches the job again is told its end again.
+        if !self.jobs.is_muted(job, now) {
+            self.jobs.end(job, terminal, mark);
+        }
         // Not every runtime says `job.cancelled`; the job's end says as much.
         while let Some(request) = self.pending.on_job(Kind::Cancel, job) {
             if let Slot::Cancel(reply) = request.slot {
@@ -113,7 +116,7 @@ impl Engine {
         }
     }
 
-    fn job_error(&mut self, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
+    fn job_error(&mut self, now: Instant, message: &Envelope, mark: Option<Mark>) -> Result<(), Reason> {
         let clues = Clues::of(message);
         if let (Some(job), None) = (&clues.job, &clues.request_id) {
             self.keep(job, mark.as_ref())?;
@@ -128,7 +131,7 @@ impl Engine {
             Verdict::Terminal => {
                 let Some(job) = clues.job else { return Ok(()) };
                 let terminal = Terminal::of_error(&message.payload, self.jobs.is_cancelled(&job));
-                self.end(&job, &terminal, mark);
+                self.end(now, &job, &terminal, mark);
             }
             Verdict::Nothing => tracing::debug!(%code, "ignored an error that nobody waits for"),
         }
@@ -149,7 +152,7 @@ impl Engine {
         };
         match (message.payload.decode::<Accepted>(), request.slot) {
             (Ok(accepted), Slot::Submit(reply)) => {
-                let feed = self.jobs.follow(&accepted.job_id);
+                let feed = self.jobs.submitted(&accepted.job_id);
                 let _ = reply.send(Ok((accepted, feed)));
             }
             (Err(error), slot) => slot.fail(RequestError::Unreadable(error)),

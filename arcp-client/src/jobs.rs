@@ -52,6 +52,7 @@ pub(crate) struct Jobs {
     next_feed: u64,
     sweep_at: usize,
     room: Room,
+    own: VecDeque<JobId>,
     /// Jobs that are watched no longer, until the runtime is sure to know.
     muted: VecDeque<(JobId, Instant)>,
 }
@@ -73,6 +74,7 @@ impl Jobs {
             next_feed: 0,
             sweep_at: SWEEP,
             room: Room { events: events.clamp(1, 1 << 24), bytes },
+            own: VecDeque::new(),
             muted: VecDeque::new(),
         }
     }
@@ -88,6 +90,27 @@ impl Jobs {
         let (listener, feed) = Listener::new(FeedId(self.next_feed), self.room);
         self.live.entry(job.clone()).or_default().listeners.push(listener);
         feed
+    }
+
+    /// Begins to follow a job of this session, whatever was said of it before.
+    pub(crate) fn submitted(&mut self, job: &JobId) -> Feed {
+        self.unmute(job);
+        let feed = self.follow(job);
+        self.own(job);
+        feed
+    }
+
+    /// A job of this session is followed as long as it runs, whoever listens. Of very many, the first are
+    /// forgotten.
+    fn own(&mut self, job: &JobId) {
+        if self.own.len() >= PAST {
+            self.own.pop_front();
+        }
+        self.own.push_back(job.clone());
+    }
+
+    pub(crate) fn is_own(&self, job: &JobId) -> bool {
+        self.own.contains(job)
     }
 
     /// Ends one feed. `true` if it was the last one of a job that was followed until now.

@@ -5,7 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use arcp_core::JobId;
 use futures_util::task::AtomicWaker;
+
+use crate::jobs::FeedId;
 
 /// The numbers that arrived and are not processed. Acks are cumulative, so what counts is the
 /// number below the lowest of them.
@@ -14,6 +17,8 @@ pub(crate) struct Ledger {
     state: Mutex<State>,
     ended: AtomicBool,
     driver: AtomicWaker,
+    /// Subscriptions that were dropped, of which the driver does not know yet.
+    dropped: Mutex<Vec<(JobId, FeedId)>>,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +72,17 @@ impl Ledger {
     pub(crate) fn waiting(&self) -> u64 {
         let state = self.state();
         state.open.first().map_or(0, |lowest| state.received.saturating_sub(lowest - 1))
+    }
+
+    /// A subscription was dropped: there is nobody to wait until the driver has room for it.
+    pub(crate) fn drop_feed(&self, job: JobId, feed: FeedId) {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).push((job, feed));
+        self.driver.wake();
+    }
+
+    /// The next of those that were dropped.
+    pub(crate) fn dropped(&self) -> Option<(JobId, FeedId)> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 
     /// `driver` is woken when [`Ledger::processed`] grows.

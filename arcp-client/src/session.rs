@@ -161,11 +161,6 @@ impl Session {
         told.map_or(Err(RequestError::TimedOut), |told| told.map_err(Into::into))
     }
 
-    /// The same without waiting. A driver that has no room for it now is not told.
-    pub(crate) fn tell_now(&self, command: Command) {
-        let _ = self.0.commands.try_send(command);
-    }
-
     /// Begins to follow a job that this client did not submit itself.
     pub(crate) async fn attach(&self, job: JobId) -> Result<Feed, RequestError> {
         let (reply, answer) = oneshot::channel();

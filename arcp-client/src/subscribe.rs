@@ -75,21 +75,17 @@ impl Subscription {
     /// # Errors
     /// `Disconnected` if there is no connection any more.
     pub async fn unsubscribe(mut self) -> Result<(), RequestError> {
-        let command = self.end();
-        self.session.tell(command).await?;
+        let (job, feed) = (self.id().clone(), self.follower.feed());
+        self.session.tell(Command::Unsubscribe { job, feed }).await?;
         self.told = true;
         Ok(())
-    }
-
-    fn end(&self) -> Command {
-        Command::Unsubscribe { job: self.id().clone(), feed: self.follower.feed() }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         if !self.told && !self.follower.is_over() {
-            self.session.tell_now(self.end());
+            self.session.anchor().ledger.drop_feed(self.id().clone(), self.follower.feed());
         }
     }
 }

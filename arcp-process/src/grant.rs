@@ -2,7 +2,7 @@
 
 use arcp_client::{Client, Submission};
 use arcp_core::lease::Namespace;
-use arcp_core::{Code, Error, Json};
+use arcp_core::{Code, Error, Feature, Json};
 use arcp_tower::Job;
 
 /// The submit of `job` to a program's `agent`, with the job's own grants, what is left of its budget,
@@ -10,8 +10,11 @@ use arcp_tower::Job;
 pub(crate) fn submission(client: &Client, agent: &str, job: &Job) -> Result<Submission, Error> {
     let input: Json = job.input()?;
     let mut submission = client.submit(agent).input(&input).trace_id(job.trace_id());
+    let models = client.session().features.has(Feature::ModelUse);
     for (namespace, patterns) in &job.lease().0 {
-        if *namespace != Namespace::CostBudget {
+        // That no model is allowed says nothing to a program that knows of none.
+        let of_no_use = *namespace == Namespace::ModelUse && patterns.is_empty() && !models;
+        if *namespace != Namespace::CostBudget && !of_no_use {
             submission = submission.lease(namespace.as_str(), patterns.clone());
         }
     }

@@ -35,7 +35,10 @@ pub(crate) async fn run(host: Arc<Host>, agent: String, job: Job) -> Result<Json
     let mut cancel = Cancel { job: &job, until: None };
     let mut following = Following { handle, limit: host.config.cancel };
     let mut overspent = None;
-    while let Some(event) = following.next(&mut cancel).await? {
+    loop {
+        // Why it was told to end is why it ends, also if it does not.
+        let next = following.next(&mut cancel).await.map_err(|e| overspent.take().unwrap_or(e));
+        let Some(event) = next? else { break };
         let pass = pass(&job, &mut passing, event);
         tokio::pin!(pass);
         // A submitter who is behind must not keep a cancellation from the program.
@@ -54,7 +57,7 @@ pub(crate) async fn run(host: Arc<Host>, agent: String, job: Job) -> Result<Json
                     following.cancel(&mut cancel).await;
                 }
             }
-            passed => passed?,
+            passed => passed.map_err(|e| overspent.take().unwrap_or(e))?,
         }
     }
     let end = following.handle.result().await;

@@ -16,6 +16,7 @@ mod relay;
 #[cfg(feature = "schema")]
 pub mod schema;
 mod stream;
+mod unsaid;
 
 use arcp_core::job::FinalStatus;
 use arcp_core::{Error, Json};

@@ -88,3 +88,65 @@ async fn what_was_under_way_when_a_job_was_watched_no_longer_is_not_taken_for_wh
         watched.unwrap().map(|event| event.unwrap().payload.as_str().to_owned()).collect().await;
     assert!(events.len() == 1 && events[0].contains("history"), "{events:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn of_many_subscriptions_that_are_dropped_at_once_each_ends() {
+    let (client, mut fake) = quiet().await;
+    let mut watched = Vec::new();
+    for n in 0..100_u128 {
+        let job = arcp_core::JobId::from_bits(n);
+        let answer = async {
+            let subscribe = fake.next().await;
+            let payload = json!({"job_id": job, "current_status": "running", "agent": "echo@1.0.0", "request_id": subscribe["id"]});
+            fake.send("job.subscribed", json!({}), payload).await;
+        };
+        watched.push(tokio::join!(client.subscribe(job.clone(), false), answer).0.unwrap());
+    }
+    drop(watched);
+    let mut ended = std::collections::BTreeSet::new();
+    for _ in 0..100 {
+        let frame = fake.next().await;
+        assert_eq!(frame["type"], "job.unsubscribe");
+        ended.insert(frame["job_id"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(ended.len(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_under_way_is_not_that_of_who_watches_the_job_next() {
+    let (client, mut fake) = quiet().await;
+    drop(watching(&client, &mut fake).await);
+    let again = async {
+        assert!(unsubscribed(&mut fake).await);
+        let subscribe = fake.next().await;
+        fake.result(OTHER, json!("of the first")).await;
+        let payload = json!({"job_id": OTHER, "current_status": "success", "agent": "echo@1.0.0", "request_id": subscribe["id"]});
+        fake.send("job.subscribed", json!({}), payload).await;
+        fake.thoughts(OTHER, 2).await;
+        fake.result(OTHER, json!("of the second")).await;
+    };
+    let (watched, ()) = tokio::join!(client.subscribe(OTHER.parse().unwrap(), true), again);
+    let mut watched = watched.unwrap();
+    assert_eq!(watched.by_ref().count().await, 2);
+    assert_eq!(watched.result().await.unwrap().decode::<String>().unwrap(), "of the second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_submitted_again_after_it_was_watched_is_heard_at_once() {
+    let (client, mut fake) = quiet().await;
+    drop(watching(&client, &mut fake).await);
+    assert!(unsubscribed(&mut fake).await);
+    let accept = async {
+        let submit = fake.next().await;
+        fake.accept(&submit, OTHER).await;
+        fake.thoughts(OTHER, 2).await;
+        fake.result(OTHER, json!(1)).await;
+    };
+    let (job, ()) = tokio::join!(client.submit("echo").idempotency_key("k").send(), accept);
+    let mut job = job.unwrap();
+    assert_eq!(job.by_ref().count().await, 2);
+    // It is this session's own now: that it is watched no longer is nothing to tell.
+    drop(watching(&client, &mut fake).await);
+    assert!(!unsubscribed(&mut fake).await);
+    job.result().await.unwrap();
+}

@@ -92,6 +92,11 @@ impl Link {
         self.counts(now);
     }
 
+    /// It is not the peer that is silent: what it says is not read for now.
+    pub fn excuse(&mut self, now: Instant) {
+        self.heartbeat.heard(now);
+    }
+
     /// A frame arrived that is none of ours, such as a WebSocket's ping. It counts like others, and
     /// says nothing of the session: a proxy may have sent it.
     pub fn counts(&mut self, now: Instant) {

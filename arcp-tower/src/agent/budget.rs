@@ -9,6 +9,8 @@ use arcp_core::{Error, JobId, Json};
 
 use super::{Job, Level};
 
+type Dimensions = Option<BTreeMap<String, String>>;
+
 impl Job {
     /// What is left of each currency that is counted: by its own lease, or by that of whoever delegated it.
     pub fn budget(&self) -> BTreeMap<Currency, Amount> {
@@ -57,15 +59,26 @@ impl Job {
 
     /// A job that it delegated has ended: what it spent was taken out of what it was given.
     pub(crate) fn report_child(&self, child: &JobId, currency: &Currency, spent: Amount) {
-        let unit = Some(currency.as_str().to_owned());
         let dimensions = Some([("child_job_id".to_owned(), child.to_string())].into());
-        if let Ok(value) = Json::of(&spent) {
-            let name = "cost.delegate".to_owned();
-            self.append("metric", &Metric { name, value, unit: unit.clone(), dimensions });
+        self.append_amount("cost.delegate", currency, spent, dimensions);
+        if let Some(left) = self.authority().news(currency) {
+            self.append_amount("cost.budget.remaining", currency, left, None);
         }
-        if let Some(value) = self.authority().news(currency).and_then(|left| Json::of(&left).ok()) {
-            let name = "cost.budget.remaining".to_owned();
-            self.append("metric", &Metric { name, value, unit, dimensions: None });
+    }
+
+    /// The same as [`Job::report`] without waiting for room.
+    pub(super) fn report_now(&self, metric: &str, target: &str, currency: &Currency, amount: Amount) {
+        let dimensions = Some([("target".to_owned(), target.to_owned())].into());
+        self.append_amount(metric, currency, amount, dimensions);
+        if let Some(left) = self.authority().news(currency) {
+            self.append_amount("cost.budget.remaining", currency, left, None);
+        }
+    }
+
+    fn append_amount(&self, name: &str, currency: &Currency, amount: Amount, dimensions: Dimensions) {
+        let (name, unit) = (name.to_owned(), Some(currency.as_str().to_owned()));
+        if let Ok(value) = Json::of(&amount) {
+            self.append("metric", &Metric { name, value, unit, dimensions });
         }
     }
 

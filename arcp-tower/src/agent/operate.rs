@@ -5,14 +5,14 @@ use std::future::poll_fn;
 
 use arcp_core::id::CallId;
 use arcp_core::lease::{Lease, Namespace, Target};
-use arcp_core::wire::event::{ToolCall, ToolResult};
+use arcp_core::wire::event::ToolCall;
 use arcp_core::{Code, Error, Event, Json, Timestamp};
 use serde::Serialize;
 use tower_layer::Layer as _;
 use tower_service::Service as _;
 
+use super::unsaid::Unsaid;
 use super::{Job, Level};
-use crate::fault;
 use crate::layer::{LeaseLayer, MeterLayer, TraceLayer};
 use crate::operation::{Operation, Output, ToolInfo};
 
@@ -141,27 +141,15 @@ impl Job {
         };
         operation.called(bits);
         self.emit_body("tool_call", &body).await?;
-        let said = Unsaid { job: self, call_id: Some(call_id) };
         let name = metric_of(operation.namespace());
         let target = match operation.namespace() {
             Namespace::ToolCall => body.tool,
             _ => operation.target().to_owned(),
         };
+        let mut unsaid = Unsaid::of(self, call_id, name, target);
         let outcome = self.carry_out(operation).await;
-        let Some(call_id) = said.take() else { return outcome };
-        self.tool_result(
-            &call_id,
-            outcome
-                .as_ref()
-                .map(|output| self.shown(&output.result))
-                .map_err(|error| fault::cut(error.clone(), self.config())),
-        )
-        .await?;
-        if let Ok(output) = &outcome {
-            for cost in &output.costs {
-                self.report(name, &target, &cost.currency, cost.amount).await?;
-            }
-        }
+        unsaid.came(&outcome);
+        unsaid.say().await?;
         outcome
     }
 
@@ -188,7 +176,7 @@ impl Job {
     }
 
     /// A value, unless it is too large for an event.
-    fn shown(&self, value: &Json) -> Json {
+    pub(super) fn shown(&self, value: &Json) -> Json {
         let bytes = value.as_str().len();
         if bytes <= self.config().max_shown {
             return value.clone();
@@ -232,27 +220,5 @@ const fn metric_of(namespace: &Namespace) -> &'static str {
         Namespace::NetFetch => "cost.fetch",
         Namespace::AgentDelegate => "cost.delegate",
         _ => "cost.operation",
-    }
-}
-
-/// A call of which the result was not said yet. An agent that gives up waiting for it drops this.
-struct Unsaid<'a> {
-    job: &'a Job,
-    call_id: Option<CallId>,
-}
-
-impl Unsaid<'_> {
-    fn take(mut self) -> Option<CallId> {
-        self.call_id.take()
-    }
-}
-
-impl Drop for Unsaid<'_> {
-    fn drop(&mut self) {
-        if let Some(call_id) = self.call_id.take() {
-            let error = Error::new(Code::Cancelled, "the agent gave the call up");
-            let body = ToolResult { call_id: call_id.to_string(), result: None, error: Some(error.body()) };
-            self.job.append("tool_result", &body);
-        }
     }
 }

@@ -91,25 +91,23 @@ impl JwtVerifier {
             tracing::debug!(why, "a token was refused unread");
             refused()
         })?;
-        let mut seen = None;
-        for key in self.0.keys.iter().filter(|key| key.is_meant_by(&named)) {
-            match self.0.rules.check(token, key) {
-                Ok(principal) => return Ok(principal),
-                Err(error) => seen = Some(error),
-            }
-        }
-        if let Some(error) = seen {
-            return Err(error);
+        let mut meant = self.0.keys.iter().filter(|key| key.is_meant_by(&named));
+        if let Some(checked) = meant.find_map(|key| self.0.rules.check(token, key)) {
+            return checked;
         }
         #[cfg(feature = "jwks")]
         if let (Some(jwks), Some(kid)) = (&self.0.jwks, &named.kid)
             && let Some(known) = jwks.key(kid).await?.filter(|known| known.key.is_meant_by(&named))
+            && let Some(checked) = self.0.rules.check(token, &known.key)
         {
-            let principal = self.0.rules.check(token, &known.key)?;
+            let principal = checked?;
             jwks.watch();
             return Ok(principal.until_cancelled(known.withdrawn));
         }
-        tracing::debug!(kid = named.kid.as_deref().unwrap_or_default(), "no key for a token");
+        tracing::debug!(
+            kid = named.kid.as_deref().unwrap_or_default(),
+            "no key that a token was signed with"
+        );
         Err(refused())
     }
 }

@@ -251,6 +251,9 @@ where
         if let Some(close) = self.watch.over(now, self.cx.is_busy()) {
             return self.close(close);
         }
+        if self.is_full() {
+            self.link.excuse(now);
+        }
         if let Err(error) = self.link.handle_timeout(now, self.config.clock.wall()) {
             debug_assert_eq!(error.code(), Code::HeartbeatLost);
             self.refuse(&error, &Refusable::frame(None));

@@ -23,6 +23,9 @@ impl AckGateLayer {
     }
 
     /// Each call waits for a credit and spends none: no new work for a consumer that is behind.
+    ///
+    /// Commands that wait are read ahead up to [`Config::max_pending`](crate::Config::max_pending), and no
+    /// further: a client that sends more of them at once than that, and its ack behind them, waits for itself.
     pub fn waiting(credits: Arc<Semaphore>) -> Self {
         Self { credits, spend: false }
     }

@@ -1,6 +1,6 @@
 //! Sessions as a store remembers them (§6.3).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arcp_core::JobId;
@@ -12,6 +12,9 @@ use crate::auth::Principal;
 use crate::config::Config;
 use crate::observe::Access;
 use crate::service::Remembered;
+
+/// Logs by their jobs.
+pub(super) type Logs = HashMap<JobId, Arc<JobStream>>;
 
 /// The numbers of a session. Those beyond what may be remembered are forgotten, oldest first.
 pub(super) async fn outbox(
@@ -34,27 +37,29 @@ pub(super) async fn outbox(
     Ok(Outbox::restore(row.features, config.max_runs, head, row.acked, runs.skip(skip)))
 }
 
-/// Whether all that was numbered above `from` can be sent again: nothing of it was forgotten or is
+/// The jobs of all that was numbered above `from`, if it can be sent again: nothing of it was forgotten or is
 /// beyond what a session may remember.
 pub(super) async fn replayable(
     store: &dyn Store,
     row: &SessionRow,
     from: u64,
     config: &Config,
-) -> Result<bool, StoreError> {
+) -> Result<Option<HashSet<JobId>>, StoreError> {
     let (mut next, mut many) = (from + 1, 0);
+    let mut jobs = HashSet::new();
     // Only what was acknowledged may be gone: for each job, the first event that is asked for.
     let mut doubtful: HashMap<JobId, u64> = HashMap::new();
     loop {
         let page = store.runs(&row.id, next - 1, config.read_runs.max(1)).await?;
         if page.floor >= next {
-            return Ok(false);
+            return Ok(None);
         }
         many += page.items.len();
         for run in page.items {
             if run.first > next {
-                return Ok(false);
+                return Ok(None);
             }
+            jobs.insert(run.job.clone());
             if next <= row.acked {
                 doubtful.entry(run.job).or_insert(run.from + next - run.first);
             }
@@ -65,29 +70,29 @@ pub(super) async fn replayable(
         }
     }
     if next <= row.head || many > config.max_runs {
-        return Ok(false);
+        return Ok(None);
     }
     for (job, first) in doubtful {
         let page = store.job_events(&job, first - 1, 1).await?;
         if page.floor >= first || page.items.is_empty() {
-            return Ok(false);
+            return Ok(None);
         }
     }
-    Ok(true)
+    Ok(Some(jobs))
 }
 
 /// Everything that is needed to go on with a session from number `from`: only the logs that will be
 /// replayed are looked up, since a session that does not acknowledge has any number of them. `principal` is
-/// who goes on, with what it may do now.
+/// who goes on, with what it may do now; `logs` are those that are known already.
 pub(super) async fn remembered(
     runtime: &Runtime,
     store: &dyn Store,
     row: &SessionRow,
     principal: &Principal,
     from: u64,
+    mut logs: Logs,
 ) -> Result<Remembered, StoreError> {
     let outbox = outbox(store, row, &runtime.0.config).await?;
-    let mut logs: HashMap<JobId, Arc<JobStream>> = HashMap::new();
     let mut feeds = Vec::new();
     for feed in store.feeds(&row.id).await? {
         // One that it may not watch any more is not followed any more.
@@ -101,12 +106,27 @@ pub(super) async fn remembered(
     Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
 }
 
+/// The logs of all these jobs; `None` if one of them was forgotten, or may not be watched any more.
+pub(super) async fn logs(
+    runtime: &Runtime,
+    principal: &Principal,
+    jobs: HashSet<JobId>,
+) -> Result<Option<Logs>, StoreError> {
+    let mut logs = Logs::new();
+    for job in jobs {
+        if log(runtime, principal, &job, &mut logs).await?.is_none() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(logs))
+}
+
 /// The log of a job: the one that is in memory, or one that reads from the store.
 async fn log(
     runtime: &Runtime,
     principal: &Principal,
     job: &JobId,
-    known: &mut HashMap<JobId, Arc<JobStream>>,
+    known: &mut Logs,
 ) -> Result<Option<Arc<JobStream>>, StoreError> {
     if let Some(log) = known.get(job) {
         return Ok(Some(log.clone()));

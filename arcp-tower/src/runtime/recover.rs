@@ -118,8 +118,9 @@ async fn run_again(
         let cx = resume::recalled(runtime, &session, http::Extensions::new());
         runtime.0.sessions.insert(&cx)?;
         let (principal, head) = (cx.principal(), session.head);
-        let remembered = recall::remembered(runtime, store, &session, principal, head).await;
-        let remembered = remembered.map_err(failed)?;
+        let logs = recall::Logs::new();
+        let remembered = recall::remembered(runtime, store, &session, principal, head, logs).await;
+        let remembered = remembered.inspect_err(|_| runtime.0.sessions.remove(&cx)).map_err(failed)?;
         cx.restore(remembered);
         runtime.0.sessions.detached(&cx, cx.epoch(), session.epoch);
         cx

@@ -10,6 +10,7 @@ use arcp_core::store::IdempotencyRow;
 use arcp_core::{Code, Error, JobId, Timestamp};
 use tokio::sync::Notify;
 
+pub(super) use record::Ended;
 pub(crate) use record::{JobRecord, Outcome};
 
 use super::drain::draining;
@@ -41,7 +42,8 @@ struct Jobs {
     /// Bytes that the logs of ended jobs held when they ended.
     ended_bytes: usize,
     keys: HashMap<(Principal, String), IdempotencyRow>,
-    keys_in_order: VecDeque<(Principal, String)>,
+    /// Each key, and when that is over: it may have been used again since.
+    keys_in_order: VecDeque<((Principal, String), Timestamp)>,
     /// Whether clients are given no new job.
     closed: bool,
 }
@@ -77,7 +79,7 @@ impl Registry {
         }
         self.add(&mut jobs, job)?;
         jobs.keys.insert(key.clone(), row.clone());
-        jobs.keys_in_order.push_back(key);
+        jobs.keys_in_order.push_back((key, row.expires_at));
         self.sweep_keys(&mut jobs, now);
         Ok(None)
     }
@@ -198,13 +200,13 @@ impl Registry {
 
     /// Keys whose time is over go, and the oldest of too many.
     fn sweep_keys(&self, jobs: &mut Jobs, now: Timestamp) {
-        while let Some(oldest) = jobs.keys_in_order.front() {
-            let expired = jobs.keys.get(oldest).is_none_or(|held| held.expires_at <= now);
-            if !expired && jobs.keys_in_order.len() <= self.max_keys {
+        while let Some((_, expires_at)) = jobs.keys_in_order.front() {
+            if *expires_at > now && jobs.keys_in_order.len() <= self.max_keys {
                 break;
             }
-            if let Some(oldest) = jobs.keys_in_order.pop_front() {
-                jobs.keys.remove(&oldest);
+            let Some((key, expires_at)) = jobs.keys_in_order.pop_front() else { break };
+            if jobs.keys.get(&key).is_some_and(|held| held.expires_at == expires_at) {
+                jobs.keys.remove(&key);
             }
         }
     }

@@ -119,10 +119,10 @@ async fn stored(
         return Err(refusal(AttachError::Ahead));
     }
     // Before anything is changed: a resume that is refused must not disturb who has the session.
-    let whole = recall::replayable(store, &row, claim.last_event_seq, &runtime.0.config).await;
-    if !whole.map_err(|e| refused(&e))? {
-        return Err(refusal(AttachError::BelowFloor));
-    }
+    let jobs = recall::replayable(store, &row, claim.last_event_seq, &runtime.0.config).await;
+    let jobs = jobs.map_err(|e| refused(&e))?.ok_or_else(|| refusal(AttachError::BelowFloor))?;
+    let logs = recall::logs(runtime, &claim.principal, jobs).await;
+    let logs = logs.map_err(|e| refused(&e))?.ok_or_else(|| refusal(AttachError::BelowFloor))?;
     let (expect, epoch) = (row.epoch, row.epoch + 1);
     let Tokens { current: token, previous: previous_token } = claim.tokens;
     let row = SessionRow { epoch, token, previous_token, expires_at: None, ..row };
@@ -137,18 +137,25 @@ async fn stored(
     // waited for the store, the next may have come.
     let row = store.session(&id).await.map_err(|e| refused(&e))?;
     let row = row.filter(|row| row.epoch == epoch).ok_or_else(contended)?;
-    let remembered = recall::remembered(runtime, store, &row, &claim.principal, claim.last_event_seq).await;
+    let remembered =
+        recall::remembered(runtime, store, &row, &claim.principal, claim.last_event_seq, logs).await;
     let remembered = remembered.map_err(|e| refused(&e))?;
-    let cx = if let Some(cx) = sessions.find(Some(&row.id), &claim.presented) {
-        cx
-    } else {
-        let cx = recalled(runtime, &row, claim.extensions.clone());
+    let here = sessions.find(Some(&row.id), &claim.presented);
+    let is_new = here.is_none();
+    let cx = here.unwrap_or_else(|| recalled(runtime, &row, claim.extensions.clone()));
+    if is_new {
         sessions.insert(&cx)?;
-        cx
-    };
+    }
     let caller = claim.caller(runtime);
     let Claim { tokens, last_event_seq, .. } = claim;
-    let attached = cx.attach(last_event_seq, tokens, Some(caller), Some(remembered)).map_err(refusal)?;
+    let attached = cx.attach(last_event_seq, tokens, Some(caller), Some(remembered));
+    let attached = attached.inspect_err(|_| {
+        // Without a connection it would never lose one.
+        if is_new {
+            sessions.remove(&cx);
+        }
+    });
+    let attached = attached.map_err(refusal)?;
     taken.attached();
     Ok(attached)
 }

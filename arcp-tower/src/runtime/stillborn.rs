@@ -46,7 +46,11 @@ pub(super) fn stillborn(commands: &Commands, error: &Error, request: &Refusable)
     let log = Arc::new(log);
     log.end(end.clone(), Status::Error).map_err(|e| Error::limit(e.to_string()))?;
     let session = session.clone();
-    let begin = move |session: &SessionCtx| session.tell(session.follow_end(&log));
+    let begin = move |session: &SessionCtx| {
+        if let Some(feed) = session.follow_end(&log) {
+            session.tell(feed);
+        }
+    };
     let Some(journal) = runtime.0.journal.clone() else {
         return Ok(Response::one(reply).then(move || begin(&session)));
     };

@@ -16,7 +16,7 @@ use tracing::{Instrument as _, Span};
 
 use super::Credentials;
 use super::drain::{self, Over};
-use super::registry::{self, JobRecord, Registry};
+use super::registry::{self, Ended, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
 use crate::fault;
 use crate::lock::lock;
@@ -65,12 +65,13 @@ impl Run {
         }
         // No child outlives its parent, and what it leaves is back before the parent's end is there.
         self.record.outlive().await;
+        // From here on nothing else decides how it ends.
+        let Some(Ended { end, decided }) = self.record.finish(by_itself) else { return };
         let halted = self.record.is_halted();
         if halted && self.runs_again() {
             return self.leave();
         }
-        let lapsed = self.record.stopping() == Some(FinalStatus::Error);
-        let Some(end) = self.record.finish(by_itself) else { return };
+        let lapsed = decided == Some(FinalStatus::Error);
         self.record.cancel.cancel();
         let outcome = match (halted, lapsed) {
             (true, _) => Err(drain::stopped()),

@@ -133,7 +133,11 @@ impl SessionCtx {
             self.replace(&mut state, remembered);
         }
         if let Some(caller) = &caller {
-            state.unfollow_unless(|stream| caller.watches.contains(stream.principal()));
+            // Those of its own principal it may have been given by repeating a submit.
+            let own = &self.0.principal;
+            state.unfollow_unless(|stream| {
+                stream.principal() == own || caller.watches.contains(stream.principal())
+            });
         }
         if let Some(lapse) = state.lapse.take() {
             lapse.abort();

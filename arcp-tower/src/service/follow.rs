@@ -65,11 +65,15 @@ impl SessionCtx {
     }
 
     /// Follows a job that is its end and nothing else, however many jobs it follows: it is gone as soon as it
-    /// is sent, and may be what says that there are too many.
-    pub(crate) fn follow_end(&self, stream: &Arc<JobStream>) -> FeedId {
+    /// is sent, and may be what says that there are too many. `None` if it was sent already, by a connection
+    /// that took over and found it in the store, or if the session is over.
+    pub(crate) fn follow_end(&self, stream: &Arc<JobStream>) -> Option<FeedId> {
         let mut state = lock(&self.0.state);
+        if state.over || state.outbox.last_of(stream.job_id()) > 0 {
+            return None;
+        }
         let known = state.outbox.feed_of(stream.job_id());
-        known.unwrap_or_else(|| self.add_feed(&mut state, stream, 1, true))
+        Some(known.unwrap_or_else(|| self.add_feed(&mut state, stream, 1, true)))
     }
 
     pub(super) fn add_feed(

@@ -5,12 +5,12 @@ use std::time::Duration;
 use arcp_core::Code;
 use arcp_core::transport::Close;
 use arcp_tests::authority::Authority;
-use arcp_tests::issuer::{Key, claims, clock, set, verifier};
+use arcp_tests::issuer::{Key, claims, claims_at, clock, set, verifier};
 use arcp_tests::jwks::{Answer, JwksServer};
 use arcp_tests::sessions::{FEATURES, code, resume};
 use arcp_tests::{Memories, agents};
 use arcp_tower::auth::jwks::{Jwks, JwksConfig};
-use arcp_tower::auth::jwt::{Algorithm, JwtVerifier};
+use arcp_tower::auth::jwt::{Algorithm, JwtKey, JwtVerifier};
 use arcp_tower::{AuthLayer, Config, Runtime};
 use jsonwebtoken::{EncodingKey, Header};
 use serde_json::json;
@@ -294,4 +294,37 @@ async fn s24_what_is_no_key_for_signatures_is_left_out_of_a_key_set() {
     let config = bounds().with(|c| c.keys = 7);
     let refused = name(&of(&server.url(), config), &key.sign(&claims("alice"))).await;
     assert_eq!(refused, Err(Code::InternalError));
+}
+
+#[tokio::test]
+async fn a_key_of_our_own_without_a_name_does_not_stand_before_those_of_an_issuer() {
+    let (own, theirs) = (Key::new("1"), Key::new("2"));
+    let server = JwksServer::start(set(&[&theirs])).await;
+    let static_key = JwtKey::pem([Algorithm::ES256], own.pem().as_bytes()).unwrap();
+    let verifier =
+        verifier().key(static_key).jwks(Jwks::new(&server.url(), bounds()).unwrap()).build().unwrap();
+    assert!(accepted(&verifier, &own).await && accepted(&verifier, &theirs).await);
+    assert!(!accepted(&verifier, &Key::new("2")).await, "a stranger's of the same name");
+    // Why one is refused is said by the key that signed it.
+    for key in [&own, &theirs] {
+        let refused = verifier.verify(&key.sign(&claims_at(1, "alice"))).await.unwrap_err();
+        assert_eq!(refused.message(), "the token has expired");
+    }
+}
+
+#[tokio::test]
+async fn s12_a_key_that_is_replaced_under_its_name_is_withdrawn() {
+    let (old, new) = (Key::new("same"), Key::new("same"));
+    let keys = JwksServer::start(set(&[&old])).await;
+    let config = Config::default().with(|c| c.clock = clock());
+    let runtime = agents::all(Runtime::builder()).config(config.clone()).build().unwrap();
+    let server = Memories::of(runtime.layer(AuthLayer::new(of(&keys.url(), bounds()))), &config);
+    let mut peer = server.open(&old.sign(&claims("alice")), &FEATURES).await;
+    let before = keys.requests();
+    keys.answer(Answer::Keys(set(&[&new])));
+    pass(60).await;
+    until("the keys are fetched again", || keys.requests() > before).await;
+    assert_eq!(peer.closed().await.code, Close::POLICY);
+    let mut peer = server.open(&new.sign(&claims("alice")), &FEATURES).await;
+    peer.works().await;
 }

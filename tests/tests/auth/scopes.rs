@@ -23,6 +23,10 @@ struct Scene {
 impl Scene {
     /// A runtime where an admin may watch what `alice` does, and list what `carol` does.
     async fn new(store: Option<Arc<dyn Store>>) -> Self {
+        Self::with(store, |_| {}).await
+    }
+
+    async fn with(store: Option<Arc<dyn Store>>, change: impl FnOnce(&mut Config)) -> Self {
         let key = Key::new("1");
         let observe = |observer: &Principal| {
             if !observer.scopes().allow(Scope::Admin) {
@@ -31,7 +35,7 @@ impl Scene {
             let of = |name: &str, access| Observed::new(Principal::new(name), access);
             vec![of("alice", Access::Watch), of("carol", Access::List)]
         };
-        let config = Config::default().with(|c| c.clock = issuer::clock());
+        let config = Config::default().with(|c| c.clock = issuer::clock()).with(change);
         let builder = agents::all(Runtime::builder()).config(config.clone()).observe(observe);
         let runtime = match store {
             Some(store) => builder.store(store).open().await.unwrap(),
@@ -209,5 +213,52 @@ async fn what_may_not_be_watched_any_more_is_not_replayed_either() {
         let again = root.say_hello(resume(&scene.token("root", "arcp:admin"), &welcome, 1)).await;
         root.welcomed(again);
         assert_eq!(root.job(&hers).await, frames[1..]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_only_submit_keeps_the_job_that_repeating_a_submit_gave_it_over_a_resume() {
+    for store in stores() {
+        let scene = Scene::new(store).await;
+        let submit = json!({ "agent": "slow", "input": { "ms": 60_000 }, "idempotency_key": "k" });
+        let (mut first, _) = scene.open("alice", "arcp:submit").await;
+        let job = first.submit_with(submit.clone()).await;
+        drop(first);
+        let (mut second, welcome) = scene.open("alice", "arcp:submit").await;
+        assert_eq!(second.submit_with(submit).await, job);
+        drop(second);
+        let mut second = scene.server.connect();
+        let again = second.say_hello(resume(&scene.token("alice", "arcp:submit"), &welcome, 0)).await;
+        second.welcomed(again);
+        assert_eq!(second.job(&job).await.last().unwrap()["payload"]["result"], "slept");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_that_is_refused_for_what_it_may_watch_disturbs_nobody_and_leaves_nothing() {
+    for store in stores() {
+        let config = |c: &mut Config| c.max_sessions = 1;
+        let scene = Scene::with(store.clone(), config).await;
+        let (mut alice, _) = scene.open("alice", "arcp:submit").await;
+        let hers = alice.submit("chatty", json!({ "count": 3 })).await;
+        let (mut root, welcome) = scene.open("root", "arcp:submit arcp:admin").await;
+        root.subscribe(&hers, true).await;
+        root.job(&hers).await;
+        let lesser = resume(&scene.token("root", "arcp:submit arcp:observe"), &welcome, 1);
+        let mut other = scene.server.connect();
+        other.send("session.hello", lesser).await;
+        assert_eq!(code(&other.next().await), "RESUME_WINDOW_EXPIRED");
+        root.works().await;
+        if store.is_none() {
+            continue;
+        }
+        // By another process, which does not know the session yet.
+        let scene = Scene::with(store, config).await;
+        let mut other = scene.server.connect();
+        let lesser = resume(&scene.token("root", "arcp:submit arcp:observe"), &welcome, 1);
+        other.send("session.hello", lesser).await;
+        assert_eq!(code(&other.next().await), "RESUME_WINDOW_EXPIRED");
+        let (mut fresh, _) = scene.open("root", "arcp:submit").await;
+        fresh.works().await;
     }
 }

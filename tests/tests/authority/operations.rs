@@ -300,3 +300,30 @@ async fn an_operation_that_no_lease_was_asked_about_is_refused_by_its_backend() 
     let refused = tool.call(operation).await.unwrap_err();
     assert!(refused.to_string().contains("no lease"), "{refused}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_of_a_call_and_what_it_cost_is_said_though_the_agent_gives_up_while_its_client_is_behind() {
+    let gives_up = arcp_tower::agent_fn(|(): (), job: arcp_tower::Job| async move {
+        job.log(arcp_tower::Level::Info, "one of two").await?;
+        let call = job.tool("priced", &());
+        let given_up = tokio::time::timeout(Duration::from_secs(1), call).await.is_err();
+        Ok(json!([given_up, job.budget()]))
+    });
+    let priced = service_fn(|_: Operation| async move {
+        Ok::<_, BoxError>(Output::of("done")?.cost("USD".parse()?, "0.25".parse()?))
+    });
+    let config = timed(|c| c.window = 2);
+    let (stage, _) =
+        stage(|builder| builder.config(config).agent("gives-up", gives_up).tool("priced", priced));
+    let mut peer = stage.open(ALICE, &FEATURES).await;
+    peer.ack(0).await;
+    let lease = json!({ "tool.call": ["priced"], "cost.budget": ["USD:1"] });
+    let job = peer.submit_with(json!({ "agent": "gives-up", "lease_request": lease })).await;
+    let frames = peer.job(&job).await;
+    let events: Vec<Value> = frames.iter().map(|frame| frame["payload"].clone()).collect();
+    assert_eq!(of_kind(&events, "tool_result")[0]["result"], "done", "{events:?}");
+    let metrics = of_kind(&events, "metric");
+    assert_eq!((&metrics[0]["name"], &metrics[0]["value"]), (&json!("cost.tool"), &json!(0.25)));
+    assert_eq!((&metrics[1]["name"], &metrics[1]["value"]), (&json!("cost.budget.remaining"), &json!(0.75)));
+    assert_eq!(frames.last().unwrap()["payload"]["result"], json!([true, { "USD": 0.75 }]));
+}

@@ -8,7 +8,7 @@ use arcp_core::store::{MemoryStore, Store};
 use arcp_core::transport::Memory;
 use arcp_tests::sessions::{FEATURES, code, open, resumed, start};
 use arcp_tests::stores::{servers, stores};
-use arcp_tests::{ALICE, BOB, Memories, Peer, tokens};
+use arcp_tests::{ALICE, BOB, Memories, Peer, timed, tokens};
 use arcp_tower::{AuthLayer, Config, Job, Runtime, agent_fn};
 use serde_json::{Value, json};
 
@@ -256,4 +256,23 @@ async fn p8_without_a_key_each_submit_is_a_job_of_its_own() {
         assert_eq!(said.iter().filter(|frame| frame["type"] == "job.accepted").count(), 2);
         assert_eq!(jobs(&mut peer).await, 2);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_used_again_after_its_time_is_held_for_its_new_time() {
+    let config = timed(|c| {
+        (c.key_lifetime, c.max_keys) = (Duration::from_secs(60), 3);
+        c.sweep = Duration::from_secs(86_400);
+    });
+    let server = start(None, &config).await;
+    let (mut peer, _) = open(&server, ALICE).await;
+    let submit = |key: &str| json!({ "agent": "echo", "input": 1, "idempotency_key": key });
+    let first = peer.submit_with(submit("k")).await;
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let second = peer.submit_with(submit("k")).await;
+    assert_ne!(first, second);
+    for other in ["a", "b"] {
+        peer.submit_with(submit(other)).await;
+    }
+    assert_eq!(peer.submit_with(submit("k")).await, second, "it is one of the three newest");
 }

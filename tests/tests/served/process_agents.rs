@@ -451,3 +451,25 @@ async fn a_program_that_spends_more_than_its_job_has_is_stopped_whosever_money_i
     assert_eq!(said["lease"], json!({ "cost.budget": ["USD:1"] }));
     hosting.stop().await;
 }
+
+#[tokio::test]
+async fn a_program_that_does_not_end_when_it_has_spent_too_much_is_given_up_for_that() {
+    let hosting = Hosting::of(&child(""), |config| config.cancel = Duration::from_millis(300)).await;
+    let steps: Vec<Value> = (0..50)
+        .flat_map(|_| [json!({ "metric": ["cost.tool", 0.4, "USD"] }), json!({ "sleep_ms": 50 })])
+        .collect();
+    let submit = hosting.client.submit("actor").input(&steps).lease("cost.budget", ["USD:1.00"]);
+    let failure = failure(&mut submit.send().await.unwrap()).await;
+    assert_eq!(failure.error.code(), Code::BudgetExhausted, "{failure:?}");
+    hosting.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_knows_of_no_models_takes_a_job_that_may_use_none() {
+    let hosting = Hosting::of(&child("forges"), |_| {}).await;
+    let submit = hosting.client.submit("delegates").input(&("forges", ()));
+    let submit = submit.lease("agent.delegate", ["*"]).lease("model.use", ["tier-fast/*"]);
+    let outcome = submit.send().await.unwrap().result().await.unwrap();
+    assert_eq!(outcome.decode::<String>().unwrap(), "done");
+    hosting.stop().await;
+}

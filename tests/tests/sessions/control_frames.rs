@@ -1,14 +1,18 @@
 //! Acks, pongs and closes that come at odd times, and many at once (§6.4, §6.5, §6.7).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arcp_core::transport::Close;
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{FEATURES, code, contiguous_from, cut_after, open, resume, resumed};
 use arcp_tests::stores::servers;
-use arcp_tests::{ALICE, ALL, Memories, guarded};
-use arcp_tower::Config;
+use arcp_tests::{ALICE, ALL, Memories, agents, guarded, tokens};
+use arcp_tower::runtime::Commands;
+use arcp_tower::{AckGateLayer, AuthLayer, Config, Layer as _, Runtime, SessionCtx, each_session_fn};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
 #[tokio::test(start_paused = true)]
 async fn bad_input_24_ten_thousand_acks_in_any_order_count_as_the_highest_of_them() {
@@ -147,5 +151,30 @@ async fn t45_without_a_window_a_client_that_acks_is_not_gated_for_ever() {
                 break;
             }
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_not_read_while_its_commands_wait_is_not_taken_for_silent() {
+    let config = Config::default().with(|c| (c.heartbeat, c.max_pending) = (Duration::from_secs(10), 4));
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    let gated = each_session_fn(move |_: &SessionCtx, inner: Commands| {
+        AckGateLayer::waiting(closed.clone()).layer(inner)
+    });
+    let runtime = agents::all(Runtime::builder()).config(config.clone()).build().unwrap();
+    let server = Memories::of(AuthLayer::new(tokens()).layer(gated.layer(runtime)), &config);
+    let mut peer = server.open(ALICE, &[&ALL[..], &["heartbeat"]].concat()).await;
+    let mut asked = Vec::new();
+    for n in 0..6 {
+        asked.push(peer.send("job.submit", json!({ "agent": "echo", "input": n })).await);
+    }
+    for _ in 0..12 {
+        sleep(Duration::from_secs(5)).await;
+        peer.send("session.ping", json!({ "nonce": "n" })).await;
+    }
+    gate.add_permits(1);
+    for id in asked {
+        assert_eq!(peer.reply(&id).await["type"], "job.accepted");
     }
 }

@@ -72,12 +72,12 @@ impl Cache {
     /// Those that are no longer there are withdrawn from whoever was let in by them.
     pub(super) fn succeed(&mut self, keys: Vec<JwtKey>, now: Instant) {
         let before = self.keys.take().map(|(keys, _)| keys).unwrap_or_default();
-        let is_named = |known: &&Known, key: &JwtKey| known.key.name() == key.name();
-        for known in before.iter().filter(|known| !keys.iter().any(|key| is_named(known, key))) {
+        // By more than its name: an issuer may give that to the next one.
+        for known in before.iter().filter(|known| !keys.iter().any(|key| known.key.is(key))) {
             known.withdrawn.cancel();
         }
         let known = |key: JwtKey| {
-            let same = before.iter().find(|known| is_named(known, &key));
+            let same = before.iter().find(|known| known.key.is(&key));
             Known { withdrawn: same.map(|known| known.withdrawn.clone()).unwrap_or_default(), key }
         };
         (self.keys, self.failed) = (Some((keys.into_iter().map(known).collect(), now)), false);

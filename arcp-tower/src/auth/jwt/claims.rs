@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use arcp_core::{Code, Error, Timestamp};
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode};
+use jsonwebtoken::{TokenData, Validation, decode};
 use serde_json::{Map, Value};
 
 use super::{JwtKey, ScopeClaims, ScopeNames, refused};
@@ -28,9 +28,19 @@ pub(super) struct Rules {
 }
 
 impl Rules {
-    /// Verifies a token with a key, and reads whom it stands for.
-    pub(super) fn check(&self, token: &str, key: &JwtKey) -> Result<Principal, Error> {
+    /// Verifies a token with a key, and reads whom it stands for. `None` if it was not signed with that key.
+    pub(super) fn check(&self, token: &str, key: &JwtKey) -> Option<Result<Principal, Error>> {
         let decoded = decode::<Map<String, Value>>(token, &key.key, &self.validation(key));
+        if decoded.as_ref().is_err_and(|error| !is_about_claims(error.kind())) {
+            return None;
+        }
+        Some(self.read(decoded))
+    }
+
+    fn read(
+        &self,
+        decoded: Result<TokenData<Map<String, Value>>, jsonwebtoken::errors::Error>,
+    ) -> Result<Principal, Error> {
         let claims = decoded.map_err(|error| {
             // The kind names a claim at the most; the token itself is in none of them.
             match error.kind() {
@@ -106,4 +116,18 @@ impl Rules {
         }
         Ok(Principal::new(name).with_scopes(scopes))
     }
+}
+
+/// Whether a token was signed with the key that it was verified with, and is refused for what it says.
+fn is_about_claims(kind: &ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::MissingRequiredClaim(_)
+            | ErrorKind::InvalidClaimFormat(_)
+            | ErrorKind::ExpiredSignature
+            | ErrorKind::ImmatureSignature
+            | ErrorKind::InvalidIssuer
+            | ErrorKind::InvalidAudience
+            | ErrorKind::InvalidSubject
+    )
 }

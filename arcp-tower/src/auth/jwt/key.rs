@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, PublicKeyUse};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 
 use super::header::{Named, is_kid};
@@ -13,6 +13,8 @@ use super::provider;
 #[derive(Clone)]
 pub struct JwtKey {
     kid: Option<String>,
+    /// What tells it from another of the same name (RFC 7638), if it came as a JWK.
+    thumbprint: Option<String>,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) key: DecodingKey,
 }
@@ -49,7 +51,7 @@ impl JwtKey {
             AlgorithmFamily::Ed => DecodingKey::from_ed_pem(pem),
             AlgorithmFamily::Hmac => return Err(InvalidKey::Algorithms),
         };
-        Ok(Self { kid: None, algorithms, key: key.map_err(|_| InvalidKey::Unreadable)? })
+        Ok(Self { kid: None, thumbprint: None, algorithms, key: key.map_err(|_| InvalidKey::Unreadable)? })
     }
 
     /// A secret that the issuer shares, for `algorithms`, such as `[Algorithm::HS256]`.
@@ -65,7 +67,7 @@ impl JwtKey {
         if algorithms.iter().any(|algorithm| secret.len() < digest(*algorithm)) {
             return Err(InvalidKey::Short);
         }
-        Ok(Self { kid: None, algorithms, key: DecodingKey::from_secret(secret) })
+        Ok(Self { kid: None, thumbprint: None, algorithms, key: DecodingKey::from_secret(secret) })
     }
 
     /// A key as a JWK (RFC 7517), with its `kid`, if it has one, and its `alg`. One without an `alg`
@@ -96,8 +98,9 @@ impl JwtKey {
                 let secret = key.try_get_as_bytes().map_err(|_| InvalidKey::Unreadable)?;
                 Self::secret([algorithm], secret)?
             }
-            _ => Self { kid: None, algorithms: vec![algorithm], key },
+            _ => Self { kid: None, thumbprint: None, algorithms: vec![algorithm], key },
         };
+        let key = Self { thumbprint: jwk.thumbprint(ThumbprintHash::SHA256).ok(), ..key };
         match &jwk.common.key_id {
             Some(kid) => key.kid(kid.as_str()),
             None => Ok(key),
@@ -117,6 +120,12 @@ impl JwtKey {
     #[cfg(feature = "jwks")]
     pub(in crate::auth) fn name(&self) -> Option<&str> {
         self.kid.as_deref()
+    }
+
+    /// Whether an issuer means the same key by both.
+    #[cfg(feature = "jwks")]
+    pub(in crate::auth) fn is(&self, other: &Self) -> bool {
+        self.kid == other.kid && self.thumbprint == other.thumbprint
     }
 
     /// What it is for.

@@ -25,12 +25,7 @@ where
         let mut progress = false;
         for _ in 0..TURN {
             let now = clock::now();
-            if self.closing.is_some()
-                || self.resume.is_some()
-                || self.pending.len() >= self.config.max_pending
-                || self.urgent_calls.len() >= self.config.max_pending
-                || !self.link.wants_frame(now)
-            {
+            if self.closing.is_some() || self.is_full() || !self.link.wants_frame(now) {
                 break;
             }
             let Poll::Ready(received) = self.io.poll_recv(cx) else { break };
@@ -57,6 +52,12 @@ where
             }
         }
         Ok(progress)
+    }
+
+    /// Whether nothing is read because what was read waits to be done.
+    pub(super) fn is_full(&self) -> bool {
+        let most = self.config.max_pending;
+        self.resume.is_some() || self.pending.len() >= most || self.urgent_calls.len() >= most
     }
 
     fn frame(&mut self, frame: &ByteString) {

@@ -62,6 +62,13 @@ pub(crate) enum Outcome {
     Failed(Error),
 }
 
+/// How a job ended.
+pub(in crate::runtime) struct Ended {
+    pub(in crate::runtime) end: FinalStatus,
+    /// What had decided that before its agent was done.
+    pub(in crate::runtime) decided: Option<FinalStatus>,
+}
+
 impl JobRecord {
     /// A job of nobody, with an empty lease; for struct update.
     pub(in crate::runtime) fn new(id: JobId, log: Arc<JobStream>) -> Self {
@@ -171,8 +178,11 @@ impl JobRecord {
         lock(&self.life).stopping()
     }
 
-    pub(in crate::runtime) fn finish(&self, by_itself: FinalStatus) -> Option<FinalStatus> {
-        lock(&self.life).finish(by_itself)
+    /// The agent is done; `None` if the job has ended already.
+    pub(in crate::runtime) fn finish(&self, by_itself: FinalStatus) -> Option<Ended> {
+        let mut life = lock(&self.life);
+        let decided = life.stopping();
+        life.finish(by_itself).map(|end| Ended { end, decided })
     }
 
     /// Whether a session submitted it, or was given it.
