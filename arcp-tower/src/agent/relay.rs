@@ -16,8 +16,8 @@ impl Job {
     /// `cost.budget.*`, and the `child_job_id` of a `delegate`, which nobody could look up here.
     ///
     /// # Errors
-    /// As [`Job::log`]; `BUDGET_EXHAUSTED` once there is more spent than there was, with the event that says
-    /// so: the job elsewhere is to be stopped; and `INVALID_REQUEST` for what is no event, a `status`, `metric` or `delegate`
+    /// As [`Job::log`]; `BUDGET_EXHAUSTED` for a cost after the budget was used up, which is charged and
+    /// emitted all the same: the job elsewhere is to be stopped; and `INVALID_REQUEST` for what is no event, a `status`, `metric` or `delegate`
     /// without the members of its kind or a finite value, and a `result_chunk`, which a
     /// [`ResultStream`](super::ResultStream) writes.
     pub async fn relay(&self, payload: &Json) -> Result<(), Error> {
@@ -48,12 +48,14 @@ impl Job {
             return Ok(());
         }
         finite(&metric.value)?;
+        // The cost that uses the budget up is none too many; the next one is of something that was begun
+        // after that (§9.6), and that no operation of this runtime refuses.
+        let solvent = self.authority().solvent();
         // Before it is there: whoever sees the cost finds it charged.
         let charged = self.charge_metric(&metric);
         self.emit_body("metric", body).await?;
         let Some(currency) = charged else { return Ok(()) };
         self.tell_remaining(&currency).await?;
-        // No operation of this runtime would be refused for it.
-        self.authority().within()
+        solvent
     }
 }

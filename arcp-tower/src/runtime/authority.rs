@@ -241,7 +241,7 @@ impl JobAuthority {
 
     /// Whether there is money left, in every currency that is counted: here, and of what it shares
     /// with whoever delegated it.
-    fn solvent(&self) -> Result<(), Error> {
+    pub(crate) fn solvent(&self) -> Result<(), Error> {
         self.solvent_but(&BTreeSet::new())
     }
 
@@ -363,20 +363,6 @@ impl JobAuthority {
         let mut left = self.parent.as_ref().map(|parent| parent.left()).unwrap_or_default();
         left.extend(self.remaining());
         left
-    }
-
-    /// Whether what was spent was there to be spent.
-    ///
-    /// # Errors
-    /// `BUDGET_EXHAUSTED` that names the first counter below zero.
-    pub(crate) fn within(&self) -> Result<(), Error> {
-        match self.left().into_iter().find(|(_, left)| left.is_negative()) {
-            None => Ok(()),
-            Some((currency, left)) => {
-                let message = format!("the {currency} budget has {left} left");
-                Err(Error::new(Code::BudgetExhausted, message).with_detail("currency", currency.as_str()))
-            }
-        }
     }
 
     /// Its own counters, as they stand.
