@@ -453,6 +453,17 @@ async fn a_program_that_spends_more_than_its_job_has_is_stopped_whosever_money_i
 }
 
 #[tokio::test]
+async fn the_cost_that_uses_a_budget_up_is_none_too_many() {
+    let hosting = Hosting::of(&child(""), |_| {}).await;
+    let spend = json!({ "metric": ["cost.tool", 0.4, "USD"] });
+    let steps = json!([spend, spend, spend, "budget"]);
+    let submit = hosting.client.submit("actor").input(&steps).lease("cost.budget", ["USD:1.00"]);
+    let outcome = submit.send().await.unwrap().result().await.unwrap();
+    assert_eq!(outcome.decode::<Value>().unwrap()[3], json!({ "USD": -0.2 }));
+    hosting.stop().await;
+}
+
+#[tokio::test]
 async fn a_program_that_does_not_end_when_it_has_spent_too_much_is_given_up_for_that() {
     let hosting = Hosting::of(&child(""), |config| config.cancel = Duration::from_millis(300)).await;
     let steps: Vec<Value> = (0..50)
