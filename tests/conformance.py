@@ -123,6 +123,7 @@ FILES = [
     ("tests/tests/served/tls", "4"),
     ("tests/tests/served/stdio", "4"),
     ("tests/tests/served/process_agents", "7.3"),
+    ("tests/tests/served/process_budgets", "9.6"),
     ("tests/tests/served/strangers", "14"),
     ("tests/tests/served", "other"),
     ("tests/tests/jobs/control", "6.5"),

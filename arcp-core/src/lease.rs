@@ -22,6 +22,7 @@
 mod authority;
 mod budget;
 mod canonical;
+mod charge;
 mod covers;
 pub mod glob;
 mod grants;
@@ -35,8 +36,9 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use authority::{Authority, Verdict};
-pub use budget::{Budget, Charged, Hold, NoCharge, Snapshot, charge_of};
+pub use budget::{Budget, Charged, Hold, Snapshot};
 pub use canonical::Unfit;
+pub use charge::{NoCharge, charge_of};
 pub use pattern::Pattern;
 pub use subset::ModelUse;
 pub use target::{MAX_TARGET, Target};

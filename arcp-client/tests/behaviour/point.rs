@@ -179,3 +179,25 @@ async fn nothing_that_a_log_may_show_has_the_token_in_it() {
     }
     assert!(!format!("{:?}", client.session()).contains("\"rt\""));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_attached_to_yet_is_not_acknowledged_whoever_waits_for_another_job() {
+    let (builder, mut runtime) = reachable(|| true);
+    let mut config = ClientConfig::default();
+    config.unread = 10;
+    let connect = builder.config(config).resume_from(point().await).connect();
+    let (client, (_, mut fake)) = tokio::join!(connect, runtime.resumed(&["ack"]));
+    let client = client.unwrap();
+    assert_eq!(fake.next().await["payload"]["last_processed_seq"], 2);
+    fake.thoughts(OTHER, 50).await;
+    let mut job = client.attach(JOB.parse().unwrap()).await.unwrap();
+    let waits = tokio::spawn(async move { job.next().await });
+    assert!(
+        tokio::time::timeout(Duration::from_secs(60), fake.next()).await.is_err(),
+        "it may still be asked for"
+    );
+    let mut other = client.attach(OTHER.parse().unwrap()).await.unwrap();
+    assert_eq!(other.by_ref().take(50).count().await, 50);
+    assert_eq!(fake.next().await["payload"]["last_processed_seq"], 52);
+    waits.abort();
+}

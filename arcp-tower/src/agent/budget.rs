@@ -60,16 +60,18 @@ impl Job {
     /// A job that it delegated has ended: what it spent was taken out of what it was given.
     pub(crate) fn report_child(&self, child: &JobId, currency: &Currency, spent: Amount) {
         let dimensions = Some([("child_job_id".to_owned(), child.to_string())].into());
-        self.append_amount("cost.delegate", currency, spent, dimensions);
-        if let Some(left) = self.authority().news(currency) {
-            self.append_amount("cost.budget.remaining", currency, left, None);
-        }
+        self.append_cost("cost.delegate", currency, spent, dimensions);
     }
 
     /// The same as [`Job::report`] without waiting for room.
     pub(super) fn report_now(&self, metric: &str, target: &str, currency: &Currency, amount: Amount) {
         let dimensions = Some([("target".to_owned(), target.to_owned())].into());
-        self.append_amount(metric, currency, amount, dimensions);
+        self.append_cost(metric, currency, amount, dimensions);
+    }
+
+    /// A cost, and what that leaves.
+    fn append_cost(&self, name: &str, currency: &Currency, amount: Amount, dimensions: Dimensions) {
+        self.append_amount(name, currency, amount, dimensions);
         if let Some(left) = self.authority().news(currency) {
             self.append_amount("cost.budget.remaining", currency, left, None);
         }

@@ -17,9 +17,9 @@ impl Job {
     ///
     /// # Errors
     /// As [`Job::log`]; `BUDGET_EXHAUSTED` for a cost after the budget was used up, which is charged and
-    /// emitted all the same: the job elsewhere is to be stopped; and `INVALID_REQUEST` for what is no event, a `status`, `metric` or `delegate`
-    /// without the members of its kind or a finite value, and a `result_chunk`, which a
-    /// [`ResultStream`](super::ResultStream) writes.
+    /// emitted all the same: the job elsewhere is to be stopped; and `INVALID_REQUEST` for what is no event, a
+    /// `status`, `metric` or `delegate` without the members of its kind or a finite value, and a
+    /// `result_chunk`, which a [`ResultStream`](super::ResultStream) writes.
     pub async fn relay(&self, payload: &Json) -> Result<(), Error> {
         #[derive(Deserialize)]
         struct Raw {

@@ -113,6 +113,7 @@ impl SessionCtx {
         let logs = remembered.as_ref().map_or(&state.logs, |remembered| &remembered.logs);
         let replay = outbox.replay(last_event_seq);
         let watches = |whose: &Principal| caller.as_ref().is_none_or(|caller| caller.watches.contains(whose));
+        // Jobs of its own principal it may have been given by repeating a submit.
         let seen = |whose: &Principal| *whose == self.0.principal || watches(whose);
         let kept = |run: &arcp_core::session::Run| {
             let log = logs.iter().find(|log| *log.job_id() == run.job_id);
@@ -132,13 +133,7 @@ impl SessionCtx {
         if let Some(remembered) = remembered {
             self.replace(&mut state, remembered);
         }
-        if let Some(caller) = &caller {
-            // Those of its own principal it may have been given by repeating a submit.
-            let own = &self.0.principal;
-            state.unfollow_unless(|stream| {
-                stream.principal() == own || caller.watches.contains(stream.principal())
-            });
-        }
+        state.unfollow_unless(|stream| seen(stream.principal()));
         if let Some(lapse) = state.lapse.take() {
             lapse.abort();
         }

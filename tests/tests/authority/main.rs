@@ -9,6 +9,7 @@ mod credential_revocation;
 mod credential_rotation;
 mod credentials;
 mod delegation;
+mod delegation_session;
 mod files_and_requests;
 mod lease_expiry;
 mod litellm;

@@ -5,6 +5,7 @@ mod drain;
 mod jwt;
 mod litellm;
 mod process_agents;
+mod process_budgets;
 mod serve;
 mod stdio;
 #[cfg(target_os = "linux")]

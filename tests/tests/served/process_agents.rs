@@ -22,21 +22,21 @@ const AGENTS: [&str; 12] = [
     "stubborn",
 ];
 
-fn child(habit: &str) -> Program {
+pub(crate) fn child(habit: &str) -> Program {
     let mut limits = ProgramLimits::default();
     limits.stop = Duration::from_millis(300);
     Program::new(env!("CARGO_BIN_EXE_child")).args([habit]).limits(limits)
 }
 
 /// A runtime whose agents are a program.
-struct Hosting {
-    client: Client,
+pub(crate) struct Hosting {
+    pub(crate) client: Client,
     agents: Vec<ProcessAgent>,
     who: ProcessAgent,
 }
 
 impl Hosting {
-    async fn of(program: &Program, change: impl Fn(&mut ProcessConfig)) -> Self {
+    pub(crate) async fn of(program: &Program, change: impl Fn(&mut ProcessConfig)) -> Self {
         Self::with(program, change, arcp_client::implemented()).await
     }
 
@@ -78,7 +78,7 @@ impl Hosting {
         outcome.decode::<Value>().unwrap()["pid"].as_u64().unwrap()
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         self.who.stop().await;
         for agent in &self.agents {
             agent.stop().await;
@@ -99,7 +99,7 @@ async fn delegates((agent, input): (String, Json), job: Job) -> Result<Json, Age
     Ok(child.result().await?.result)
 }
 
-async fn failure(job: &mut JobHandle) -> JobFailure {
+pub(crate) async fn failure(job: &mut JobHandle) -> JobFailure {
     match job.result().await {
         Err(JobError::Ended(failure)) => failure,
         other => panic!("it must end badly: {other:?}"),
@@ -107,7 +107,7 @@ async fn failure(job: &mut JobHandle) -> JobFailure {
 }
 
 /// Kinds and bodies of what came.
-async fn events(job: &mut JobHandle) -> Vec<(String, Value)> {
+pub(crate) async fn events(job: &mut JobHandle) -> Vec<(String, Value)> {
     let mut events = vec![];
     while let Some(event) = job.next().await {
         let payload: Value = event.unwrap().payload.decode().unwrap();
@@ -421,58 +421,6 @@ async fn a_server_that_is_killed_takes_its_programs_along() {
 /// A command line that runs a script.
 fn shell(script: &str) -> String {
     format!("sh -c '{script}'")
-}
-
-#[tokio::test]
-async fn a_program_that_spends_more_than_its_job_has_is_stopped_whosever_money_it_is() {
-    let hosting = Hosting::of(&child(""), |_| {}).await;
-    let steps: Vec<Value> = (0..50)
-        .flat_map(|_| [json!({ "metric": ["cost.tool", 0.4, "USD"] }), json!({ "sleep_ms": 50 })])
-        .collect();
-    for agent in ["actor", "delegates"] {
-        let submit = hosting.client.submit(agent).lease("cost.budget", ["USD:1.00"]);
-        let submit = if agent == "actor" { submit.input(&steps) } else { submit.input(&("actor", &steps)) };
-        let mut job = submit.lease("agent.delegate", ["*"]).send().await.unwrap();
-        let told = events(&mut job).await;
-        let failure = failure(&mut job).await;
-        assert_eq!(failure.error.code(), Code::BudgetExhausted, "{agent}: {failure:?}");
-        let left = told.iter().rev().find(|(_, body)| body["name"] == "cost.budget.remaining");
-        let left = left.map(|(_, body)| body["value"].as_f64().unwrap());
-        // It minds no cancellation: what it spends until its grace is over is charged, too.
-        assert!(
-            agent == "delegates" || left.is_some_and(|left| left < 0.0 && left > -14.0),
-            "{agent}: {told:?}"
-        );
-    }
-    // And it is told what there is.
-    let submit = hosting.client.submit("delegates").input(&("who", ())).lease("cost.budget", ["USD:1.00"]);
-    let mut job = submit.lease("agent.delegate", ["*"]).send().await.unwrap();
-    let said: Value = job.result().await.unwrap().decode().unwrap();
-    assert_eq!(said["lease"], json!({ "cost.budget": ["USD:1"] }));
-    hosting.stop().await;
-}
-
-#[tokio::test]
-async fn the_cost_that_uses_a_budget_up_is_none_too_many() {
-    let hosting = Hosting::of(&child(""), |_| {}).await;
-    let spend = json!({ "metric": ["cost.tool", 0.4, "USD"] });
-    let steps = json!([spend, spend, spend, "budget"]);
-    let submit = hosting.client.submit("actor").input(&steps).lease("cost.budget", ["USD:1.00"]);
-    let outcome = submit.send().await.unwrap().result().await.unwrap();
-    assert_eq!(outcome.decode::<Value>().unwrap()[3], json!({ "USD": -0.2 }));
-    hosting.stop().await;
-}
-
-#[tokio::test]
-async fn a_program_that_does_not_end_when_it_has_spent_too_much_is_given_up_for_that() {
-    let hosting = Hosting::of(&child(""), |config| config.cancel = Duration::from_millis(300)).await;
-    let steps: Vec<Value> = (0..50)
-        .flat_map(|_| [json!({ "metric": ["cost.tool", 0.4, "USD"] }), json!({ "sleep_ms": 50 })])
-        .collect();
-    let submit = hosting.client.submit("actor").input(&steps).lease("cost.budget", ["USD:1.00"]);
-    let failure = failure(&mut submit.send().await.unwrap()).await;
-    assert_eq!(failure.error.code(), Code::BudgetExhausted, "{failure:?}");
-    hosting.stop().await;
 }
 
 #[tokio::test]
