@@ -144,7 +144,8 @@ async fn a_job_that_is_submitted_again_after_it_was_watched_is_heard_at_once() {
     };
     let (job, ()) = tokio::join!(client.submit("echo").idempotency_key("k").send(), accept);
     let mut job = job.unwrap();
-    assert_eq!(job.by_ref().count().await, 2);
+    let heard = timeout(Duration::from_secs(5), job.by_ref().count()).await;
+    assert_eq!(heard.expect("its events and its end come at once"), 2);
     // It is this session's own now: that it is watched no longer is nothing to tell.
     drop(watching(&client, &mut fake).await);
     assert!(!unsubscribed(&mut fake).await);

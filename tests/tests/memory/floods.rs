@@ -11,7 +11,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use super::{alone, held};
 
 /// A runtime whose time is virtual.
-fn timeless() -> tokio::runtime::Runtime {
+pub(super) fn timeless() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
 }
 
