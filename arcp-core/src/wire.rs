@@ -7,6 +7,8 @@ pub mod job;
 mod limits;
 pub mod session;
 
+use std::fmt;
+
 use serde::Serialize;
 
 pub use decode::Fault;
@@ -90,8 +92,9 @@ types! {
     JobError = "job.error",
 }
 
-/// A message whose payload is still text.
-#[derive(Debug, Clone, PartialEq)]
+/// A message whose payload is still text. Its `Debug` does not show that: tokens and credentials travel in
+/// payloads.
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
     /// The message's own id. Outgoing messages get one when they are encoded, unless a peer needs
@@ -111,6 +114,22 @@ pub struct Envelope {
     pub event_seq: Option<u64>,
     /// The payload: always an object.
     pub payload: Json,
+}
+
+impl fmt::Debug for Envelope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, kind, session_id, job_id, trace_id, trace_context, event_seq, payload } = self;
+        f.debug_struct("Envelope")
+            .field("id", id)
+            .field("kind", kind)
+            .field("session_id", session_id)
+            .field("job_id", job_id)
+            .field("trace_id", trace_id)
+            .field("trace_context", trace_context)
+            .field("event_seq", event_seq)
+            .field("payload", &format_args!("{} bytes", payload.as_str().len()))
+            .finish()
+    }
 }
 
 impl Envelope {

@@ -23,7 +23,19 @@ struct Inner {
     /// When the last connection is to be closed.
     until: OnceLock<Instant>,
     strangers: Mutex<Strangers>,
+    behind: Mutex<Behind>,
 }
+
+/// The doors of runtimes that a route with one of its own led to: of nearly always one.
+#[derive(Debug, Default)]
+struct Behind {
+    doors: Vec<Door>,
+    /// More than are remembered, and some of them may be open.
+    more: bool,
+}
+
+/// So many runtimes behind one route are remembered.
+const MOST_BEHIND: usize = 16;
 
 /// Those who have not said hello, in the order they came.
 #[derive(Debug, Default)]
@@ -84,6 +96,31 @@ impl Door {
     pub(crate) fn shut(&self, until: Instant) {
         let _ = self.0.until.set(until);
         self.0.stage.fetch_max(DRAINING, Ordering::AcqRel);
+    }
+
+    /// A connection that came in here was let in there.
+    pub(crate) fn leads_to(&self, door: &Self) {
+        if Arc::ptr_eq(&self.0, &door.0) {
+            return;
+        }
+        let mut behind = lock(&self.0.behind);
+        if behind.doors.iter().any(|known| Arc::ptr_eq(&known.0, &door.0)) {
+            return;
+        }
+        if behind.doors.len() < MOST_BEHIND {
+            behind.doors.push(door.clone());
+        } else {
+            behind.more = true;
+        }
+    }
+
+    /// Whether nobody is let in here, or wherever this led to.
+    pub(crate) fn is_shut(&self) -> bool {
+        let behind = || {
+            let behind = lock(&self.0.behind);
+            !behind.doors.is_empty() && !behind.more && behind.doors.iter().all(Self::is_draining)
+        };
+        self.is_draining() || behind()
     }
 
     /// Jobs add nothing from now on: who was sent what is there was sent everything.
@@ -178,6 +215,22 @@ mod tests {
         assert!(goes(&honest) && !goes(&more));
         drop((honest, flood, mapped, six, other, more));
         assert_eq!(door.strangers(), 0);
+    }
+
+    #[test]
+    fn a_route_is_shut_when_every_runtime_that_it_led_to_is() {
+        let (route, one, other) = (Door::default(), Door::default(), Door::default());
+        assert!(!route.is_shut());
+        route.leads_to(&one);
+        route.leads_to(&other);
+        one.shut(clock::now());
+        assert!(one.is_shut() && !route.is_shut());
+        other.shut(clock::now());
+        assert!(route.is_shut() && !route.is_draining());
+        for _ in 0..MOST_BEHIND {
+            route.leads_to(&Door::default());
+        }
+        assert!(!route.is_shut());
     }
 
     #[test]

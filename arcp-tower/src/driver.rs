@@ -69,6 +69,7 @@ pub fn serve<T: Transport, M: MakeSession>(
         let close = match opening.await {
             Ok(mut session) => {
                 apart::tell(&config, &session.config);
+                config.door.leads_to(&session.config.door);
                 io.opened();
                 // One session after the other, as the peer wants them.
                 loop {
@@ -106,7 +107,7 @@ async fn refused<T: Transport>(io: &mut T, why: NotOpened, config: &Config) -> O
             tracing::debug!(%error, "handshake refused");
             refuse::handshake(io, config, error, first.as_ref()).await;
             // It will be let in elsewhere, or later.
-            let drained = error.retryable() && config.door.is_draining();
+            let drained = crate::runtime::is_draining(error);
             Some(if drained { stopping() } else { Close::new(Close::POLICY, error.code().as_str()) })
         }
     }

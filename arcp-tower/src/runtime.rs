@@ -51,6 +51,7 @@ pub use builder::{BuildError, Builder};
 pub use commands::{CommandFuture, Commands};
 pub(crate) use credential::Credentials;
 pub use delegate::ChildJob;
+pub(crate) use drain::is_draining;
 pub use drain::{Drained, Handle};
 pub(crate) use journal::Journal;
 pub(crate) use persist::{commit_patiently, refused};

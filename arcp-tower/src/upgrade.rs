@@ -112,7 +112,7 @@ impl<M: Mount> Upgrade<M> {
             return Err(Box::new(plain(status, why)));
         }
         let accept = accept_key(request).map_err(|(status, why)| Box::new(plain(status, why)))?;
-        if self.config.door.is_draining() || self.config.shutdown.is_cancelled() {
+        if self.config.door.is_shut() || self.config.shutdown.is_cancelled() {
             return Err(Box::new(plain(StatusCode::SERVICE_UNAVAILABLE, "the runtime is stopping")));
         }
         let mut response = Response::new(());

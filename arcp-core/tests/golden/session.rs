@@ -35,6 +35,16 @@ fn hello_of_our_own_client() {
 }
 
 #[test]
+fn the_debug_form_of_a_message_shows_no_token() {
+    let mut hello = Hello::default();
+    hello.auth = Some(Auth::bearer("t0ken"));
+    let hello = Envelope::new(MessageType::Hello, &hello).unwrap();
+    assert!(hello.payload.as_str().contains("t0ken"));
+    let shown = format!("{hello:?}");
+    assert!(shown.contains("Hello") && !shown.contains("t0ken"), "{shown}");
+}
+
+#[test]
 fn hello_of_a_client_that_names_nothing() {
     golden(
         &Payload::Hello(Hello::default()),

@@ -28,7 +28,8 @@ impl Credentials {
         token.ok_or_else(|| Error::new(Code::Unauthenticated, "a bearer token is required"))
     }
 
-    /// Takes the token out of a handshake, so that nothing further in can log or store it.
+    /// Takes the token out of a handshake, and out of what is known of its request whatever lets somebody in,
+    /// so that nothing further in can log or store it.
     pub(crate) fn take_from(connect: &mut Connect) -> Result<Self, Error> {
         let hello: Hello = connect.handshake.payload.decode()?;
         let resumes = ResumeRequest::read(&connect.handshake)?.is_some();
@@ -43,7 +44,11 @@ impl Credentials {
         if members.remove("auth").is_some() {
             connect.handshake.payload = Json::of(&members)?;
         }
-        Ok(Self { token, extensions: connect.extensions.clone() })
+        let extensions = connect.extensions.clone();
+        if let Some(http) = connect.extensions.get_mut::<HttpInfo>() {
+            http.forget_secrets();
+        }
+        Ok(Self { token, extensions })
     }
 }
 

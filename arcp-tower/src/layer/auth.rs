@@ -16,7 +16,8 @@ use crate::auth::{Credentials, Principal};
 use crate::service::Connect;
 
 /// Turns the token of a hello into a [`Principal`] in the handshake's extensions. The token goes to
-/// the authenticator and no further.
+/// the authenticator and no further, and nor do the request's `Authorization`, `Proxy-Authorization` and
+/// `Cookie`.
 #[derive(Debug, Clone)]
 pub struct AuthLayer<A>(A);
 

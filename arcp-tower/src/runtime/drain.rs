@@ -73,7 +73,8 @@ impl Handle {
 
     /// Ends the runtime within `within`, and says what became of what it did.
     ///
-    /// From now on upgrades are answered with 503, and hellos, resumes and submits are refused with
+    /// From now on upgrades are answered with 503 (by a route with bounds of its own once it opened a session
+    /// here), and hellos, resumes and submits are refused with
     /// a retryable `INTERNAL_ERROR` of reason `draining`. Each session that follows a running job is
     /// told once, by a `status` event of phase `draining`. Jobs may end by themselves, and delegate,
     /// until the last quarter of the time (4 s at most); what runs then is told to stop, and ends with
@@ -82,8 +83,9 @@ impl Handle {
     /// over and it was sent everything; those that are left are closed when the time is over, by
     /// [`Config::shutdown`](crate::Config::shutdown). Whoever is closed can resume.
     ///
-    /// It waits for connections of hosts that were mounted with a clone of the runtime's own
-    /// [`Config`](crate::Config), too. A host's own graceful shutdown knows nothing of upgraded
+    /// With a route that was mounted with a clone of the runtime's own [`Config`](crate::Config) it also closes
+    /// connections that have not said hello, and waits for them; others do that themselves, after their
+    /// [`handshake_timeout`](crate::Config::handshake_timeout). A host's own graceful shutdown knows nothing of upgraded
     /// connections: drain first, then end the host.
     ///
     /// If the future is dropped, the runtime stays as it is then, and takes nothing new.
@@ -199,10 +201,17 @@ pub(super) fn stopped() -> Error {
     error.with_retryable(true).with_detail("reason", "runtime_stopped")
 }
 
+const DRAINING: &str = "draining";
+
 /// The refusal of whatever is new.
 pub(super) fn draining() -> Error {
     let error = Error::new(Code::InternalError, "the runtime is about to stop; try again later");
-    error.with_retryable(true).with_detail("reason", "draining")
+    error.with_retryable(true).with_detail("reason", DRAINING)
+}
+
+/// Whether a handshake was refused because the runtime is about to stop.
+pub(crate) fn is_draining(error: &Error) -> bool {
+    error.retryable() && error.details() == draining().details()
 }
 
 impl Inner {

@@ -12,7 +12,8 @@ use crate::profile::Profile;
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Connect {
-    /// `session.hello` or `session.resume`. The authentication layer takes the token out of it.
+    /// `session.hello` or `session.resume`. The authentication layer takes the token out of it, and out of
+    /// the headers in [`HttpInfo`].
     pub handshake: Envelope,
     /// What the transport and the host's middleware know ([`HttpInfo`] and more), and what outer
     /// layers found out ([`Principal`](crate::Principal)).
@@ -38,7 +39,8 @@ pub(crate) struct Leaving(pub(crate) SessionId);
 pub struct HttpInfo {
     /// The target.
     pub uri: Uri,
-    /// The headers, without those that are about the upgrade and nothing else.
+    /// The headers, without those that are about the upgrade and nothing else. `Authorization`,
+    /// `Proxy-Authorization` and `Cookie` reach the authenticator and no further.
     pub headers: HeaderMap,
 }
 
@@ -72,5 +74,12 @@ impl HttpInfo {
             copy.append(name, value);
         }
         Self { uri, headers: copy }
+    }
+
+    /// What lets somebody in is for the authenticator.
+    pub(crate) fn forget_secrets(&mut self) {
+        for name in &SECRET {
+            self.headers.remove(name);
+        }
     }
 }

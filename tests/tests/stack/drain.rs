@@ -20,6 +20,15 @@ const TEN: Duration = Duration::from_secs(10);
 
 /// A process on `store`, and the hold on its runtime. `again` is an agent that can be run again.
 async fn start(store: Option<Arc<dyn Store>>, config: &Config) -> (Handle, Memories<Stack>) {
+    start_behind(store, config, config).await
+}
+
+/// The same, behind a route that was given its bounds by itself.
+async fn start_behind(
+    store: Option<Arc<dyn Store>>,
+    config: &Config,
+    route: &Config,
+) -> (Handle, Memories<Stack>) {
     let again = |ms: u64, job: Job| async move {
         job.status("begun").await?;
         tokio::time::sleep(Duration::from_millis(ms)).await;
@@ -31,7 +40,7 @@ async fn start(store: Option<Arc<dyn Store>>, config: &Config) -> (Handle, Memor
         Some(store) => builder.store(store).open().await.unwrap(),
         None => builder.build().unwrap(),
     };
-    (runtime.handle(), Memories::of(runtime.layer(AuthLayer::new(tokens())), config))
+    (runtime.handle(), Memories::of(runtime.layer(AuthLayer::new(tokens())), route))
 }
 
 fn is_told(frame: &Value) -> bool {
@@ -123,9 +132,11 @@ async fn a_hundred_jobs_of_fifty_sessions_end_or_can_be_resumed_and_all_are_out_
 
 #[tokio::test(start_paused = true)]
 async fn nothing_new_is_taken_and_every_refusal_says_that_it_can_be_tried_again() {
-    for store in stores() {
+    let routes = stores().into_iter().flat_map(|store| [(store.clone(), false), (store, true)]);
+    for (store, apart) in routes {
         let config = Config::default();
-        let (handle, server) = start(store, &config).await;
+        let route = if apart { Config::default() } else { config.clone() };
+        let (handle, server) = start_behind(store, &config, &route).await;
         let (mut busy, _) = open(&server, ALICE).await;
         let job = busy.submit("slow", json!({ "ms": 5000 })).await;
         let (mut idle, welcome) = open(&server, BOB).await;
@@ -241,32 +252,41 @@ async fn without_time_everything_is_cut_at_once_and_what_ran_ends_when_the_store
     }
 }
 
-#[tokio::test]
-async fn upgrades_are_answered_with_503_while_what_is_open_goes_on() {
-    let config = Config::default();
-    let runtime = agents::all(Runtime::builder()).config(config.clone()).build().unwrap();
-    let handle = runtime.handle();
-    let server = Server::of(runtime.layer(AuthLayer::new(tokens())), &config).await;
-    let mut peer = server.open(ALICE, &FEATURES).await;
-    let job = peer.submit("slow", json!({ "ms": 600 })).await;
-    let silent = server.connect().await;
-    let draining = tokio::spawn(async move { handle.drain(TEN).await });
-    while !config.door.is_draining() {
-        tokio::task::yield_now().await;
-    }
+/// The status that an upgrade is answered with.
+async fn status(server: &Server) -> String {
     let head = "GET /arcp HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     let answer = request(&mut server.tcp().await, head).await;
-    assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-    peer.job(&job).await;
-    assert_eq!(peer.closed().await.code, Close::RESTART);
-    let began = std::time::Instant::now();
-    let drained = draining.await.unwrap();
-    assert!(
-        drained.is_whole() && began.elapsed() < Duration::from_secs(3),
-        "who never said hello is not waited for"
-    );
-    assert_eq!(server.connections(), 0);
-    drop(silent);
-    server.stop().await;
+    answer.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn upgrades_are_answered_with_503_while_what_is_open_goes_on() {
+    for apart in [false, true] {
+        let config = Config::default();
+        let route = if apart { Config::default() } else { config.clone() };
+        let runtime = agents::all(Runtime::builder()).config(config.clone()).build().unwrap();
+        let handle = runtime.handle();
+        let server = Server::of(runtime.layer(AuthLayer::new(tokens())), &route).await;
+        let mut peer = server.open(ALICE, &FEATURES).await;
+        let job = peer.submit("slow", json!({ "ms": 600 })).await;
+        let silent = server.connect().await;
+        assert_eq!(status(&server).await, "101");
+        let draining = tokio::spawn(async move { handle.drain(TEN).await });
+        while !config.door.is_draining() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(status(&server).await, "503", "{apart}");
+        peer.job(&job).await;
+        assert_eq!(peer.closed().await.code, Close::RESTART);
+        let began = std::time::Instant::now();
+        let drained = draining.await.unwrap();
+        assert!(
+            drained.is_whole() && began.elapsed() < Duration::from_secs(3),
+            "who never said hello is not waited for"
+        );
+        assert!(apart || server.connections() == 0);
+        drop(silent);
+        server.stop().await;
+    }
 }
