@@ -79,7 +79,7 @@ pub(crate) enum Command {
     /// Serve a runtime over WebSocket, at /arcp, or over standard input and output.
     #[command(after_help = "Examples:
   arcp serve --demo-agents
-  arcp serve --agent research='python3 research.py' --agent echo@2.0.0='arcp serve --stdio'
+  arcp serve --agent research='python3 research.py' --agent echo='arcp serve --stdio'
   arcp serve --bind 0.0.0.0:7777 --token s3cret=ops@example.com
   arcp serve --bind 0.0.0.0:443 --tls-cert cert.pem --tls-key key.pem \
     --jwks https://login.example.com/.well-known/jwks.json \
@@ -88,13 +88,13 @@ pub(crate) enum Command {
     /// Submit a job, follow its events, and print its result.
     #[command(after_help = "Examples:
   arcp submit --url ws://127.0.0.1:7777/arcp --token s3cret --agent echo --input '{\"hi\":1}'
-  ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent progress --input '{}' --json
+  ARCP_URL=ws://127.0.0.1:7777/arcp ARCP_TOKEN=s3cret arcp submit --agent echo --input '{}' --json
   arcp submit --command 'arcp serve --stdio' --agent echo --input 1
 
 With --json the last line says how the job ended: job_id, session_id, and final_status with result, \
 result_text or error. Where there is no end to tell of, it has an error only, whose code is one of the \
 protocol's, DISCONNECTED after a lost connection, or FAILED where the command itself found the fault. If \
-the job may go on, job_id and session_id are beside it, and after --timeout or an interrupt last_event_seq, \
+the job may go on (with --command it does not), job_id and session_id are beside it, and after --timeout or an interrupt last_event_seq, \
 from which `arcp tail` goes on.")]
     Submit(Submit),
     /// Watch a job of another session: live, or from its beginning.

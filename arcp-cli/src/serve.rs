@@ -136,7 +136,12 @@ fn config(args: &Serve, private: bool) -> Config {
 
 /// The agents, the keys that their jobs are given, and who may watch them.
 fn agents(args: &Serve, hosted: &Hosted) -> anyhow::Result<impl FnOnce(Builder) -> Builder> {
-    let agents = if args.demo_agents { demo_agents::all } else { demo_agents::echo };
+    let agents = match args.demo_agents {
+        true => demo_agents::all,
+        // Something to try, where there is nothing else.
+        false if args.agents.is_empty() => demo_agents::echo,
+        false => |builder| builder,
+    };
     let (policy, hosted) = (policy(args.observe.clone()), hosted.clone());
     let gateway = litellm::gateway(args)?;
     Ok(move |builder| hosted.register(litellm::provision(agents(builder), gateway).observe(policy)))

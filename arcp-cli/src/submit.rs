@@ -162,6 +162,10 @@ impl Follow<'_> {
 
     /// Goes away from a job that goes on, and says how to come back.
     fn leave(&self, exit: Exit, job_id: &JobId) -> anyhow::Error {
+        if self.remote.command.is_some() {
+            // What it had of its own is gone with it.
+            return Failure::new(exit, format!("{job_id} goes no further: its program was stopped")).into();
+        }
         let seen = self.seen;
         let url = match self.remote.url.as_str() {
             Remote::URL => String::new(),

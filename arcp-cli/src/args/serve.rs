@@ -94,7 +94,7 @@ pub(crate) struct Serve {
     /// `ARCP_TOKEN` in its environment.
     #[arg(long = "agent", value_name = "NAME[@VERSION]=COMMAND", value_parser = hosted)]
     pub(crate) agents: Vec<HostedArg>,
-    /// Register the agents of the demonstration, and not only `echo`.
+    /// Register the agents of the demonstration; `echo` of them is there by itself if no agent is named.
     #[arg(long)]
     pub(crate) demo_agents: bool,
     #[command(flatten)]

@@ -5,6 +5,7 @@
 mod agents;
 mod around;
 mod command;
+mod examples;
 mod exit_codes;
 mod held;
 mod jobs;

@@ -126,7 +126,9 @@ async fn what_the_hosts_middleware_knows_reaches_the_authenticator_the_layers_an
     let looks = seen.clone();
     let layer = each_session_fn(move |cx: &SessionCtx, inner: Commands| {
         let known = cx.extensions();
-        let kept = known.get::<HttpInfo>().is_some_and(|http| SECRET.iter().all(|name| !http.headers.contains_key(*name)));
+        let kept = known
+            .get::<HttpInfo>()
+            .is_some_and(|http| SECRET.iter().all(|name| !http.headers.contains_key(*name)));
         if known.get::<Tenant>().is_some() && kept {
             looks.fetch_add(1, Ordering::Relaxed);
         }
