@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arcp_client::Status;
+use arcp_client::ConnectionStatus;
 use arcp_tower::core::wire::event::EventBody;
 use arcp_tower::{AgentError, BearerTokens, Config, Job, Level, agent_fn};
 use futures_util::StreamExt as _;
@@ -85,7 +85,7 @@ pub(crate) async fn run(args: Demo) -> anyhow::Result<ExitCode> {
                 }
             }
             Ok(()) = status.changed() => {
-                if *status.borrow_and_update() == Status::Connected {
+                if *status.borrow_and_update() == ConnectionStatus::Connected {
                     screen.note(&format!("--- resumed after event {} ---", seen.last().unwrap_or(&0)));
                 }
             }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use arcp_client::Status;
+use arcp_client::ConnectionStatus;
 use arcp_tower::core::Timestamp;
 use futures_util::StreamExt as _;
 
@@ -36,8 +36,8 @@ pub(crate) async fn run(args: Tail) -> anyhow::Result<ExitCode> {
                 Some(Err(_)) | None => break,
             },
             Ok(()) = status.changed() => match &*status.borrow_and_update() {
-                Status::Connected => screen.note("[resumed]"),
-                Status::Reconnecting { attempt: 1, why, .. } => screen.note(&format!("[{why}; resuming]")),
+                ConnectionStatus::Connected => screen.note("[resumed]"),
+                ConnectionStatus::Reconnecting { attempt: 1, why, .. } => screen.note(&format!("[{why}; resuming]")),
                 _ => {}
             },
         }

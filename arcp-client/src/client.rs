@@ -20,7 +20,7 @@ use crate::outgoing::wall;
 use crate::pending::Kind;
 use crate::point::ResumePoint;
 use crate::session::{Ask, Session, SessionInfo};
-use crate::status::Status;
+use crate::status::ConnectionStatus;
 use crate::submit::Submission;
 use crate::subscribe::{Subscription, subscribe};
 
@@ -172,7 +172,7 @@ impl Client {
 
     /// How the connection is, from now on. Every change can be waited for; of several that follow
     /// each other at once, the last is seen.
-    pub fn status(&self) -> watch::Receiver<Status> {
+    pub fn status(&self) -> watch::Receiver<ConnectionStatus> {
         self.session.status()
     }
 

@@ -65,7 +65,8 @@ impl Default for ClientConfig {
     }
 }
 
-/// The features that this client implements, and names in its hello unless told otherwise.
+/// The features that a client names in its hello unless told otherwise: all that it implements but
+/// `provisioned_credentials`, which [`Builder::credentials`](crate::Builder::credentials) asks for.
 pub fn implemented() -> Features {
     Features::of(&[
         Feature::Heartbeat,

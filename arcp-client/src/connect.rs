@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arcp_core::session::{Peer, PeerConfig};
 use arcp_core::transport::{BoxTransport, Transport};
-use arcp_core::wire::session::{Auth, Party};
+use arcp_core::wire::session::{Auth, Party, ResumeRequest};
 use arcp_core::{Feature, Features};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -24,7 +24,7 @@ use crate::handshake::Greeting;
 use crate::point::{Anchor, ResumePoint};
 use crate::reconnect::Reach;
 use crate::session::{Session, SessionInfo};
-use crate::status::Status;
+use crate::status::ConnectionStatus;
 
 /// Where a [`Builder`] connects to: an address.
 #[derive(Debug)]
@@ -57,10 +57,12 @@ pub struct Dial {
 
 /// What a client says of itself, and where it connects to.
 #[derive(Debug)]
+#[must_use = "nothing is connected to before it is told to"]
 pub struct Builder<C> {
     target: C,
     greeting: Greeting,
     config: ClientConfig,
+    credentials: bool,
     resume: bool,
     from: Option<ResumePoint>,
 }
@@ -69,7 +71,8 @@ impl<C> Builder<C> {
     pub(crate) fn new(target: C) -> Self {
         let party = Party::new(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         let greeting = Greeting { auth: None, party, features: implemented() };
-        Self { target, greeting, config: ClientConfig::default(), resume: true, from: None }
+        let config = ClientConfig::default();
+        Self { target, greeting, config, credentials: false, resume: true, from: None }
     }
 
     /// The bearer token (§6.1).
@@ -87,13 +90,16 @@ impl<C> Builder<C> {
     /// The features to name in the hello; those that this client does not implement
     /// ([`implemented`], and `provisioned_credentials`) are left out.
     pub fn features(mut self, features: Features) -> Self {
-        self.greeting.features = features.intersection(implemented().with(Feature::ProvisionedCredentials));
+        let known = implemented().with(Feature::ProvisionedCredentials);
+        let asked = if self.credentials { features.with(Feature::ProvisionedCredentials) } else { features };
+        self.greeting.features = asked.intersection(known);
         self
     }
 
     /// Asks for the credentials of its jobs (§9.8): [`JobHandle::credentials`](crate::JobHandle::credentials)
     /// has them. A client that has no use for secrets is not sent any.
     pub fn credentials(mut self) -> Self {
+        self.credentials = true;
         self.greeting.features = self.greeting.features.with(Feature::ProvisionedCredentials);
         self
     }
@@ -126,30 +132,40 @@ impl<C> Builder<C> {
     }
 
     fn split(self) -> (C, Builder<()>) {
-        let Self { target, greeting, config, resume, from } = self;
-        (target, Builder { target: (), greeting, config, resume, from })
+        let Self { target, greeting, config, credentials, resume, from } = self;
+        (target, Builder { target: (), greeting, config, credentials, resume, from })
     }
 
     fn aimed<D>(self, aim: impl FnOnce(C) -> D) -> Builder<D> {
-        let (target, Builder { greeting, config, resume, from, .. }) = self.split();
-        Builder { target: aim(target), greeting, config, resume, from }
+        let (target, Builder { greeting, config, credentials, resume, from, .. }) = self.split();
+        Builder { target: aim(target), greeting, config, credentials, resume, from }
     }
 }
 
 impl Builder<()> {
+    /// What a resume presents. It names no more features than its session has.
+    fn resumes(&mut self) -> Option<ResumeRequest> {
+        let point = self.from.as_ref()?;
+        self.greeting.features = self.greeting.features.intersection(point.features);
+        Some(point.request())
+    }
+
+    /// Says it on a transport of somebody who goes on with that by himself.
+    async fn open_on(mut self, transport: BoxTransport) -> Result<(BoxTransport, SessionInfo), ConnectError> {
+        let request = self.resumes();
+        self.greeting.say(transport, request, &self.config).await
+    }
+
     /// Opens the session. `again` opens the connections after the first.
     async fn begin(
-        self,
+        mut self,
         transport: BoxTransport,
         again: Option<Connector>,
         url: Option<String>,
     ) -> Result<Client, ConnectError> {
-        let Self { mut greeting, config, resume, from, .. } = self;
+        let request = self.resumes();
+        let Self { greeting, config, resume, from, .. } = self;
         let again = again.filter(|_| resume);
-        if let Some(point) = &from {
-            greeting.features = greeting.features.intersection(point.features);
-        }
-        let request = from.as_ref().map(ResumePoint::request);
         let (transport, info) = greeting.say(transport, request, &config).await?;
 
         let mut peer = PeerConfig::new(info.heartbeat(), info.features.has(Feature::Ack));
@@ -159,7 +175,7 @@ impl Builder<()> {
         let engine = Engine::new(&info, peer, anchor.ledger.clone(), from.is_some(), &config);
         let (commands, inbox) = mpsc::channel(16);
         let (close, closing) = mpsc::channel(1);
-        let (status, seen) = watch::channel(Status::Connected);
+        let (status, seen) = watch::channel(ConnectionStatus::Connected);
         let repeats = again.is_some();
         let window = info.welcome.resume_window_sec;
         let reach = again.map(|connector| Reach::new(connector, greeting, anchor.clone(), window));
@@ -202,7 +218,7 @@ impl Builder<Url> {
         builder.begin(ws, Some(connector), Some(url.text)).await
     }
 
-    /// Connects over WebSocket, opens a session, and hands over its transport: for tools that write frames
+    /// Connects over WebSocket, opens a session or continues that of [`Builder::resume_from`], and hands over its transport: for tools that write frames
     /// themselves. Heartbeats, acks and the rest are theirs, too.
     ///
     /// # Errors
@@ -211,7 +227,7 @@ impl Builder<Url> {
         let (url, builder) = self.split();
         let mut connector = url.connector()?;
         let ws = connector.open(&builder.config).await?;
-        builder.greeting.say(ws, None, &builder.config).await
+        builder.open_on(ws).await
     }
 
     /// Connects over WebSocket, on byte streams of the application's own: one that `open` opens now,
@@ -235,7 +251,8 @@ impl Builder<Url> {
     /// ```
     ///
     /// An error of `open` is [`ConnectError::Io`], and what it opens has, together with the upgrade,
-    /// the time of [`ClientConfig::hello_timeout`].
+    /// the time of [`ClientConfig::hello_timeout`]. Certificates of [`Builder::root_certificate`] are not looked
+    /// at: TLS is `open`'s.
     pub fn over_streams<F, Fut, S>(self, open: F) -> Builder<Dial>
     where
         F: FnMut() -> Fut + Send + 'static,
@@ -248,7 +265,7 @@ impl Builder<Url> {
         })
     }
 
-    /// Opens a session over `transport` instead, whatever the address is. It is not resumed when
+    /// Opens a session over `transport` instead, whatever the address, its headers and certificates are. It is not resumed when
     /// the transport is lost: [`Client::with_connector`] is for transports that can be opened again.
     ///
     /// # Errors
@@ -299,6 +316,6 @@ impl Builder<Dial> {
     pub async fn open(self) -> Result<(BoxTransport, SessionInfo), ConnectError> {
         let (Dial { mut connector, .. }, builder) = self.split();
         let transport = connector.open(&builder.config).await?;
-        builder.greeting.say(transport, None, &builder.config).await
+        builder.open_on(transport).await
     }
 }

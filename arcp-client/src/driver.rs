@@ -13,7 +13,7 @@ use crate::config::ClientConfig;
 use crate::engine::{Command, Engine};
 use crate::error::{Disconnected, Reason};
 use crate::reconnect::Reach;
-use crate::status::Status;
+use crate::status::ConnectionStatus;
 
 /// Frames that are read before other tasks get a turn.
 const FRAMES: usize = 128;
@@ -22,7 +22,7 @@ const FRAMES: usize = 128;
 pub(crate) struct Driver {
     io: BoxTransport,
     line: Line,
-    status: watch::Sender<Status>,
+    status: watch::Sender<ConnectionStatus>,
     reach: Option<Reach>,
     config: ClientConfig,
 }
@@ -41,7 +41,7 @@ impl Driver {
         engine: Engine,
         commands: mpsc::Receiver<Command>,
         close: mpsc::Receiver<String>,
-        status: watch::Sender<Status>,
+        status: watch::Sender<ConnectionStatus>,
         reach: Option<Reach>,
         config: &ClientConfig,
     ) -> Self {
@@ -77,7 +77,7 @@ impl Driver {
                 Ok((transport, info)) => {
                     io = transport;
                     line.engine.resumed(Instant::now().into_std(), info.heartbeat());
-                    status.send_replace(Status::Connected);
+                    status.send_replace(ConnectionStatus::Connected);
                 }
                 Err(reason) => return line.publish(&status, reason),
             }
@@ -90,10 +90,10 @@ async fn shut(mut io: BoxTransport, close: Close, wait: Duration) {
 }
 
 impl Line {
-    fn publish(&mut self, status: &watch::Sender<Status>, reason: Reason) {
+    fn publish(&mut self, status: &watch::Sender<ConnectionStatus>, reason: Reason) {
         let why = Disconnected::new(reason);
         // First the reason, then the ends of the queues: who finds one looks for the other.
-        status.send_replace(Status::Closed(why.clone()));
+        status.send_replace(ConnectionStatus::Closed(why.clone()));
         self.commands.close();
         self.engine.over(&why);
     }

@@ -17,7 +17,7 @@ use crate::jobs::{Feed, Item, JobEvent};
 use crate::ledger::Ledger;
 use crate::outcome::{JobOutcome, Terminal};
 use crate::session::{Session, stopped};
-use crate::status::Status;
+use crate::status::ConnectionStatus;
 
 /// One follower of one job.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct Follower {
     job_id: JobId,
     feed: Feed,
     ledger: Arc<Ledger>,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<ConnectionStatus>,
     streamed: Streamed,
     /// What was issued for the job, with the newest values.
     credentials: Vec<Credential>,

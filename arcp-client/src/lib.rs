@@ -79,6 +79,7 @@ mod trace;
 mod upgrade;
 
 pub use arcp_core;
+pub use arcp_core::job::{FinalStatus, Status as JobStatus};
 pub use arcp_core::wire::credential::Credential;
 pub use arcp_core::wire::event::EventBody;
 pub use arcp_core::{Code, Error, Feature, Features, JobId, Json, Timestamp};
@@ -96,6 +97,6 @@ pub use point::ResumePoint;
 #[cfg(feature = "stdio")]
 pub use program::{Program, ProgramLimits};
 pub use session::SessionInfo;
-pub use status::Status;
+pub use status::ConnectionStatus;
 pub use submit::Submission;
 pub use subscribe::Subscription;

@@ -17,7 +17,7 @@ use crate::handshake::Greeting;
 use crate::point::Anchor;
 use crate::random;
 use crate::session::SessionInfo;
-use crate::status::Status;
+use crate::status::ConnectionStatus;
 
 /// What a driver needs to come back.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Reach {
         lost: Reason,
         received: u64,
         close: &mut mpsc::Receiver<String>,
-        status: &watch::Sender<Status>,
+        status: &watch::Sender<ConnectionStatus>,
         config: &ClientConfig,
     ) -> Result<(BoxTransport, SessionInfo), Reason> {
         let begun = Instant::now();
@@ -97,7 +97,7 @@ impl Reach {
             }
             outage.attempts = outage.attempts.saturating_add(1);
             let (attempt, since) = (outage.attempts, outage.since.into_std());
-            status.send_replace(Status::Reconnecting { attempt, since, why: why.clone() });
+            status.send_replace(ConnectionStatus::Reconnecting { attempt, since, why: why.clone() });
             let wait = backoff(attempt, config);
             tracing::debug!(attempt, ?wait, "waits to reconnect");
             let opened = async {

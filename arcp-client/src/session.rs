@@ -15,7 +15,7 @@ use crate::jobs::Feed;
 use crate::pending::{Kind, Request};
 use crate::point::Anchor;
 use crate::random;
-use crate::status::Status;
+use crate::status::ConnectionStatus;
 
 /// What the hello and the welcome agreed on (§6.2).
 #[derive(Debug, Clone)]
@@ -83,7 +83,7 @@ pub(crate) struct Session(Arc<Inner>);
 struct Inner {
     commands: mpsc::Sender<Command>,
     close: mpsc::Sender<String>,
-    status: watch::Receiver<Status>,
+    status: watch::Receiver<ConnectionStatus>,
     info: SessionInfo,
     config: ClientConfig,
     anchor: Arc<Anchor>,
@@ -95,7 +95,7 @@ impl Session {
     pub(crate) fn new(
         commands: mpsc::Sender<Command>,
         close: mpsc::Sender<String>,
-        status: watch::Receiver<Status>,
+        status: watch::Receiver<ConnectionStatus>,
         info: SessionInfo,
         config: ClientConfig,
         anchor: Arc<Anchor>,
@@ -116,7 +116,7 @@ impl Session {
         &self.0.anchor
     }
 
-    pub(crate) fn status(&self) -> watch::Receiver<Status> {
+    pub(crate) fn status(&self) -> watch::Receiver<ConnectionStatus> {
         self.0.status.clone()
     }
 

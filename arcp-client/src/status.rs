@@ -7,7 +7,7 @@ use crate::error::Disconnected;
 /// How the connection is. [`Client::status`](crate::Client::status) watches it.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
-pub enum Status {
+pub enum ConnectionStatus {
     /// There is one.
     Connected,
     /// It was lost, and the session is about to be resumed. Handles notice nothing; requests wait,
@@ -25,7 +25,7 @@ pub enum Status {
     Closed(Disconnected),
 }
 
-impl Status {
+impl ConnectionStatus {
     pub(crate) fn closed(&self) -> Option<&Disconnected> {
         match self {
             Self::Closed(why) => Some(why),

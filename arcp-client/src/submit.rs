@@ -67,6 +67,11 @@ impl Submission {
         self
     }
 
+    /// Asks for money: `"USD"` and `"5.00"` (§9.6). A currency may have one budget.
+    pub fn budget(self, currency: &str, amount: &str) -> Self {
+        self.lease(Namespace::CostBudget.as_str(), [format!("{currency}:{amount}")])
+    }
+
     /// When the grants end (§9.5).
     pub fn expires_at(mut self, at: Timestamp) -> Self {
         self.constraints = Some(LeaseConstraints::expires_at(at));

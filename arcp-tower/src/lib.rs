@@ -80,6 +80,8 @@ pub use service::{Connect, Emit, HttpInfo, MakeSession, Mount, Request, Response
 pub use arcp_core as core;
 #[cfg(feature = "schema")]
 pub use schemars;
+pub use tokio_util::sync::CancellationToken;
+pub use tokio_util::task::TaskTracker;
 pub use tower_layer::Layer;
 pub use tower_service::Service;
 

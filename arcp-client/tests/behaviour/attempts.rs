@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use arcp_client::{JobError, NotResumed, Reason, RequestError, Status};
+use arcp_client::{ConnectionStatus, JobError, NotResumed, Reason, RequestError};
 use futures_util::StreamExt as _;
 use serde_json::json;
 use tokio::time::Instant;
@@ -63,11 +63,11 @@ async fn attempts_come_at_growing_random_waits_until_the_window_is_over() {
     let end = loop {
         status.changed().await.unwrap();
         match status.borrow_and_update().clone() {
-            Status::Reconnecting { attempt, since, .. } => {
+            ConnectionStatus::Reconnecting { attempt, since, .. } => {
                 at.push(Instant::now());
                 assert_eq!((attempt as usize, since), (at.len(), start.into_std()));
             }
-            Status::Closed(end) => break end,
+            ConnectionStatus::Closed(end) => break end,
             other => panic!("{other:?}"),
         }
     };
@@ -127,7 +127,7 @@ async fn t20_a_refusal_that_is_final_ends_every_handle() {
         assert!(job.next().await.is_none());
         assert_eq!(job.result().await.unwrap_err(), JobError::Cut(why.clone()));
         assert_eq!(client.submit("echo").send().await.unwrap_err(), RequestError::Disconnected(why.clone()));
-        assert_eq!(*client.status().borrow(), Status::Closed(why));
+        assert_eq!(*client.status().borrow(), ConnectionStatus::Closed(why));
         assert!(!runtime.is_called());
     }
 }

@@ -41,7 +41,7 @@ async fn t14_the_hello_says_who_calls_and_what_it_can_do() {
     assert_eq!(client.session().id.as_str(), fake::SESSION);
     let refused = client.subscribe(fake::JOB.parse().unwrap(), false).await.unwrap_err();
     assert_eq!(refused, RequestError::NotNegotiated(Feature::Subscribe));
-    let refused = client.submit("echo").lease("cost.budget", ["USD:1"]).send().await.unwrap_err();
+    let refused = client.submit("echo").budget("USD", "1").send().await.unwrap_err();
     assert_eq!(refused, RequestError::NotNegotiated(Feature::CostBudget));
     assert_eq!(client.ping().await, Err(RequestError::NotNegotiated(Feature::Heartbeat)));
 }

@@ -28,7 +28,7 @@ async fn a_submit_carries_every_field() {
         .submit("echo@1.0.0")
         .input(&json!({"a": 1}))
         .lease("fs.read", ["/a/**", "/b"])
-        .lease("cost.budget", ["USD:5.00"])
+        .budget("USD", "5.00")
         .expires_at(Timestamp::parse("2099-05-13T23:42:00Z").unwrap())
         .idempotency_key("k")
         .max_runtime(Duration::from_millis(1500))

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use arcp_client::{JobError, RequestError, Status};
+use arcp_client::{ConnectionStatus, JobError, RequestError};
 use arcp_core::Code;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
@@ -127,7 +127,7 @@ async fn events_of_a_submit_whose_acceptance_was_lost_reach_its_handle() {
 #[tokio::test(start_paused = true)]
 async fn a_request_made_without_a_connection_waits_for_one_as_long_as_it_may() {
     let (client, mut runtime, _job) = lost().await;
-    client.status().wait_for(|status| *status != Status::Connected).await.unwrap();
+    client.status().wait_for(|status| *status != ConnectionStatus::Connected).await.unwrap();
     let mut called = runtime.called().await;
     let start = Instant::now();
     assert_eq!(client.submit("echo").send().await.unwrap_err(), RequestError::TimedOut);

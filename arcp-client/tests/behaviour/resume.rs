@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use arcp_client::{Client, ClientConfig, JobError, JobEvent, JobHandle, NotResumed, Reason, Status};
+use arcp_client::{
+    Client, ClientConfig, ConnectionStatus, JobError, JobEvent, JobHandle, NotResumed, Reason,
+};
 use arcp_core::transport::Close;
 use arcp_core::wire::event::EventBody;
 use futures_util::StreamExt as _;
@@ -45,7 +47,7 @@ pub(crate) fn not_resumed(reason: &Reason) -> (&Reason, &NotResumed) {
 async fn a_handle_does_not_notice_a_lost_connection() {
     let (client, mut runtime, mut job) = lost().await;
     let mut status = client.status();
-    assert_eq!(*status.borrow_and_update(), Status::Connected);
+    assert_eq!(*status.borrow_and_update(), ConnectionStatus::Connected);
     let (resume, mut fake) = runtime.resumed(&["ack"]).await;
     assert_eq!(resume, json!({"session_id": fake::SESSION, "resume_token": "rt", "last_event_seq": 3}));
     // One that it had already, as some runtimes repeat it.
@@ -56,7 +58,7 @@ async fn a_handle_does_not_notice_a_lost_connection() {
     assert_eq!(seqs(&mut job, 9).await, [4, 5]);
     assert_eq!(job.result().await.unwrap().decode(), Ok("done".to_owned()));
     assert!(status.has_changed().unwrap());
-    assert_eq!(*status.borrow_and_update(), Status::Connected);
+    assert_eq!(*status.borrow_and_update(), ConnectionStatus::Connected);
     assert_eq!(client.disconnected(), None);
     // The next time with the newest token.
     drop(fake);
@@ -70,12 +72,14 @@ async fn the_status_says_that_it_is_reconnecting_and_why() {
     let mut status = client.status();
     status.changed().await.unwrap();
     match &*status.borrow_and_update() {
-        Status::Reconnecting { attempt: 1, why, .. } => assert!(matches!(why.reason(), Reason::Lost(_))),
+        ConnectionStatus::Reconnecting { attempt: 1, why, .. } => {
+            assert!(matches!(why.reason(), Reason::Lost(_)))
+        }
         other => panic!("{other:?}"),
     }
     let _fake = runtime.resumed(&[]).await;
     status.changed().await.unwrap();
-    assert_eq!(*status.borrow_and_update(), Status::Connected);
+    assert_eq!(*status.borrow_and_update(), ConnectionStatus::Connected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -195,7 +199,7 @@ async fn the_switch_turns_it_off() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_closed_or_gone_does_not_come_back() {
     let (client, mut runtime, job) = lost().await;
-    client.status().wait_for(|status| *status != Status::Connected).await.unwrap();
+    client.status().wait_for(|status| *status != ConnectionStatus::Connected).await.unwrap();
     let start = Instant::now();
     client.close().await;
     assert_eq!(client.closed().await.reason(), &Reason::ClosedByUs);
@@ -203,7 +207,7 @@ async fn a_client_that_is_closed_or_gone_does_not_come_back() {
     drop((client, job));
     assert!(!runtime.is_called());
     let (client, mut runtime, job) = lost().await;
-    client.status().wait_for(|status| *status != Status::Connected).await.unwrap();
+    client.status().wait_for(|status| *status != ConnectionStatus::Connected).await.unwrap();
     drop((client, job));
     sleep(Duration::from_secs(60)).await;
     assert!(!runtime.is_called());

@@ -81,9 +81,11 @@ impl Delegation<'_> {
         self.grant(Namespace::CostBudget, format!("{currency}:{amount}"))
     }
 
-    /// Grants what `lease` says, in place of what was granted before.
+    /// Grants what `lease` says, beside what was granted before.
     pub fn lease(mut self, lease: Lease) -> Self {
-        self.lease = lease;
+        for (namespace, patterns) in lease.0 {
+            self.lease.0.entry(namespace).or_default().extend(patterns);
+        }
         self
     }
 
@@ -93,7 +95,7 @@ impl Delegation<'_> {
         self
     }
 
-    /// Lets it run for so long at the most, in whole seconds.
+    /// Lets it run for so long at the most.
     pub fn max_runtime(mut self, most: Duration) -> Self {
         self.max_runtime = Some(most);
         self

@@ -19,6 +19,7 @@ use crate::operation::{Operation, Output, ToolInfo};
 /// What a lease says of an operation, without carrying it out.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
+#[must_use = "asking refuses nothing by itself"]
 pub enum Verdict {
     /// It would be carried out.
     Allowed {

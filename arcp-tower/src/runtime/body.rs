@@ -43,7 +43,8 @@ impl JobBody {
             lease: record.lease.clone(),
             lease_constraints: record.lease_constraints.clone(),
             input: input.clone(),
-            max_runtime_sec: max_runtime.map(|most| most.as_secs()),
+            max_runtime_sec: max_runtime
+                .map(|most| most.as_secs().saturating_add(u64::from(most.subsec_nanos() > 0))),
             parent: record.parent.clone(),
         }
     }

@@ -196,7 +196,7 @@ impl Builder {
     /// If a name is none, an agent is there twice or has a schema that cannot be used, there is no tokio runtime, or there is a store.
     pub fn build(self) -> Result<Runtime, BuildError> {
         if self.store.is_some() {
-            return Err(BuildError::Store("a runtime with a store is opened, not built".to_owned()));
+            return Err(BuildError::NotOpened);
         }
         let runtime = self.finish(None)?;
         runtime.0.credentials.look_after();
@@ -211,16 +211,14 @@ impl Builder {
     pub async fn open(mut self) -> Result<Runtime, BuildError> {
         let Some(store) = self.store.take() else { return self.build() };
         let handle = Handle::try_current().map_err(|_| BuildError::NoTokio)?;
-        let failed = |e: arcp_core::store::StoreError| BuildError::Store(e.to_string());
         let now = self.config.clock.wall();
         let (caught_up, pending) = (now.plus(self.config.resume_window), now.plus(self.config.held()));
-        let joined = store.join(Lapse { caught_up, pending }, crate::random::secret()).await;
-        let joined = joined.map_err(failed)?;
+        let joined = store.join(Lapse { caught_up, pending }, crate::random::secret()).await?;
         let journal = Journal::new(store, joined, &self.config, handle.clone());
         let runtime = self.finish(Some(journal))?;
-        super::recover::recover(&runtime).await.map_err(failed)?;
+        super::recover::recover(&runtime).await?;
         let credentials = &runtime.0.credentials;
-        credentials.recover().await.map_err(failed)?;
+        credentials.recover().await?;
         credentials.look_after();
         Ok(runtime)
     }

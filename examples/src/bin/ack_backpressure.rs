@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_client::EventBody;
 use arcp_examples::{Done, connect, serve_with};
 use arcp_tower::{Config, Job, Level, Runtime, agent_fn};
 use futures_util::StreamExt as _;

@@ -1,7 +1,7 @@
 //! A budget that holds (§9.6): what tools cost is charged by the runtime, to the last cent, and with nothing
 //! left no further call is made. What is expensive can be reserved first.
 
-use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_client::EventBody;
 use arcp_examples::{Done, connect, serve};
 use arcp_tower::operation::Call;
 use arcp_tower::{Job, Runtime, agent_fn, tool_fn};
@@ -34,8 +34,7 @@ async fn main() -> Done {
     let url = serve(runtime.agent("spender", spender).agent("careful", careful)).await?;
 
     let client = connect(&url).await?;
-    let budget =
-        |agent| client.submit(agent).lease("tool.call", ["search"]).lease("cost.budget", ["USD:1.00"]);
+    let budget = |agent| client.submit(agent).lease("tool.call", ["search"]).budget("USD", "1.00");
     let mut job = budget("spender").send().await?;
     while let Some(event) = job.next().await {
         if let EventBody::Metric(metric) = event?.body {

@@ -28,7 +28,7 @@ async fn main() -> Done {
     let client = connect(&url).await?;
     let submission = client.submit("writer").input("tides");
     let submission = submission.lease("agent.delegate", ["helper"]).lease("tool.call", ["search.*"]);
-    let mut job = submission.lease("cost.budget", ["USD:3.00"]).send().await?;
+    let mut job = submission.budget("USD", "3.00").send().await?;
     let (refused, found, left): (Option<String>, String, Vec<String>) = job.result().await?.decode()?;
     println!("wider: {}", refused.unwrap_or_default());
     println!("found: {found}");

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use arcp_client::{Client, Status};
+use arcp_client::{Client, ConnectionStatus};
 use arcp_examples::{Done, serve_with};
 use arcp_tower::{Config, Job, Level, Runtime, agent_fn};
 use futures_util::StreamExt as _;
@@ -55,8 +55,8 @@ async fn main() -> Done {
     tokio::spawn(async move {
         while status.changed().await.is_ok() {
             match &*status.borrow_and_update() {
-                Status::Reconnecting { attempt: 1, why, .. } => println!("{why}"),
-                Status::Connected => println!("connected again"),
+                ConnectionStatus::Reconnecting { attempt: 1, why, .. } => println!("{why}"),
+                ConnectionStatus::Connected => println!("connected again"),
                 _ => {}
             }
         }

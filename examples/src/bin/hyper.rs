@@ -1,10 +1,14 @@
 //! An agent endpoint on raw hyper, over HTTP/1.1 and HTTP/2 alike.
 
+use std::time::Duration;
+
 use arcp_tower::upgrade::Upgrade;
-use arcp_tower::{AuthLayer, BearerTokens, Job, Runtime, agent_fn};
+use arcp_tower::{AuthLayer, BearerTokens, Job, Runtime, Service as _, agent_fn};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 
 #[derive(serde::Deserialize)]
@@ -22,14 +26,23 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     });
     let runtime = Runtime::builder().agent("count", count).build()?;
     let runtime = runtime.layer(AuthLayer::new(BearerTokens::new([("secret", "me@example.com")])));
-    let service = TowerToHyperService::new(Upgrade::new(runtime));
+    let upgrade = Upgrade::new(runtime);
     let mut server = Builder::new(TokioExecutor::new());
     // A WebSocket over HTTP/2 is an extended CONNECT (RFC 8441).
     server.http2().enable_connect_protocol();
     let listener = TcpListener::bind("127.0.0.1:7777").await?;
     loop {
-        let (tcp, _) = listener.accept().await?;
-        let (server, service) = (server.clone(), service.clone());
+        // A peer that is gone already, or a lack of descriptors, ends no server.
+        let Ok((tcp, peer)) = listener.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let (server, upgrade) = (server.clone(), upgrade.clone());
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            // An address has only so many connections that have not said who they are.
+            request.extensions_mut().insert(peer);
+            upgrade.clone().call(request)
+        });
         tokio::spawn(async move { server.serve_connection_with_upgrades(TokioIo::new(tcp), service).await });
     }
 }

@@ -49,7 +49,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let url = format!("ws://{}/", listener.local_addr()?);
     let host = tokio::spawn(async move {
         while let Some(accepted) = config.shutdown.run_until_cancelled(listener.accept()).await {
-            let (tcp, peer) = accepted?;
+            let Ok((tcp, peer)) = accepted else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
             let around = ServiceBuilder::new()
                 .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
                 .layer(TraceLayer::new_for_http())
@@ -61,7 +64,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
                 async move { server.serve_connection_with_upgrades(TokioIo::new(tcp), service).await },
             );
         }
-        Ok::<_, std::io::Error>(())
     });
 
     let open =
@@ -74,5 +76,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     // Where the program catches its signal: the loop ends with the runtime.
     println!("drained: {}", handle.drain(Duration::from_secs(5)).await.is_whole());
-    Ok(host.await??)
+    Ok(host.await?)
 }

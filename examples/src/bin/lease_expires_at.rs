@@ -4,7 +4,7 @@
 use std::time::{Duration, SystemTime};
 
 use arcp_client::JobError;
-use arcp_client::arcp_core::Timestamp;
+use arcp_client::Timestamp;
 use arcp_examples::{Done, connect, serve};
 use arcp_tower::operation::Call;
 use arcp_tower::{Job, Runtime, agent_fn, tool_fn};

@@ -1,7 +1,7 @@
 //! An agent asks for more than its lease covers (§9.3). The runtime refuses: the tool is never reached,
 //! the events say what was asked, and the agent can go on without.
 
-use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_client::EventBody;
 use arcp_examples::{Done, connect, serve};
 use arcp_tower::operation::Call;
 use arcp_tower::{Job, Runtime, agent_fn, tool_fn};

@@ -1,7 +1,7 @@
 //! Which jobs are there (§6.6): of one's own principal, by status and agent, page by page, from any session.
 
+use arcp_client::JobStatus;
 use arcp_client::JobsFilter;
-use arcp_client::arcp_core::job::Status;
 use arcp_examples::{Done, connect, serve};
 use arcp_tower::{Job, Runtime, agent_fn};
 use futures_util::{StreamExt as _, TryStreamExt as _};
@@ -22,7 +22,7 @@ async fn main() -> Done {
     let running = client.submit("slow").send().await?;
 
     let dashboard = connect(&url).await?;
-    let mut jobs = dashboard.list_jobs(JobsFilter::new().status([Status::Running]));
+    let mut jobs = dashboard.list_jobs(JobsFilter::new().status([JobStatus::Running]));
     while let Some(job) = jobs.next().await {
         let job = job?;
         println!("running: {} {}", job.agent, job.job_id == *running.id());

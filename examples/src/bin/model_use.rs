@@ -22,7 +22,7 @@ async fn main() -> Done {
 
     let client = connect(&url).await?;
     let submit = client.submit("writer").lease("model.use", ["tier-fast/*"]);
-    let mut job = submit.lease("cost.budget", ["USD:1.00"]).send().await?;
+    let mut job = submit.budget("USD", "1.00").send().await?;
     let (answer, refused, left): (String, Option<String>, String) = job.result().await?.decode()?;
     println!("{answer}");
     println!("another: {}", refused.unwrap_or_default());

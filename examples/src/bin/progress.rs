@@ -1,6 +1,6 @@
 //! How far a job is (§8.2.1): of a known amount, and of an unknown one.
 
-use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_client::EventBody;
 use arcp_examples::{Done, connect, serve};
 use arcp_tower::{Job, Runtime, agent_fn};
 use futures_util::StreamExt as _;

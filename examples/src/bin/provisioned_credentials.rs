@@ -64,7 +64,7 @@ async fn main() -> Done {
     // A client that has no use for secrets is not sent any.
     let client = Client::builder(&url).token("secret").credentials().connect().await?;
     let submission = client.submit("agent").lease("model.use", ["tier-fast/*"]);
-    let mut job = submission.lease("cost.budget", ["USD:1.00"]).send().await?;
+    let mut job = submission.budget("USD", "1.00").send().await?;
     let key = job.credentials().first().ok_or("no key")?;
     println!("the submitter has {:?} for {}", key.value, key.endpoint);
     println!("length: {}", job.result().await?.decode::<usize>()?);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arcp_client::Client;
-use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_client::EventBody;
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tower::{AgentError, AuthLayer, BearerTokens, Job, Level, Runtime, agent_fn};
 use axum::Router;

@@ -1,7 +1,7 @@
 //! Events and capabilities of one's own (§15): names that begin with `x-vendor.` travel as they are, and
 //! who does not know them passes them over.
 
-use arcp_client::arcp_core::wire::event::EventBody;
+use arcp_client::EventBody;
 use arcp_examples::{Done, connect, serve};
 use arcp_tower::operation::{Operation, Output};
 use arcp_tower::{BoxError, Job, Runtime, agent_fn};

@@ -276,7 +276,6 @@ async fn t75_bad_input_27_a_cursor_that_is_none_is_refused_in_words_that_tell_no
         for id in ids(&page) {
             assert!(!cursor.contains(&id) && !cursor.contains(&id[4..]));
         }
-        assert!(!cursor.contains("20") || cursor.len() > 40, "{cursor}");
         let mut words = BTreeSet::new();
         for bad in [
             "garbage",

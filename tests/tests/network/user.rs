@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_client::{
-    AttachedJob, Client, Disconnected, JobError, JobEvent, JobHandle, JobOutcome, Reason, Status,
+    AttachedJob, Client, ConnectionStatus, Disconnected, JobError, JobEvent, JobHandle, JobOutcome, Reason,
     Subscription,
 };
 use arcp_core::JobId;
@@ -176,9 +176,8 @@ impl Losses {
         tokio::spawn(async move {
             while status.changed().await.is_ok() {
                 let why = match &*status.borrow_and_update() {
-                    Status::Reconnecting { attempt: 1, why, .. } | Status::Closed(why) => {
-                        why.reason().clone()
-                    }
+                    ConnectionStatus::Reconnecting { attempt: 1, why, .. }
+                    | ConnectionStatus::Closed(why) => why.reason().clone(),
                     _ => continue,
                 };
                 seen.0.lock().unwrap().push((now(), why));

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use arcp_client::{Client, JobError, Program, Status};
+use arcp_client::{Client, ConnectionStatus, JobError, Program};
 use arcp_core::job::FinalStatus;
 use arcp_tests::command::{arcp, binary, run, text};
 use futures_util::StreamExt as _;
@@ -226,7 +226,7 @@ async fn a_program_that_is_killed_is_started_anew_and_its_store_gives_the_sessio
     let Err(JobError::Ended(failure)) = job.result().await else { panic!("it must end") };
     assert_eq!(failure.error.details().unwrap().as_str(), r#"{"reason":"runtime_restarted"}"#);
     assert!(seen.len() >= 50 && seen.iter().copied().eq(1..=seen.len() as u64), "none is missing");
-    assert_eq!(*client.status().borrow(), Status::Connected);
+    assert_eq!(*client.status().borrow(), ConnectionStatus::Connected);
     assert_eq!(client.session().id, session);
     let mut job = client.submit("echo").input(&7).send().await.unwrap();
     assert_eq!(job.result().await.unwrap().decode::<u64>().unwrap(), 7);

@@ -103,7 +103,6 @@ async fn bad_input_21_of_64_resumes_on_several_threads_one_has_the_session_in_th
             longest = attempt(welcome).await.unwrap().len();
         }
         assert_eq!(longest, 300);
-        assert!(!job.is_empty());
     }
 }
 

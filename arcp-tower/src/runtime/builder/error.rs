@@ -1,6 +1,7 @@
 //! Why there is no runtime.
 
 use arcp_core::agent::InvalidAgentRef;
+use arcp_core::store::StoreError;
 
 /// Why there is no runtime.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +36,11 @@ pub enum BuildError {
         rule: String,
     },
     /// The store cannot be used.
-    #[error("the store cannot be used: {0}")]
-    Store(String),
+    #[error("the store cannot be used")]
+    Store(#[from] StoreError),
+    /// A runtime with a store is opened ([`Builder::open`](crate::Builder::open)), not built.
+    #[error("a runtime with a store is opened, not built")]
+    NotOpened,
     /// Jobs need a tokio runtime, and there is none here.
     #[error("a runtime must be built inside a tokio runtime, where its jobs will run")]
     NoTokio,
