@@ -114,6 +114,9 @@ pub struct Config {
     pub key_lifetime: Duration,
     /// Idempotency keys that are held where no store does. 65,536.
     pub max_keys: usize,
+    /// Bytes of those keys, and of the acceptances that they stand for. 64 MiB; beyond either, the oldest go of
+    /// the principal that has most.
+    pub max_keys_bytes: usize,
     /// Bytes of one idempotency key. 256.
     pub key_bytes: usize,
     /// Events of a job that may wait to be written to a store. 8,192; at most half of `log_events`.
@@ -146,7 +149,8 @@ pub struct Config {
     pub max_jobs: usize,
     /// Ended jobs that are kept in all. 4,096.
     pub max_ended_jobs: usize,
-    /// Bytes of the events of ended jobs that are kept in all. 256 MiB.
+    /// Bytes of the events and leases of ended jobs that are kept in all, of those, too, that a session still
+    /// holds for a replay. 256 MiB; beyond it the oldest cannot be replayed any more.
     pub max_ended_bytes: usize,
     /// How long an ended job is kept, and what was not acknowledged (§6.5). One day.
     pub retention: Duration,
@@ -260,6 +264,7 @@ impl Default for Config {
             sweep: Duration::from_secs(60),
             key_lifetime: Duration::from_secs(86_400),
             max_keys: 65_536,
+            max_keys_bytes: 64 << 20,
             key_bytes: 256,
             max_unwritten: 8192,
             max_sent_frame: (1 << 20) - (1 << 10),

@@ -6,12 +6,16 @@ use std::sync::Arc;
 use arcp_core::JobId;
 use arcp_core::session::{Outbox, Run};
 use arcp_core::store::{RunRow, SessionRow, Store, StoreError};
+use futures_util::{StreamExt as _, TryStream, TryStreamExt as _, stream};
 
 use super::{JobStream, Runtime};
 use crate::auth::Principal;
 use crate::config::Config;
 use crate::observe::Access;
 use crate::service::Remembered;
+
+/// So many jobs are looked for at once.
+const AT_ONCE: usize = 16;
 
 /// Logs by their jobs.
 pub(super) type Logs = HashMap<JobId, Arc<JobStream>>;
@@ -96,13 +100,24 @@ pub(super) async fn remembered(
     let mut feeds = Vec::new();
     for feed in store.feeds(&row.id).await? {
         // One that it may not watch any more is not followed any more.
-        if let Some(log) = log(runtime, principal, &feed.job, &mut logs).await? {
+        let known = logs.get(&feed.job).cloned();
+        let log = match known {
+            Some(log) => Some(log),
+            None => look(runtime, principal, &feed.job).await?,
+        };
+        if let Some(log) = log {
+            logs.insert(feed.job, log.clone());
             feeds.push((log, feed.next, feed.own));
         }
     }
-    for run in outbox.replay(from) {
-        log(runtime, principal, &run.job_id, &mut logs).await?;
+    let jobs: HashSet<JobId> = outbox.replay(from).into_iter().map(|run| run.job_id).collect();
+    let jobs = jobs.into_iter().filter(|job| !logs.contains_key(job)).collect();
+    // Of one that was forgotten meanwhile, the runs are there without it.
+    let mut found = found(runtime, principal, jobs);
+    while let Some(log) = found.try_next().await? {
+        logs.extend(log.map(|log| (log.job_id().clone(), log)));
     }
+    drop(found);
     Ok(Remembered { outbox, feeds, logs: logs.into_values().collect(), epoch: row.epoch })
 }
 
@@ -112,29 +127,33 @@ pub(super) async fn logs(
     principal: &Principal,
     jobs: HashSet<JobId>,
 ) -> Result<Option<Logs>, StoreError> {
-    let mut logs = Logs::new();
-    for job in jobs {
-        if log(runtime, principal, &job, &mut logs).await?.is_none() {
-            return Ok(None);
-        }
+    let mut logs = Logs::with_capacity(jobs.len());
+    let mut found = found(runtime, principal, jobs);
+    while let Some(log) = found.try_next().await? {
+        let Some(log) = log else { return Ok(None) };
+        logs.insert(log.job_id().clone(), log);
     }
     Ok(Some(logs))
 }
 
+/// The logs of jobs as they are found: several are looked for at once.
+fn found(
+    runtime: &Runtime,
+    principal: &Principal,
+    jobs: HashSet<JobId>,
+) -> impl TryStream<Ok = Option<Arc<JobStream>>, Error = StoreError> + Unpin {
+    let look = move |job| async move { look(runtime, principal, &job).await };
+    Box::pin(stream::iter(jobs).map(look).buffer_unordered(AT_ONCE))
+}
+
 /// The log of a job: the one that is in memory, or one that reads from the store.
-async fn log(
+async fn look(
     runtime: &Runtime,
     principal: &Principal,
     job: &JobId,
-    known: &mut Logs,
 ) -> Result<Option<Arc<JobStream>>, StoreError> {
-    if let Some(log) = known.get(job) {
-        return Ok(Some(log.clone()));
-    }
     // If it was forgotten, or may not be known of any more, what is left of it in the runs cannot be
     // replayed.
     let Some((record, Access::Watch)) = runtime.anywhere(principal, job).await? else { return Ok(None) };
-    let log = record.log.clone();
-    known.insert(job.clone(), log.clone());
-    Ok(Some(log))
+    Ok(Some(record.log.clone()))
 }

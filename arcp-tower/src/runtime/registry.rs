@@ -1,14 +1,19 @@
 //! The jobs that this runtime knows: those that run, and for a while those that ended.
 
+mod keys;
+mod past;
 mod record;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arcp_core::store::IdempotencyRow;
-use arcp_core::{Code, Error, JobId, Timestamp};
+use arcp_core::{Code, Error, JobId};
 use tokio::sync::Notify;
+
+use keys::Keys;
+use past::Past;
 
 pub(super) use record::Ended;
 pub(crate) use record::{JobRecord, Outcome};
@@ -24,9 +29,8 @@ use crate::lock::lock;
 pub(super) struct Registry {
     jobs: Mutex<Jobs>,
     max_jobs: usize,
-    max_ended: usize,
-    max_ended_bytes: usize,
-    max_keys: usize,
+    max_ended: past::Most,
+    max_keys: keys::Most,
     retention: Duration,
     clock: Clock,
     /// Told of each job that is over.
@@ -37,24 +41,23 @@ pub(super) struct Registry {
 struct Jobs {
     by_id: HashMap<JobId, Arc<JobRecord>>,
     running: HashMap<Principal, usize>,
-    /// When it goes, the job, and the bytes that its log held when it ended.
-    ended: VecDeque<(Instant, JobId, usize)>,
-    /// Bytes that the logs of ended jobs held when they ended.
-    ended_bytes: usize,
-    keys: HashMap<(Principal, String), IdempotencyRow>,
-    /// Each key, and when that is over: it may have been used again since.
-    keys_in_order: VecDeque<((Principal, String), Timestamp)>,
+    past: Past,
+    keys: Keys,
     /// Whether clients are given no new job.
     closed: bool,
 }
 
 impl Registry {
     pub(super) fn new(config: &Config) -> Self {
-        let (max_jobs, max_ended, retention) = (config.max_jobs, config.max_ended_jobs, config.retention);
-        let (max_keys, max_ended_bytes) = (config.max_keys, config.max_ended_bytes);
-        let clock = config.clock.clone();
-        let (jobs, fewer) = (Mutex::default(), Notify::new());
-        Self { jobs, max_jobs, max_ended, max_ended_bytes, max_keys, retention, clock, fewer }
+        Self {
+            jobs: Mutex::default(),
+            max_jobs: config.max_jobs,
+            max_ended: past::Most { jobs: config.max_ended_jobs, bytes: config.max_ended_bytes },
+            max_keys: keys::Most { keys: config.max_keys, bytes: config.max_keys_bytes },
+            retention: config.retention,
+            clock: config.clock.clone(),
+            fewer: Notify::new(),
+        }
     }
 
     /// Takes a job in, if its principal may run one more.
@@ -70,26 +73,21 @@ impl Registry {
             return if room { self.add(&mut jobs, job).map(|()| None) } else { Err(too_many()) };
         };
         let now = self.clock.wall();
-        let key = (job.principal.clone(), row.key.clone());
-        if let Some(held) = jobs.keys.get(&key).filter(|held| held.expires_at > now) {
+        if let Some(held) = jobs.keys.holder(&job.principal, &row.key, now) {
             return Ok(Some((held.clone(), jobs.by_id.get(&held.job).cloned())));
         }
         if !room {
             return Err(too_many());
         }
         self.add(&mut jobs, job)?;
-        jobs.keys.insert(key.clone(), row.clone());
-        jobs.keys_in_order.push_back((key, row.expires_at));
-        self.sweep_keys(&mut jobs, now);
+        jobs.keys.insert(&job.principal, row, now, self.max_keys);
         Ok(None)
     }
 
     /// Whether a job's key is taken.
     pub(super) fn knows(&self, job: &JobRecord, key: Option<&IdempotencyRow>) -> bool {
         let Some(row) = key else { return false };
-        let jobs = lock(&self.jobs);
-        let held = jobs.keys.get(&(job.principal.clone(), row.key.clone()));
-        held.is_some_and(|held| held.expires_at > self.clock.wall())
+        lock(&self.jobs).keys.holder(&job.principal, &row.key, self.clock.wall()).is_some()
     }
 
     /// Whether the principal of `job` may run one more.
@@ -157,33 +155,16 @@ impl Registry {
     }
 
     /// A job has ended.
-    pub(super) fn ended(&self, job: &JobRecord) {
+    pub(super) fn ended(&self, job: &Arc<JobRecord>) {
         let mut jobs = lock(&self.jobs);
         jobs.done(&job.principal);
-        let bytes = job.log.bytes();
-        jobs.ended.push_back((clock::after(self.retention), job.id.clone(), bytes));
-        jobs.ended_bytes += bytes;
+        jobs.past.add(job, clock::after(self.retention));
         self.sweep(&mut jobs);
         self.fewer.notify_waiters();
     }
 
     fn sweep(&self, jobs: &mut Jobs) {
-        let now = clock::now();
-        while let Some((until, ..)) = jobs.ended.front() {
-            let many = jobs.ended.len() > self.max_ended || jobs.ended_bytes > self.max_ended_bytes;
-            if *until > now && !many {
-                break;
-            }
-            let Some((_, id, bytes)) = jobs.ended.pop_front() else { break };
-            jobs.ended_bytes -= bytes;
-            if let Some(job) = jobs.by_id.remove(&id)
-                && many
-            {
-                // A session may still hold the log for a replay; it is refused one from now on. Time
-                // alone is no reason: what was not acknowledged outlives it (§6.5).
-                job.log.forget();
-            }
-        }
+        jobs.past.sweep(&mut jobs.by_id, clock::now(), self.max_ended);
     }
 
     /// A job that `principal` may know of, if it is in memory. One of somebody else is as unknown
@@ -198,24 +179,12 @@ impl Registry {
         jobs.by_id.values().filter(|job| job.principal == *principal).cloned().collect()
     }
 
-    /// Keys whose time is over go, and the oldest of too many.
-    fn sweep_keys(&self, jobs: &mut Jobs, now: Timestamp) {
-        while let Some((_, expires_at)) = jobs.keys_in_order.front() {
-            if *expires_at > now && jobs.keys_in_order.len() <= self.max_keys {
-                break;
-            }
-            let Some((key, expires_at)) = jobs.keys_in_order.pop_front() else { break };
-            if jobs.keys.get(&key).is_some_and(|held| held.expires_at == expires_at) {
-                jobs.keys.remove(&key);
-            }
-        }
-    }
-
     /// Forgets what is over by now, whether anything else happens or not.
     pub(super) fn forget(&self) {
         let mut jobs = lock(&self.jobs);
         self.sweep(&mut jobs);
-        self.sweep_keys(&mut jobs, self.clock.wall());
+        jobs.past.let_go();
+        jobs.keys.sweep(self.clock.wall());
     }
 }
 

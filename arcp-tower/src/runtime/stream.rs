@@ -232,7 +232,7 @@ impl JobStream {
     }
 
     /// Bytes that its events hold in memory.
-    pub(super) fn bytes(&self) -> usize {
+    pub(in crate::runtime) fn bytes(&self) -> usize {
         self.state().log.bytes()
     }
 

@@ -1,7 +1,9 @@
 //! Taking a session over: by its first connection, by the next one, and from a store (§6.3).
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use arcp_core::JobId;
 use arcp_core::session::{FeedId, Outbox};
 use http::Extensions;
 use tokio::task::AbortHandle;
@@ -111,13 +113,14 @@ impl SessionCtx {
             return Err(AttachError::Ahead);
         }
         let logs = remembered.as_ref().map_or(&state.logs, |remembered| &remembered.logs);
+        // Of a session that acknowledges nothing there are very many, and as many runs.
+        let logs: HashMap<&JobId, &Arc<JobStream>> = logs.iter().map(|log| (log.job_id(), log)).collect();
         let replay = outbox.replay(last_event_seq);
         let watches = |whose: &Principal| caller.as_ref().is_none_or(|caller| caller.watches.contains(whose));
         // Jobs of its own principal it may have been given by repeating a submit.
         let seen = |whose: &Principal| *whose == self.0.principal || watches(whose);
         let kept = |run: &arcp_core::session::Run| {
-            let log = logs.iter().find(|log| *log.job_id() == run.job_id);
-            log.is_some_and(|log| log.reaches(run.from) && seen(log.principal()))
+            logs.get(&run.job_id).is_some_and(|log| log.reaches(run.from) && seen(log.principal()))
         };
         // A hole among what was acknowledged is as good as a floor above it.
         let mut next = last_event_seq + 1;
@@ -160,7 +163,8 @@ impl SessionCtx {
         for feed in feeds {
             self.tell(feed);
         }
-        let logs = logs.into_iter().filter(|log| replay.iter().any(|run| run.job_id == *log.job_id()));
+        let wanted: HashSet<&JobId> = replay.iter().map(|run| &run.job_id).collect();
+        let logs = logs.into_iter().filter(|log| wanted.contains(log.job_id()));
         let logs = logs.map(|log| (log.job_id().clone(), log)).collect();
         Ok(Attachment::new(self.clone(), epochs, replay.into(), logs))
     }

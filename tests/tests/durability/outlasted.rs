@@ -9,10 +9,10 @@ use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{Stack, code, contiguous_from, open, start};
 use arcp_tests::stores::servers;
-use arcp_tests::{ALICE, ALL, Memories, Peer, Process, features, timed};
+use arcp_tests::{ALICE, ALL, BOB, Memories, Peer, Process, features, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// The frames of a job whose client acknowledges each of them at once.
 async fn acknowledged(peer: &mut Peer<Memory>, job: &str) -> Vec<Value> {
@@ -138,4 +138,29 @@ async fn for_python_a_refusal_that_the_store_does_not_take_waits_for_it_and_only
         peer.send("job.submit", json!({ "agent": "echo", "input": n })).await;
     }
     assert_eq!(peer.closed().await.code, 1011);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ended_job_is_not_found_running_by_who_comes_before_its_end_is_kept() {
+    let store = Arc::new(FlakyStore::new(MemoryStore::default()));
+    let server = start(Some(store.clone()), &Config::default().with(|c| c.max_ended_jobs = 0)).await;
+    let (mut alice, _) = open(&server, ALICE).await;
+    let (mut watcher, _) = open(&server, ALICE).await;
+    let job = alice.submit("slow", json!({ "ms": 1000 })).await;
+    alice.kind("job.event").await;
+    let (step, hold) = Step::pass().held();
+    store.plan_commit(step);
+    sleep(Duration::from_secs(2)).await;
+    // It has ended, its end is on its way, and there is no room for ended jobs.
+    let (mut bob, _) = open(&server, BOB).await;
+    for n in 0..3 {
+        let other = bob.submit("echo", json!(n)).await;
+        bob.job(&other).await;
+    }
+    let subscribed = watcher.send("job.subscribe", json!({ "job_id": job, "history": true })).await;
+    sleep(Duration::from_secs(1)).await;
+    hold.release();
+    watcher.reply(&subscribed).await;
+    let frames = timeout(Duration::from_secs(10), watcher.job(&job)).await.expect("it hears of the end");
+    assert_eq!(frames.last().unwrap()["payload"]["result"], "slept");
 }

@@ -276,3 +276,24 @@ async fn a_key_that_is_used_again_after_its_time_is_held_for_its_new_time() {
     }
     assert_eq!(peer.submit_with(submit("k")).await, second, "it is one of the three newest");
 }
+
+#[tokio::test(start_paused = true)]
+async fn p8_nobodys_keys_are_forgotten_for_how_many_somebody_else_uses() {
+    for (most, bytes) in [(10, 64 << 20), (65_536, 20_000)] {
+        let config = timed(|c| (c.max_keys, c.max_keys_bytes) = (most, bytes));
+        let server = start(None, &config).await;
+        let (mut alice, _) = open(&server, ALICE).await;
+        let (mut bob, _) = open(&server, BOB).await;
+        let submit = |key: String| {
+            let lease = json!({ "fs.read": [format!("/{}", "x".repeat(1000))] });
+            json!({ "agent": "echo", "input": 1, "idempotency_key": key, "lease_request": lease })
+        };
+        let job = alice.submit_with(submit("mine".to_owned())).await;
+        let first = bob.submit_with(submit("0".to_owned())).await;
+        for n in 1..40 {
+            bob.submit_with(submit(n.to_string())).await;
+        }
+        assert_eq!(alice.submit_with(submit("mine".to_owned())).await, job);
+        assert_ne!(bob.submit_with(submit("0".to_owned())).await, first, "his own oldest are");
+    }
+}

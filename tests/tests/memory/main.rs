@@ -2,6 +2,7 @@
 //! never read (§6.5, §14).
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod ended;
 mod floods;
 mod lapsed;
 

@@ -69,7 +69,7 @@ async fn bad_input_21_of_64_resumes_at_once_one_has_the_session_in_the_end() {
 async fn bad_input_21_of_64_resumes_on_several_threads_one_has_the_session_in_the_end() {
     for server in servers(&Config::default()).await {
         let (mut peer, welcome) = open(&server, ALICE).await;
-        let job = peer.submit("chatty", json!({ "count": 300, "delay_ms": 1 })).await;
+        peer.submit("chatty", json!({ "count": 300, "delay_ms": 1 })).await;
         peer.kind("job.event").await;
         let attempt = |welcome: Value| {
             let server = server.clone();

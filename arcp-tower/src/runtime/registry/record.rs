@@ -14,6 +14,9 @@ use crate::lock::lock;
 use crate::runtime::{JobAuthority, JobStream};
 use crate::service::SessionCtx;
 
+/// What a pattern takes in memory beside its text.
+const PATTERN: usize = 64;
+
 /// A job.
 #[derive(Debug)]
 pub(crate) struct JobRecord {
@@ -96,6 +99,12 @@ impl JobRecord {
 
     pub(crate) fn id(&self) -> &JobId {
         &self.id
+    }
+
+    /// What it holds in memory when it has ended: its events, and what its lease says.
+    pub(super) fn bytes(&self) -> usize {
+        let patterns = self.lease.0.values().flatten();
+        self.log.bytes() + patterns.map(|pattern| PATTERN + pattern.len()).sum::<usize>()
     }
 
     pub(crate) fn trace_id(&self) -> TraceId {
