@@ -199,6 +199,12 @@ impl Budget {
         self.0.get(currency).and_then(|counter| counter.limit.checked_sub(counter.remaining))
     }
 
+    /// What was spent, and what is reserved for what may be spent yet; `None` if there is no counter, or it
+    /// cannot be said exactly.
+    pub fn committed(&self, currency: &Currency) -> Option<Amount> {
+        self.0.get(currency).and_then(|counter| counter.limit.checked_sub(counter.available()))
+    }
+
     /// Each currency and what was not spent of it: `budget` in `job.subscribed`.
     pub fn iter(&self) -> impl Iterator<Item = (&Currency, Amount)> {
         self.0.iter().map(|(currency, counter)| (currency, counter.remaining))

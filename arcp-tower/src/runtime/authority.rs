@@ -1,7 +1,7 @@
 //! What a running job may do: its lease, its budget, its time (§9).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -50,6 +50,8 @@ pub(crate) struct JobAuthority {
     parent: Option<Arc<JobAuthority>>,
     policy: Policy,
     lapsed: CancellationToken,
+    /// The job has ended. Set and read while the budget is locked.
+    closed: AtomicBool,
     /// Counted up by every change of the budget.
     changes: AtomicU64,
     clock: Clock,
@@ -161,6 +163,7 @@ impl JobAuthority {
             parent,
             policy,
             lapsed: CancellationToken::new(),
+            closed: AtomicBool::new(false),
             changes: AtomicU64::new(1),
             clock: clock.clone(),
         })
@@ -179,11 +182,14 @@ impl JobAuthority {
         self.until.map(|until| until.at)
     }
 
-    /// Whether the lease has not ended.
+    /// Whether the lease has not ended, and nor has the job.
     ///
     /// # Errors
-    /// `LEASE_EXPIRED`; the job will end with that.
+    /// `LEASE_EXPIRED`; the job will end with that. `CANCELLED` if it has.
     pub(crate) fn alive(&self) -> Result<(), Error> {
+        if self.is_closed() {
+            return Err(Error::new(Code::Cancelled, "the job has ended"));
+        }
         let Some(until) = self.until else { return Ok(()) };
         if Instant::now() < until.instant && self.clock.wall() < until.at.plus(self.policy.skew) {
             return Ok(());
@@ -256,10 +262,22 @@ impl JobAuthority {
         parent.solvent_but(&own)
     }
 
+    /// Whether the job has ended, and what is left of its budget was given back.
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// The job has ended: nothing begins any more. What something that it left running costs afterwards is
+    /// the money of whoever delegated it, as is what its reservations do not spend.
+    pub(crate) fn close(&self) {
+        let _budget = lock(&self.budget);
+        self.closed.store(true, Ordering::Release);
+    }
+
     /// The counter of `currency`: its own, else that of whoever delegated it. `None` if nobody counts.
     fn counter<T>(&self, currency: &Currency, change: impl FnOnce(&mut Budget) -> T) -> Option<T> {
         let mut budget = lock(&self.budget);
-        if budget.has(currency) {
+        if budget.has(currency) && !(self.is_closed() && self.parent.is_some()) {
             let changed = change(&mut budget);
             self.changes.fetch_add(1, Ordering::AcqRel);
             return Some(changed);
@@ -299,8 +317,23 @@ impl JobAuthority {
 
     /// Ends a reservation, of which `spent` was spent.
     pub(crate) fn settle(&self, hold: Hold, spent: Amount) {
-        let currency = hold.currency().clone();
-        self.counter(&currency, |budget| budget.settle(hold, spent));
+        let mut budget = lock(&self.budget);
+        let own = budget.has(hold.currency());
+        match &self.parent {
+            Some(parent) if !own => {
+                drop(budget);
+                parent.settle(hold, spent);
+            }
+            // When the job ended, all of it counted as spent.
+            Some(parent) if self.is_closed() => {
+                drop(budget);
+                parent.take_back(hold.currency(), hold.amount(), spent);
+            }
+            _ => {
+                budget.settle(hold, spent);
+                self.changes.fetch_add(1, Ordering::AcqRel);
+            }
+        }
     }
 
     /// Ends a reservation whose money was spent, and not given on.
@@ -370,8 +403,8 @@ impl JobAuthority {
         lock(&self.budget).iter().map(|(currency, left)| (currency.clone(), left)).collect()
     }
 
-    /// What was spent of a counter; `None` if nobody can say.
-    pub(crate) fn spent(&self, currency: &Currency) -> Option<Amount> {
-        lock(&self.budget).spent(currency)
+    /// What was spent of a counter, and what may be yet; `None` if nobody can say.
+    pub(crate) fn committed(&self, currency: &Currency) -> Option<Amount> {
+        lock(&self.budget).committed(currency)
     }
 }

@@ -67,6 +67,7 @@ impl Run {
         self.record.outlive().await;
         // From here on nothing else decides how it ends.
         let Some(Ended { end, decided }) = self.record.finish(by_itself) else { return };
+        self.job.authority().close();
         let halted = self.record.is_halted();
         if halted && self.runs_again() {
             return self.leave();
@@ -78,7 +79,6 @@ impl Run {
             (_, true) => Err(self.lapsed()),
             _ => outcome,
         };
-        self.conclude(end, &outcome);
         telemetry::job_over(&self.span, end, outcome.as_ref().err(), self.job.authority());
         telemetry::job_ended(&self.record.agent, end, &active);
         let stop = &self.job.runtime().0.stop;
@@ -88,6 +88,8 @@ impl Run {
             // It goes on all the same, and what is not done by then when the store is opened next.
             () = stop.hurry.cancelled() => {}
         }
+        // Only then: what a credential is worth is not to be spent there and given to another child.
+        self.conclude(end, &outcome);
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
@@ -145,7 +147,7 @@ impl Run {
         *lock(&self.record.outcome) = Some(concluded);
         for (currency, given) in given {
             // Where nobody can say, all of it was spent.
-            let spent = self.job.authority().spent(currency).unwrap_or(*given);
+            let spent = self.job.authority().committed(currency).unwrap_or(*given);
             parent.authority().take_back(currency, *given, spent);
             parent.report_child(&self.record.id, currency, spent);
         }

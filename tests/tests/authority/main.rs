@@ -1,6 +1,7 @@
 //! What an agent may do: leases, budgets, delegation, credentials and the operations they guard.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod after_the_end;
 mod budget_restart;
 mod budgets;
 mod credential_issue;
