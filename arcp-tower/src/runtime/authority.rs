@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::Duration;
 
 use arcp_core::lease::{
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::lock::lock;
+use crate::runtime::JobStream;
 use crate::telemetry;
 
 /// What a deployment decides about leases.
@@ -54,6 +55,10 @@ pub(crate) struct JobAuthority {
     closed: AtomicBool,
     /// Counted up by every change of the budget.
     changes: AtomicU64,
+    /// The log beside which the counters are noted, if they are.
+    noted: OnceLock<Weak<JobStream>>,
+    /// What was spent of the money of whoever delegated it.
+    shared: Mutex<BTreeMap<Currency, Amount>>,
     clock: Clock,
 }
 
@@ -165,6 +170,8 @@ impl JobAuthority {
             lapsed: CancellationToken::new(),
             closed: AtomicBool::new(false),
             changes: AtomicU64::new(1),
+            noted: OnceLock::new(),
+            shared: Mutex::default(),
             clock: clock.clone(),
         })
     }
@@ -274,21 +281,55 @@ impl JobAuthority {
         self.closed.store(true, Ordering::Release);
     }
 
-    /// The counter of `currency`: its own, else that of whoever delegated it. `None` if nobody counts.
-    fn counter<T>(&self, currency: &Currency, change: impl FnOnce(&mut Budget) -> T) -> Option<T> {
+    /// A change of its own counter of `currency`; `None` if it has none, or has ended.
+    fn own<T>(&self, currency: &Currency, change: impl FnOnce(&mut Budget) -> T) -> Option<T> {
         let mut budget = lock(&self.budget);
-        if budget.has(currency) && !(self.is_closed() && self.parent.is_some()) {
-            let changed = change(&mut budget);
-            self.changes.fetch_add(1, Ordering::AcqRel);
-            return Some(changed);
+        if !budget.has(currency) || (self.is_closed() && self.parent.is_some()) {
+            return None;
         }
+        let changed = change(&mut budget);
+        self.changes.fetch_add(1, Ordering::AcqRel);
         drop(budget);
-        self.parent.as_ref()?.counter(currency, change)
+        // Who sees a cost after a crash finds it charged, and what was spent unseen is charged, too.
+        if let Some(log) = self.noted.get().and_then(Weak::upgrade) {
+            log.noted_anew();
+        }
+        Some(changed)
+    }
+
+    /// Its own counter of `currency`, else that of whoever delegated it, changes so that `more` is spent of it.
+    /// `false` if nobody counts.
+    fn spend_more(&self, currency: &Currency, more: Amount, change: impl FnOnce(&mut Budget)) -> bool {
+        let mut change = Some(change);
+        let own = self.own(currency, |budget| change.take().map(|change| change(budget)));
+        let (None, Some(change), Some(parent)) = (own, change, &self.parent) else { return own.is_some() };
+        let counted = parent.spend_more(currency, more, change);
+        if counted {
+            self.add_shared(currency, more);
+        }
+        counted
+    }
+
+    fn add_shared(&self, currency: &Currency, more: Amount) {
+        let mut shared = lock(&self.shared);
+        let spent = shared.entry(currency.clone()).or_default();
+        *spent = spent.checked_add(more).unwrap_or(*spent);
+    }
+
+    /// What it spent of the money of whoever delegated it.
+    pub(crate) fn shared(&self) -> BTreeMap<Currency, Amount> {
+        lock(&self.shared).clone()
+    }
+
+    /// Its counters are noted beside the events of `log`.
+    pub(super) fn note_beside(&self, log: Weak<JobStream>) {
+        let _ = self.noted.set(log);
     }
 
     /// Takes `amount` out of a counter, also below zero. A negative amount takes nothing.
     pub(crate) fn charge(&self, currency: &Currency, amount: Amount) {
-        if self.counter(currency, |budget| budget.charge(currency, amount)).is_some() {
+        let taken = amount.max(Amount::ZERO);
+        if self.spend_more(currency, taken, |budget| _ = budget.charge(currency, amount)) {
             telemetry::spent(currency, amount);
         }
     }
@@ -299,7 +340,7 @@ impl JobAuthority {
     /// `BUDGET_EXHAUSTED` if there is less, or the budget is in other currencies; `LEASE_EXPIRED`.
     pub(crate) fn reserve(&self, currency: &Currency, amount: Amount) -> Result<Option<Hold>, Error> {
         self.alive()?;
-        match self.counter(currency, |budget| budget.reserve(currency, amount)) {
+        match self.hold(currency, amount) {
             Some(held) => held.map(Some),
             // A lease with a budget is bounded to its currencies, as what it delegates is (§9.4).
             None if self.counts() => {
@@ -310,6 +351,11 @@ impl JobAuthority {
         }
     }
 
+    fn hold(&self, currency: &Currency, amount: Amount) -> Option<Result<Hold, Error>> {
+        let own = self.own(currency, |budget| budget.reserve(currency, amount));
+        own.or_else(|| self.parent.as_ref()?.hold(currency, amount))
+    }
+
     /// Whether any currency is counted, here or by whoever delegated it.
     fn counts(&self) -> bool {
         !lock(&self.budget).is_empty() || self.parent.as_ref().is_some_and(|parent| parent.counts())
@@ -317,22 +363,19 @@ impl JobAuthority {
 
     /// Ends a reservation, of which `spent` was spent.
     pub(crate) fn settle(&self, hold: Hold, spent: Amount) {
-        let mut budget = lock(&self.budget);
-        let own = budget.has(hold.currency());
-        match &self.parent {
-            Some(parent) if !own => {
-                drop(budget);
-                parent.settle(hold, spent);
-            }
-            // When the job ended, all of it counted as spent.
-            Some(parent) if self.is_closed() => {
-                drop(budget);
-                parent.take_back(hold.currency(), hold.amount(), spent);
-            }
-            _ => {
-                budget.settle(hold, spent);
-                self.changes.fetch_add(1, Ordering::AcqRel);
-            }
+        let (currency, held) = (hold.currency().clone(), hold.amount());
+        if !lock(&self.budget).has(&currency) {
+            let Some(parent) = &self.parent else { return };
+            parent.settle(hold, spent);
+            return self.add_shared(&currency, spent);
+        }
+        let mut hold = Some(hold);
+        let settle = |budget: &mut Budget| hold.take().map(|hold| budget.settle(hold, spent));
+        if self.own(&currency, settle).is_none()
+            && let Some(parent) = &self.parent
+        {
+            // The job has ended, and then all of it counted as spent.
+            parent.take_back(&currency, held, spent);
         }
     }
 
@@ -355,7 +398,8 @@ impl JobAuthority {
 
     /// Takes back what a child left of `given`; one that spent more has spent it here.
     pub(crate) fn take_back(&self, currency: &Currency, given: Amount, spent: Amount) {
-        self.counter(currency, |budget| budget.take_back(currency, given, spent));
+        let more = spent.checked_sub(given).unwrap_or_default();
+        self.spend_more(currency, more, |budget| budget.take_back(currency, given, spent));
     }
 
     /// What is left of a currency, if that is news: the first change, one of a hundredth of the whole
@@ -370,6 +414,11 @@ impl JobAuthority {
         });
         news.then(|| told.insert(currency.clone(), left));
         news.then_some(left)
+    }
+
+    /// Whether the budget changed since it was noted as `known`.
+    pub(crate) fn is_newer(&self, known: u64) -> bool {
+        self.changes.load(Ordering::Acquire) != known
     }
 
     /// What a process that takes the job over has to know of its budget, if that is newer than

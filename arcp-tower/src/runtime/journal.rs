@@ -159,15 +159,15 @@ impl Journal {
             owner: self.owner,
             note,
         });
-        let append = Op::Append {
+        let append = (!portion.events.is_empty()).then(|| Op::Append {
             job: stream.job_id().clone(),
             owner: self.owner,
             after: portion.after,
             events: portion.events.clone(),
             at: self.now(),
             ended: portion.ended,
-        };
-        note.into_iter().chain([append])
+        });
+        note.into_iter().chain(append)
     }
 
     /// One commit. When nobody knows whether it happened, the store is read until it says so: what

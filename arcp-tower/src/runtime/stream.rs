@@ -169,8 +169,17 @@ impl JobStream {
     }
 
     /// What is left of the job's budget is to be written beside its events.
-    pub(super) fn note(&self, authority: Arc<JobAuthority>) {
+    pub(super) fn note(self: &Arc<Self>, authority: Arc<JobAuthority>) {
+        authority.note_beside(Arc::downgrade(self));
         let _ = self.noted.set(authority);
+    }
+
+    /// What is left of the budget is other than was written: it is written now, with or without events.
+    pub(super) fn noted_anew(self: &Arc<Self>) {
+        let state = self.state();
+        if self.journal.is_some() && !state.log.is_ended() && !self.broken.is_cancelled() {
+            self.announce(state);
+        }
     }
 
     /// Cancelled when its events can no longer be kept.

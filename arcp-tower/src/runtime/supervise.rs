@@ -151,6 +151,12 @@ impl Run {
             parent.authority().take_back(currency, *given, spent);
             parent.report_child(&self.record.id, currency, spent);
         }
+        // Money of its own it had none of: that was taken as it was spent.
+        for (currency, spent) in self.job.authority().shared() {
+            if spent > Amount::ZERO {
+                parent.report_child(&self.record.id, &currency, spent);
+            }
+        }
     }
 
     /// Waits for the agent and its result, and for no longer than they may take.

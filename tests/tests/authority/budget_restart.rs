@@ -97,3 +97,70 @@ async fn what_a_job_delegated_ends_with_the_process_and_is_not_run_again() {
         assert_eq!(runs.load(Ordering::SeqCst), 1);
     }
 }
+
+/// Spends without a word in its own log, as it is told; from its second run on it only says what is left.
+async fn silently(
+    (runs, costs): (Arc<AtomicUsize>, Arc<AtomicUsize>),
+    what: String,
+    job: Job,
+) -> Result<Value, AgentError> {
+    if runs.fetch_add(1, Ordering::SeqCst) > 0 {
+        return Ok(serde_json::to_value(job.budget())?);
+    }
+    let _reserved = match what.as_str() {
+        "child" => drop(job.delegate("child", &()).send().await?.result().await?),
+        "reservation" => {
+            let reserved = job.reserve("USD", "0.4")?;
+            sleep(Duration::from_secs(3600)).await;
+            drop(reserved);
+        }
+        _ => loop {
+            // Nobody acknowledges, so the last of them is not said before the end.
+            costs.fetch_add(1, Ordering::SeqCst);
+            job.metric("cost.x", 0.1, Some("USD")).await?;
+        },
+    };
+    Ok(Value::Null)
+}
+
+#[tokio::test(start_paused = true)]
+async fn p14_s38_after_a_kill_what_was_spent_without_an_event_of_its_own_is_spent() {
+    for store in kept() {
+        for (what, spent) in [("child", 0.9), ("reservation", 0.4), ("waiting", 0.0)] {
+            let (runs, costs, config) =
+                (Arc::<AtomicUsize>::default(), Arc::default(), timed(|c| c.window = 2));
+            let start = async || {
+                let (process, runs) =
+                    (Arc::new(Process::of(store.clone())), (runs.clone(), Arc::clone(&costs)));
+                let agent = agent_fn(move |what, job| silently(runs.clone(), what, job));
+                let child = agent_fn(|(): (), job: Job| async move {
+                    job.metric("cost.x", 0.9, Some("USD")).await?;
+                    sleep(Duration::from_secs(3600)).await;
+                    Ok(())
+                });
+                let builder = Runtime::builder().config(config.clone()).store(process.clone());
+                let builder = builder.restartable_agent("silently", agent).agent("child", child);
+                let runtime = builder.open().await.unwrap();
+                (process, Memories::of(runtime.layer(AuthLayer::new(tokens())), &config))
+            };
+            let (first, server) = start().await;
+            let mut peer = server.connect();
+            let welcome = peer.hello(ALICE, &["ack", "subscribe", "cost.budget"]).await;
+            let lease = json!({ "cost.budget": ["USD:1"], "agent.delegate": ["child"] });
+            let submit = json!({ "agent": "silently", "input": what, "lease_request": lease });
+            let job = peer.submit_with(submit).await;
+            sleep(Duration::from_secs(2)).await;
+            first.kill();
+            let costs = costs.load(Ordering::SeqCst);
+            drop((peer, server));
+            let (_second, server) = start().await;
+            let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
+            let end = peer.job(&job).await.pop().unwrap();
+            assert_eq!(runs.load(Ordering::SeqCst), 2);
+            let usd = end["payload"]["result"]["USD"].as_f64().unwrap();
+            #[allow(clippy::cast_precision_loss, reason = "small numbers")]
+            let spent = spent + costs as f64 / 10.0;
+            assert!((1.0 - usd - spent).abs() < 1e-9, "{what}: {usd} left of 1, and {spent} was spent");
+        }
+    }
+}

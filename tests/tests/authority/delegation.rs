@@ -155,10 +155,14 @@ async fn a_child_without_a_counter_of_its_own_spends_its_parents_money() {
         { "tool": ["priced", ["USD", "1"]] },
         { "budget": null },
     ]);
-    let (said, _) = act(json!({ "tool.call": ["**"], "cost.budget": ["USD:5"] }), steps).await;
+    let (said, frames) = act(json!({ "tool.call": ["**"], "cost.budget": ["USD:5"] }), steps).await;
     assert_eq!(said[0]["result"][2]["code"], "BUDGET_EXHAUSTED");
     assert_eq!(said[1]["code"], "BUDGET_EXHAUSTED");
     assert_eq!(said[2], json!({ "USD": -1 }));
+    // Its own log says what of its money was spent by whom, and what that left.
+    let value =
+        |name: &str| &frames.iter().find(|frame| frame["body"]["name"] == name).expect(name)["body"]["value"];
+    assert_eq!((value("cost.delegate"), value("cost.budget.remaining")), (&json!(6), &json!(-1)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -92,7 +92,8 @@ impl JobStream {
         let mut state = self.state();
         state.visible = state.visible.max(portion.after + portion.events.len() as u64);
         state.note = portion.note.as_ref().map_or(state.note, |(newest, _)| *newest);
-        let more = state.log.head() > state.visible;
+        let noted = self.noted.get().is_none_or(|authority| !authority.is_newer(state.note));
+        let more = state.log.head() > state.visible || !(noted || state.log.is_ended());
         state.queued = more;
         let head = state.log.head();
         state.counted.reach(head);
