@@ -1,4 +1,4 @@
-//! The log of one job: each event once, under the job's own numbers (ruling "two logs").
+//! The log of one job: each event once, under the job's own numbers.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! `arcp-core` stays without IO: no tokio, no clock, no async (ruling 40).
+//! `arcp-core` stays without IO: no tokio, no clock, no async.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 use std::path::{Path, PathBuf};

@@ -199,6 +199,6 @@ pub(crate) enum Server {
     Axum,
     /// actix-web: HTTP/1.1.
     Actix,
-    /// hyper alone: HTTP/1.1, and HTTP/2 with prior knowledge.
+    /// hyper alone: HTTP/1.1, and HTTP/2 over TLS or with prior knowledge.
     Hyper,
 }

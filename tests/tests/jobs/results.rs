@@ -1,4 +1,4 @@
-//! Results that are large, and results that are streamed (§8.4, ruling 28).
+//! Results that are large, and results that are streamed (§8.4).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a runtime answers to what no peer should send, and that it harms nobody else (ruling 8).
+//! What a runtime answers to what no peer should send, and that it harms nobody else.
 
 mod commands;
 mod frames;
