@@ -6,6 +6,12 @@
 //! what it is about to issue before it asks for it, gives the secret to the agent and to the session
 //! that submitted the job and to nobody else, and revokes it when the job ends, whatever dies in
 //! between.
+//!
+//! A credential is worth what its job had when it was issued. What a child spends with one of its own is
+//! asked for before the rest of its money goes back ([`CredentialProvisioner::spent`]); but what a job gives
+//! away later is not taken out of a credential that it has already, and children that share their parent's
+//! money each have a credential for all of it. The sum of a tree of jobs that tell nothing is bounded by a
+//! budget of the gateway itself, for its user or its team.
 
 mod budget;
 mod error;
@@ -75,6 +81,19 @@ pub trait CredentialProvisioner: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// If it may still be in force.
     fn revoke<'a>(&'a self, handle: &'a Handle) -> ProvisionFuture<'a, Revocation>;
+
+    /// What was spent with a credential that is in force, by the service's own count; `None` if it keeps
+    /// none, which is what a provisioner says that does not answer this itself.
+    ///
+    /// It is asked before a credential of a delegated job is revoked or replaced: as much, if the job
+    /// reported less, does not go back to the job that delegated it (§10).
+    ///
+    /// # Errors
+    /// If it is not known. Then nothing goes back.
+    fn spent<'a>(&'a self, handle: &'a Handle) -> ProvisionFuture<'a, Option<BTreeMap<Currency, Amount>>> {
+        let _ = handle;
+        Box::pin(std::future::ready(Ok(None)))
+    }
 
     /// The credentials whose name begins with `prefix`: all of them.
     ///

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use arcp_core::money::{Amount, Currency};
 use arcp_core::store::Store;
 use arcp_core::store::flaky::FlakyStore;
 use arcp_core::store::{Durability, MemoryStore};
@@ -57,6 +58,8 @@ struct State {
     issue_always: Option<Fault>,
     revoke: VecDeque<Fault>,
     revoke_always: Option<Fault>,
+    spent: BTreeMap<String, Amount>,
+    spent_always: Option<Fault>,
 }
 
 impl Vault {
@@ -102,6 +105,21 @@ impl Vault {
     /// What becomes of every call to revoke.
     pub fn revoke_always(&self, fault: Option<Fault>) {
         self.state().revoke_always = fault;
+    }
+
+    /// Dollars are spent with each credential that is in force, for everybody's agents.
+    pub fn spend(&self, dollars: &str) {
+        let mut state = self.state();
+        let live: Vec<_> = state.live.keys().cloned().collect();
+        for name in live {
+            let spent = state.spent.entry(name).or_default();
+            *spent = spent.checked_add(dollars.parse().unwrap()).unwrap();
+        }
+    }
+
+    /// What becomes of every question after what was spent.
+    pub fn ask_spent_always(&self, fault: Option<Fault>) {
+        self.state().spent_always = fault;
     }
 
     /// Somebody puts a credential there, or one comes to light.
@@ -213,6 +231,19 @@ impl CredentialProvisioner for Provisioner {
                 state.revoke.pop_front().or(state.revoke_always)
             };
             Vault::play(fault, move || vault.delete(&name)).await
+        })
+        .boxed()
+    }
+
+    fn spent<'a>(&'a self, handle: &'a Handle) -> ProvisionFuture<'a, Option<BTreeMap<Currency, Amount>>> {
+        let (vault, name) = (self.vault.clone(), handle.name.clone());
+        self.alive(async move {
+            let fault = vault.state().spent_always;
+            Vault::play(fault, move || {
+                let spent = vault.state().spent.get(&name).copied();
+                spent.map(|spent| [("USD".parse().unwrap(), spent)].into())
+            })
+            .await
         })
         .boxed()
     }

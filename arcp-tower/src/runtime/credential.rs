@@ -13,8 +13,10 @@ mod recover;
 mod revoke;
 mod rotate;
 mod seal;
+mod spent;
 
 pub(in crate::runtime) use issue::Minted;
+pub(in crate::runtime) use spent::Spent;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{Instrument as _, Span};
 
 use super::Credentials;
+use super::credential::Spent;
 use super::drain::{self, Over};
 use super::registry::{self, Ended, JobRecord, Registry};
 use crate::agent::{Agent, AgentError, Job, StreamState};
@@ -82,14 +83,14 @@ impl Run {
         telemetry::job_over(&self.span, end, outcome.as_ref().err(), self.job.authority());
         telemetry::job_ended(&self.record.agent, end, &active);
         let stop = &self.job.runtime().0.stop;
-        tokio::select! {
+        let spent = tokio::select! {
             biased;
-            () = self.credentials.finish(&self.record.id) => {}
+            spent = self.credentials.finish(&self.record.id) => spent,
             // It goes on all the same, and what is not done by then when the store is opened next.
-            () = stop.hurry.cancelled() => {}
-        }
+            () = stop.hurry.cancelled() => Spent::UNKNOWN,
+        };
         // Only then: what a credential is worth is not to be spent there and given to another child.
-        self.conclude(end, &outcome);
+        self.conclude(end, &outcome, &spent);
         let terminal = self.terminal(end, outcome);
         let job_id = &self.record.id;
         let append = |event| self.record.log.end(event, end.into()).map_err(|e| Error::limit(e.to_string()));
@@ -128,8 +129,9 @@ impl Run {
         Error::new(Code::LeaseExpired, format!("the lease ended at {at}")).with_detail("expires_at", &at)
     }
 
-    /// Tells the job that delegated it how it ended, and gives back what is left.
-    fn conclude(&self, end: FinalStatus, outcome: &Outcome) {
+    /// Tells the job that delegated it how it ended, and gives back what is left. `upstream` is what was spent
+    /// with its credentials.
+    fn conclude(&self, end: FinalStatus, outcome: &Outcome, upstream: &Spent) {
         let Some(Link { parent, given }) = &self.link else { return };
         let streamed = matches!(self.job.stream(), StreamState::Done { .. });
         let concluded = match (end, outcome) {
@@ -145,14 +147,24 @@ impl Run {
             (_, Ok(_)) => return,
         };
         *lock(&self.record.outcome) = Some(concluded);
+        let authority = self.job.authority();
         for (currency, given) in given {
             // Where nobody can say, all of it was spent.
-            let spent = self.job.authority().committed(currency).unwrap_or(*given);
+            let spent = authority.committed(currency).unwrap_or(*given);
+            let spent = spent.max(upstream.of(currency, *given));
             parent.authority().take_back(currency, *given, spent);
             parent.report_child(&self.record.id, currency, spent);
         }
-        // Money of its own it had none of: that was taken as it was spent.
-        for (currency, spent) in self.job.authority().shared() {
+        // Money of its own it had none of: that was taken as it was spent, as far as it was told.
+        let mut shared = authority.shared();
+        for (currency, spent) in upstream.iter().filter(|(currency, _)| !given.contains_key(currency)) {
+            let told = shared.entry(currency.clone()).or_default();
+            if let Some(untold) = spent.checked_sub(*told).filter(|untold| *untold > Amount::ZERO) {
+                parent.authority().charge(currency, untold);
+                *told = spent;
+            }
+        }
+        for (currency, spent) in shared {
             if spent > Amount::ZERO {
                 parent.report_child(&self.record.id, &currency, spent);
             }

@@ -8,6 +8,7 @@ mod credential_issue;
 mod credential_restart;
 mod credential_revocation;
 mod credential_rotation;
+mod credential_spent;
 mod credentials;
 mod delegation;
 mod delegation_session;

@@ -10,8 +10,8 @@ use arcp_core::wire::job::Accepted;
 use arcp_core::{Event, Feature, JobId, Json};
 use serde::Deserialize;
 
-use super::Credentials;
 use super::rotate::Asked;
+use super::{Credentials, Spent};
 use crate::lock::lock;
 use crate::runtime::registry::JobRecord;
 use crate::service::SessionCtx;
@@ -26,6 +26,24 @@ pub(super) struct Held {
     pub(super) announced: AtomicBool,
     /// What its agent asked for.
     pub(super) asked: Mutex<Asked>,
+    /// What was spent with those that were replaced.
+    pub(super) before: Mutex<Spent>,
+    /// What was spent with all of them, once that is known.
+    pub(super) total: Mutex<Option<Spent>>,
+}
+
+impl Held {
+    fn new(record: Arc<JobRecord>, keys: Vec<Key>, announced: bool) -> Self {
+        Self {
+            record,
+            keys: Mutex::new(keys),
+            turn: tokio::sync::Mutex::default(),
+            announced: AtomicBool::new(announced),
+            asked: Mutex::default(),
+            before: Mutex::default(),
+            total: Mutex::default(),
+        }
+    }
 }
 
 /// A credential that is in force.
@@ -40,13 +58,7 @@ impl Credentials {
         if keys.is_empty() {
             return;
         }
-        let held = Held {
-            record: record.clone(),
-            keys: Mutex::new(keys),
-            turn: tokio::sync::Mutex::default(),
-            announced: AtomicBool::new(false),
-            asked: Mutex::default(),
-        };
+        let held = Held::new(record.clone(), keys, false);
         lock(&self.held).insert(record.id.clone(), Arc::new(held));
     }
 
@@ -56,10 +68,8 @@ impl Credentials {
         if !held.announced.load(Ordering::Acquire) {
             return;
         }
-        let keys = Mutex::new(lock(&held.keys).clone());
-        let (record, turn) = (held.record.clone(), tokio::sync::Mutex::default());
-        let job = record.id.clone();
-        let parting = Held { record, keys, turn, announced: AtomicBool::new(true), asked: Mutex::default() };
+        let parting = Held::new(held.record.clone(), lock(&held.keys).clone(), true);
+        let job = held.record.id.clone();
         lock(&self.parting).insert(job.clone(), Arc::new(parting));
         let credentials = self.clone();
         self.handle.spawn(async move {

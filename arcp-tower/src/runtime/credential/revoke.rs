@@ -9,9 +9,9 @@ use arcp_core::{JobId, Timestamp};
 use futures_util::future::join_all;
 use tokio::time::timeout;
 
-use super::Credentials;
 use super::held::Held;
 use super::ledger::put;
+use super::{Credentials, Spent};
 use crate::credential::{Handle, ProvisionError, ProvisionErrorKind, Revocation};
 use crate::lock::lock;
 use crate::random;
@@ -21,16 +21,17 @@ pub(super) const REFRESH_AT: f64 = 0.8;
 
 impl Credentials {
     /// A job is about to end: its credentials are revoked, and this waits for it, for a while. What is
-    /// not done by then is tried again.
-    pub(in crate::runtime) async fn finish(self: &Arc<Self>, job: &JobId) {
-        let Some(held) = lock(&self.held).remove(job) else { return };
+    /// not done by then is tried again. What was spent with them, if it was delegated.
+    pub(in crate::runtime) async fn finish(self: &Arc<Self>, job: &JobId) -> Spent {
+        let Some(held) = lock(&self.held).remove(job) else { return Spent::default() };
         self.part(&held);
-        let (all, credentials) = (self.config.revoke_wait, self.clone());
+        let (all, credentials, of_job) = (self.config.revoke_wait, self.clone(), held.clone());
         // It goes on when nobody waits any more.
-        let work = self.handle.spawn(async move { credentials.revoke_all(&held).await });
+        let work = self.handle.spawn(async move { credentials.revoke_all(&of_job).await });
         if timeout(all, work).await.is_err() {
             tracing::warn!(job_id = %job, "a job ends before its credentials are known to be revoked");
         }
+        Self::total(&held)
     }
 
     async fn revoke_all(self: &Arc<Self>, held: &Held) {
@@ -43,10 +44,12 @@ impl Credentials {
         if let Err(error) = self.ledger.commit(held.record.principal.name(), ops).await {
             tracing::error!(job_id = %held.record.id, %error, "that credentials have to be revoked was not kept");
             // The services are asked all the same; it is written down when that can be.
+            self.add_up(held, &rows).await;
             join_all(rows.iter().map(|row| self.ask(row))).await;
             lock(&self.loose).extend(rows);
             return self.wake.notify_one();
         }
+        self.add_up(held, &rows).await;
         join_all(rows.iter().map(|row| self.try_row(row))).await;
     }
 

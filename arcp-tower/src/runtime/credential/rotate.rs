@@ -86,6 +86,7 @@ impl Credentials {
         let _turn = held.turn.lock().await;
         let old = lock(&held.keys).iter().find(|key| key.credential.id == *id).map(|key| key.row.clone());
         let old = old.ok_or_else(unknown)?;
+        let spent = self.spent_with(held, &old).await;
         let minted = self.reissue(&held.record, &old).await?;
         let now = self.ledger.now();
         let revoking = old.clone().into_state(CredentialState::Revoking, now);
@@ -104,6 +105,7 @@ impl Credentials {
         if let Some(slot) = lock(&held.keys).iter_mut().find(|slot| slot.credential.id == *id) {
             *slot = key;
         }
+        lock(&held.before).add(spent);
         self.announce(held, id);
         let credentials = self.clone();
         self.handle.spawn(async move { credentials.try_row(&revoking).await });
