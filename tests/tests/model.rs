@@ -6,119 +6,20 @@
 
 #[path = "model/client.rs"]
 mod client;
+#[path = "model/op.rs"]
+mod op;
+#[path = "model/resume.rs"]
+mod resume;
 #[path = "model/world.rs"]
 mod world;
 
 use std::time::Duration;
 
 use client::{Checked, Client, Stream, ensure};
+use op::{From, Op, Token, Who, op};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use world::{Hiccup, Kind, WINDOW, World, submit};
-
-/// Which of two sessions; the first submits.
-type Who = usize;
-
-#[derive(Debug, Clone, Copy)]
-enum Token {
-    Newest,
-    Before,
-    Dead(usize),
-    Wrong,
-    Flipped,
-    OfOther,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum From {
-    Top,
-    Less(u64),
-    Zero,
-    TooHigh,
-}
-
-#[derive(Debug, Clone, Copy)]
-enum Op {
-    Submit(Who, u64),
-    SubmitAndCut(Who, u64),
-    Emit(u64, u64),
-    Finish(u64),
-    Read(Who, usize),
-    Settle,
-    Ack(Who, u64),
-    AckAhead(Who, u64),
-    /// A connection that takes so many frames continues the session, and acknowledges what only the one
-    /// before it was sent.
-    AckUnsent(Who, usize),
-    Cut(Who),
-    /// The hello goes out, and the connection is gone: before it is read, or before the welcome is.
-    CutWelcome(Who, bool),
-    Resume {
-        who: Who,
-        token: Token,
-        from: From,
-        over: bool,
-        capacity: usize,
-    },
-    /// A resume during which a read fails.
-    ResumeOnHiccup(usize, From),
-    Watch(u64, bool),
-    Unwatch(u64),
-    Expire,
-    Restart,
-    Hiccup(Hiccup),
-}
-
-fn op() -> impl Strategy<Value = Op> {
-    let who = || prop_oneof![4 => Just(0usize), 1 => Just(1)];
-    let key = || 0u64..3;
-    let token = prop_oneof![
-        8 => Just(Token::Newest),
-        4 => Just(Token::Before),
-        2 => (0usize..4).prop_map(Token::Dead),
-        1 => Just(Token::Wrong),
-        1 => Just(Token::Flipped),
-        1 => Just(Token::OfOther),
-    ];
-    let from = || {
-        prop_oneof![
-            6 => Just(From::Top),
-            3 => (1u64..6).prop_map(From::Less),
-            2 => Just(From::Zero),
-            1 => Just(From::TooHigh),
-        ]
-    };
-    let capacity = prop_oneof![Just(0usize), Just(3), Just(64)];
-    let hiccup = prop_oneof![
-        3 => Just(Hiccup::Applied),
-        3 => Just(Hiccup::Unapplied),
-        3 => Just(Hiccup::Unavailable),
-        1 => Just(Hiccup::Full),
-        6 => (0usize..10, 1usize..4).prop_map(|(pass, fail)| Hiccup::Reads(pass, fail)),
-    ];
-    prop_oneof![
-        4 => (who(), key()).prop_map(|(who, key)| Op::Submit(who, key)),
-        1 => (who(), key()).prop_map(|(who, key)| Op::SubmitAndCut(who, key)),
-        8 => (key(), 1u64..40).prop_map(|(key, lines)| Op::Emit(key, lines)),
-        1 => key().prop_map(Op::Finish),
-        4 => (who(), 1usize..30).prop_map(|(who, most)| Op::Read(who, most)),
-        3 => Just(Op::Settle),
-        3 => (who(), 0u64..4).prop_map(|(who, less)| Op::Ack(who, less)),
-        2 => (who(), 0u64..3).prop_map(|(who, how)| Op::AckAhead(who, how)),
-        2 => (who(), prop_oneof![Just(0usize), Just(3)]).prop_map(|(who, taken)| Op::AckUnsent(who, taken)),
-        4 => who().prop_map(Op::Cut),
-        3 => (who(), any::<bool>()).prop_map(|(who, read)| Op::CutWelcome(who, read)),
-        9 => (who(), token, from(), any::<bool>(), capacity).prop_map(|(who, token, from, over, capacity)| {
-            Op::Resume { who, token, from, over, capacity }
-        }),
-        3 => (0usize..12, from()).prop_map(|(pass, from)| Op::ResumeOnHiccup(pass, from)),
-        2 => (key(), any::<bool>()).prop_map(|(key, history)| Op::Watch(key, history)),
-        1 => key().prop_map(Op::Unwatch),
-        1 => Just(Op::Expire),
-        2 => Just(Op::Restart),
-        4 => hiccup.prop_map(Op::Hiccup),
-    ]
-}
 
 struct Model {
     world: World,
@@ -347,130 +248,6 @@ impl Model {
             && !stream.ended
         {
             *stream = Stream::left();
-        }
-        Ok(())
-    }
-
-    async fn cut_welcome(&mut self, who: Who, read: bool) -> Checked {
-        let Self { world, clients } = self;
-        let client = &mut clients[who];
-        Self::cut(client);
-        let presented = client.newest.clone();
-        let top = client.top();
-        let fields = json!({
-            "session_id": client.id, "resume_token": presented, "last_event_seq": top,
-        });
-        let hello = client.hello(Some(fields));
-        let mut conn = world.connect(16);
-        conn.say(&hello).await;
-        if read {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        // The newest was presented, so whatever happened it works; the one before it may not.
-        client.before = None;
-        Ok(())
-    }
-
-    /// Presents a token for session `who`. Returns the code of the refusal, or nothing.
-    async fn present(&mut self, who: Who, token: Token, from: From, capacity: usize) -> Checked<String> {
-        let other = self.clients[1 - who].newest.clone();
-        let Self { world, clients } = self;
-        let client = &mut clients[who];
-        let presented = match token {
-            Token::Newest => client.newest.clone(),
-            Token::Before => client.before.clone().unwrap_or_else(|| client.newest.clone()),
-            Token::Dead(n) if !client.dead.is_empty() => client.dead[n % client.dead.len()].clone(),
-            Token::Flipped => {
-                let mut text = client.newest.clone();
-                let last = text.pop();
-                text.push(if last == Some('0') { '1' } else { '0' });
-                text
-            }
-            Token::OfOther => other,
-            Token::Dead(_) | Token::Wrong => "rt_wrong".to_owned(),
-        };
-        let valid = matches!(token, Token::Newest | Token::Before);
-        let top = client.top();
-        let from = match from {
-            From::Top => top,
-            From::Less(less) => top.saturating_sub(less),
-            From::Zero => 0,
-            From::TooHigh => top + 1_000_000,
-        };
-        let fields = json!({ "session_id": client.id, "resume_token": presented, "last_event_seq": from });
-        let before = client.newest.clone();
-        let old = client.conn.take();
-        let answer = world.greet(client, Some((fields, from)), capacity).await?;
-        if answer["type"] != "session.welcome" {
-            client.conn = old;
-            if valid && world.kind != Kind::None && from <= top {
-                // The connection that there was may have lost the session to this attempt. What was
-                // presented goes on working; others may not.
-                Self::cut(client);
-                (client.newest, client.before) = (presented, None);
-            }
-            let code = answer["payload"]["code"].as_str().unwrap_or("closed").to_owned();
-            return Ok(code);
-        }
-        ensure!(valid, "a token that is no good was taken");
-        ensure!(from <= top, "a number that was never given was taken");
-        client.fading = None;
-        client.before = Some(presented.clone());
-        if presented != before {
-            // The newest was never used, and is of no more use: nobody promised either.
-            client.fading = None;
-        }
-        if let Some(mut old) = old {
-            // What it still reads fits, and it ends.
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            let conn = client.conn.take();
-            while let Some(text) = old.next(Duration::from_millis(1)).await {
-                if let Some(seq) = numbered(&text) {
-                    ensure!(seq == old.at + 1, "number {seq} after {} while it is taken over", old.at);
-                    old.at = seq;
-                    let known = client.frames.get(usize::try_from(seq - 1).unwrap());
-                    ensure!(known.is_none_or(|known| *known == text), "number {seq} has two contents");
-                }
-            }
-            client.conn = conn;
-            ensure!(old.closed == Some(4409) || world.ill, "taken over, but closed with {:?}", old.closed);
-        }
-        Ok(String::new())
-    }
-
-    async fn resume(&mut self, who: Who, token: Token, from: From, over: bool, capacity: usize) -> Checked {
-        if !over {
-            Self::cut(&mut self.clients[who]);
-        }
-        let (top, acked) = (self.clients[who].top(), self.clients[who].acked);
-        let code = self.present(who, token, from, capacity).await?;
-        let client = &mut self.clients[who];
-        let (ill, valid) = (self.world.ill, matches!(token, Token::Newest | Token::Before));
-        if code.is_empty() {
-            // Whatever arrived before comes again: a success is never shorter.
-            if capacity > 0 {
-                if ill {
-                    tokio::time::sleep(Duration::from_secs(3)).await;
-                }
-                client.read(usize::MAX).await?;
-                let (at, closed) = client.conn.as_ref().map_or((0, None), |conn| (conn.at, conn.closed));
-                let failed = ill && closed.is_some();
-                ensure!(at >= top || failed, "resumed, and sent up to {at} of {top}, closed: {closed:?}");
-            }
-            return Ok(());
-        }
-        if ill && matches!(code.as_str(), "INTERNAL_ERROR" | "closed") {
-            return Ok(());
-        }
-        match from {
-            _ if !valid => ensure!(code == "RESUME_WINDOW_EXPIRED", "a wrong token: {code}"),
-            From::TooHigh => ensure!(code == "INVALID_REQUEST", "a number never given: {code}"),
-            From::Top => return Err(format!("a client that has everything is refused: {code}")),
-            From::Less(_) | From::Zero => {
-                let start = if let From::Less(less) = from { top.saturating_sub(less) } else { 0 };
-                let gone = self.world.kind != Kind::None && start < acked;
-                ensure!(gone && code == "RESUME_WINDOW_EXPIRED", "refused above the floor: {code}");
-            }
         }
         Ok(())
     }
