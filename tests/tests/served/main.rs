@@ -6,6 +6,8 @@ mod jwt;
 mod litellm;
 mod process_agents;
 mod process_budgets;
+mod process_lives;
+mod process_logs;
 mod serve;
 mod stdio;
 #[cfg(target_os = "linux")]

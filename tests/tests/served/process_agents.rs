@@ -1,9 +1,7 @@
 //! Agents that are programs: what they are given, what becomes of what they say, and their ends.
 #![cfg(unix)]
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arcp_client::{Client, JobError, JobFailure, JobHandle, Program, ProgramLimits};
 use arcp_core::job::FinalStatus;
@@ -14,7 +12,6 @@ use arcp_tests::{ALICE, tokens};
 use arcp_tower::{AgentError, AuthLayer, Config, Job, Level, Runtime, agent_fn};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 
 /// The agents that the child has and that are hosted here.
 const AGENTS: [&str; 12] = [
@@ -40,7 +37,11 @@ impl Hosting {
         Self::with(program, change, arcp_client::implemented()).await
     }
 
-    async fn with(program: &Program, change: impl Fn(&mut ProcessConfig), features: Features) -> Self {
+    pub(crate) async fn with(
+        program: &Program,
+        change: impl Fn(&mut ProcessConfig),
+        features: Features,
+    ) -> Self {
         let config = Config::default();
         let mut builder = Runtime::builder().config(config.clone());
         // One program for all of them would be theirs together; each agent has its own.
@@ -65,15 +66,15 @@ impl Hosting {
         Self { client, agents, who }
     }
 
-    async fn submit(&self, agent: &str, input: Value) -> JobHandle {
+    pub(crate) async fn submit(&self, agent: &str, input: Value) -> JobHandle {
         self.client.submit(agent).input(&input).send().await.unwrap()
     }
 
-    async fn fails(&self, agent: &str, input: Value) -> JobFailure {
+    pub(crate) async fn fails(&self, agent: &str, input: Value) -> JobFailure {
         failure(&mut self.submit(agent, input).await).await
     }
 
-    async fn pid(&self) -> u64 {
+    pub(crate) async fn pid(&self) -> u64 {
         let outcome = self.submit("who", json!({})).await.result().await.unwrap();
         outcome.decode::<Value>().unwrap()["pid"].as_u64().unwrap()
     }
@@ -116,11 +117,7 @@ pub(crate) async fn events(job: &mut JobHandle) -> Vec<(String, Value)> {
     events
 }
 
-fn lives(pid: u64) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-}
-
-async fn until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) async fn until(what: &str, holds: impl Fn() -> bool) {
     for _ in 0..500 {
         if holds() {
             return;
@@ -226,200 +223,8 @@ async fn results_and_ends_are_those_of_the_program_s_job() {
     hosting.stop().await;
 }
 
-#[tokio::test]
-async fn a_cancellation_reaches_the_program_and_one_that_does_not_heed_it_gets_no_new_jobs() {
-    let hosting = Hosting::of(&child(""), |config| config.cancel = Duration::from_millis(200)).await;
-    let begun = Instant::now();
-    for agent in ["slow", "actor"] {
-        let input = if agent == "slow" { json!({}) } else { json!(["until_cancelled"]) };
-        let mut job = hosting.submit(agent, input).await;
-        if agent == "slow" {
-            job.next().await.unwrap().unwrap();
-        }
-        job.cancel(Some("enough")).await.unwrap();
-        assert_eq!(failure(&mut job).await.final_status, FinalStatus::Cancelled, "{agent}");
-    }
-    // Its agent ignores the cancellation, and its runtime waits a second for it.
-    let mut job = hosting.submit("stubborn", json!({})).await;
-    job.next().await.unwrap().unwrap();
-    job.cancel(None).await.unwrap();
-    assert_eq!(failure(&mut job).await.final_status, FinalStatus::Cancelled);
-    assert!(begun.elapsed() < Duration::from_secs(20), "no grace of 30 s was waited for");
-    hosting.stop().await;
-}
-
-#[tokio::test]
-async fn jobs_share_a_process_and_one_that_dies_is_followed_by_another() {
-    let program = child("");
-    let hosting = Hosting::of(&program, |config| config.backoff_first = Duration::from_millis(10)).await;
-    let first = hosting.pid().await;
-    assert_eq!(hosting.pid().await, first);
-    for _ in 0..3 {
-        let mut job = hosting.submit("dies", json!({})).await;
-        assert_eq!(
-            events(&mut job).await,
-            [("log".to_owned(), json!({ "level": "info", "message": "last words" }))]
-        );
-        let died = failure(&mut job).await;
-        assert_eq!((died.final_status, died.error.code()), (FinalStatus::Error, Code::InternalError));
-        assert!(died.error.retryable() && died.error.message().contains("exit status: 3"), "{}", died.error);
-        assert_eq!(died.error.details().unwrap().as_str(), r#"{"reason":"process_lost"}"#);
-    }
-    // Killed from outside.
-    let killed = std::process::Command::new("kill").args(["-9", &first.to_string()]).status().unwrap();
-    assert!(killed.success());
-    until("it is reaped", || !lives(first)).await;
-    let mut pid = hosting.submit("who", json!({})).await.result().await;
-    if pid.is_err() {
-        // The end of the process had not been seen.
-        pid = hosting.submit("who", json!({})).await.result().await;
-    }
-    let second = pid.unwrap().decode::<Value>().unwrap()["pid"].as_u64().unwrap();
-    assert_ne!(first, second);
-    hosting.stop().await;
-    assert!(!lives(second), "it is stopped with its agent");
-}
-
-#[tokio::test]
-async fn bad_input_46_a_program_that_aborts_or_takes_all_its_memory_ends_its_job_and_not_the_runtime() {
-    // What a program may take is for the operating system to say.
-    let limited = format!("ulimit -c 0; ulimit -v 8000000; exec {}", env!("CARGO_BIN_EXE_child"));
-    let program = Program::new("sh").args(["-c", limited.as_str()]);
-    let hosting = Hosting::of(&program, |config| config.backoff_first = Duration::from_millis(10)).await;
-    for agent in ["aborts", "greedy"] {
-        let mut job = hosting.submit(agent, json!({})).await;
-        assert_eq!(events(&mut job).await.len(), 1, "{agent}");
-        let died = failure(&mut job).await;
-        assert_eq!((died.final_status, died.error.code()), (FinalStatus::Error, Code::InternalError));
-        assert!(died.error.retryable() && died.error.message().contains("signal: 6"), "{}", died.error);
-        assert_eq!(died.error.details().unwrap().as_str(), r#"{"reason":"process_lost"}"#);
-        hosting.client.ping().await.unwrap();
-    }
-    hosting.pid().await;
-    hosting.stop().await;
-}
-
-#[tokio::test]
-async fn a_program_that_does_not_start_or_never_answers_ends_the_job_and_not_the_runtime() {
-    let cases = [
-        (Program::new("/nonexistent/agent"), "No such file"),
-        (Program::new("false"), "exit status: 1"),
-        (child("mute"), "within the time allowed"),
-    ];
-    for (program, words) in cases {
-        let hosting = Hosting::of(&program, |config| {
-            (config.starts, config.backoff_first) = (2, Duration::from_millis(20));
-            config.client.hello_timeout = Duration::from_millis(300);
-        })
-        .await;
-        let failed = hosting.fails("slow", json!({})).await;
-        assert_eq!(failed.error.code(), Code::AgentNotAvailable, "{program}");
-        assert!(failed.error.retryable() && failed.error.message().contains(words), "{}", failed.error);
-        // Many who wait for the same wait no longer than one.
-        let begun = Instant::now();
-        let many = (0..20).map(|_| hosting.fails("slow", json!({})));
-        futures_util::future::join_all(many).await;
-        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
-        // A job that is cancelled meanwhile does not wait for it.
-        let mut job = hosting.submit("slow", json!({})).await;
-        job.cancel(None).await.unwrap();
-        assert_eq!(failure(&mut job).await.final_status, FinalStatus::Cancelled);
-        hosting.client.ping().await.unwrap();
-        hosting.stop().await;
-    }
-}
-
-/// What was logged.
-#[derive(Debug, Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
-
-impl std::io::Write for Logged {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Logged {
-    type Writer = Self;
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Logged {
-    fn lines(&self, of: &str) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-        text.lines().filter(|line| line.contains(of)).map(str::to_owned).collect()
-    }
-}
-
-#[tokio::test]
-async fn what_a_program_prints_beside_its_frames_is_logged_within_bounds_and_ends_nothing() {
-    let logged = Logged::default();
-    let subscriber = tracing_subscriber::fmt().with_writer(logged.clone()).with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.with_max_level(tracing::Level::INFO).finish());
-
-    let hosting = Hosting::of(&child("prints"), |_| {}).await;
-    hosting.pid().await;
-    until("all of it is logged", || logged.lines(r"said \\u{1b}[31mloudly").len() == 5).await;
-    hosting.stop().await;
-    for words in ["number 4", "JSON that is no frame", "no UTF-8: \u{fffd}", "xxxxx…"] {
-        assert!(!logged.lines(words).is_empty(), "{words}");
-    }
-    assert!(logged.lines("").iter().all(|line| line.len() < 1400 && !line.contains('\u{1b}')));
-
-    // Without end, and still every event arrives.
-    logged.0.lock().unwrap().clear();
-    let begun = Instant::now();
-    let hosting = Hosting::of(&child("floods"), |_| {}).await;
-    let mut job = hosting.submit("chatty", json!({ "count": 500, "delay_ms": 1 })).await;
-    let told = events(&mut job).await;
-    assert_eq!(told.len(), 500);
-    job.result().await.unwrap();
-    hosting.stop().await;
-    let most = 100.0 + 20.0 * begun.elapsed().as_secs_f64();
-    let printed = logged.lines("printed what is no frame").len() + logged.lines(" said ").len();
-    let printed = f64::from(u32::try_from(printed).unwrap());
-    assert!((20.0..2.0 * most).contains(&printed), "{printed} of at most {most}");
-    assert!(!logged.lines("said more lines than are logged").is_empty());
-}
-
-#[tokio::test]
-async fn a_program_that_clings_to_life_is_killed_and_leaves_no_zombie() {
-    let hosting = Hosting::of(&child("clings"), |_| {}).await;
-    let pid = hosting.pid().await;
-    assert!(lives(pid));
-    let begun = Instant::now();
-    hosting.stop().await;
-    assert!(!lives(pid), "nothing is left, not even to be waited for");
-    assert!(begun.elapsed() < Duration::from_secs(10));
-}
-
-#[tokio::test]
-async fn a_server_that_is_killed_takes_its_programs_along() {
-    use arcp_tests::command::{Serving, binary};
-    let dir = tempfile::tempdir().unwrap();
-    let said: PathBuf = dir.path().join("pid");
-    let script =
-        format!("echo $$ > {}; exec {} serve --stdio --demo-agents", said.display(), binary().display());
-    let agent = format!("slow={}", shell(&script));
-    let mut serving = Serving::start(&["--token", "secret", "--agent", &agent]);
-    let client = Client::builder(&serving.url).token("secret").connect().await.unwrap();
-    let mut job = client.submit("slow").input(&json!({ "seconds": 3600 })).send().await.unwrap();
-    job.next().await.unwrap().unwrap();
-    let pid: u64 = std::fs::read_to_string(&said).unwrap().trim().parse().unwrap();
-    assert!(lives(pid));
-    serving.signal("KILL");
-    serving.ended();
-    until("its input has ended, and so has it", || !lives(pid)).await;
-}
-
 /// A command line that runs a script.
-fn shell(script: &str) -> String {
+pub(crate) fn shell(script: &str) -> String {
     format!("sh -c '{script}'")
 }
 

@@ -11,6 +11,7 @@ mod not_negotiated;
 mod profiles;
 mod protection;
 mod resume;
+mod resume_audits;
 mod resume_bounds;
 mod take_over;
 mod tokens;
