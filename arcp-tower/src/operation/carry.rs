@@ -2,8 +2,7 @@
 
 use std::task::{Context, Poll};
 
-#[cfg(all(feature = "fs", unix))]
-use arcp_core::lease::Namespace;
+use arcp_core::lease::{Namespace, Target};
 use arcp_core::{Code, Error};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tower_service::Service;
@@ -26,12 +25,17 @@ pub(crate) struct Asked(pub(crate) std::sync::Arc<http::request::Parts>);
 pub(crate) struct Answer(pub(crate) std::sync::Arc<http::Response<()>>);
 
 /// What the lease of an operation's job says of other targets: where a link leads, where a redirect
-/// goes.
+/// goes. Each is asked about as an operation is, after whatever this one waited for.
 fn granted(operation: &Operation) -> Result<Granted, Error> {
     let unasked = || Error::new(Code::PermissionDenied, "no lease was asked for this operation");
     let job = operation.job().cloned().ok_or_else(unasked)?;
     let namespace = operation.namespace().clone();
-    Ok(Granted::new(move |target| job.authority().permits(&namespace, target)))
+    Ok(Granted::asking(move |found| {
+        let authority = job.authority();
+        authority.in_force()?;
+        let Ok(target) = Target::parse(&namespace, found) else { return Ok(false) };
+        Ok(authority.covers(&namespace, &target) || authority.audits())
+    }))
 }
 
 #[cfg(all(feature = "fs", unix))]
