@@ -352,6 +352,14 @@ impl JobAuthority {
         news.then_some(left)
     }
 
+    /// `left` was news and was not told after all: unless something newer was, it is news again.
+    pub(crate) fn untold(&self, currency: &Currency, left: Amount) {
+        let mut told = lock(&self.told);
+        if told.get(currency) == Some(&left) {
+            told.remove(currency);
+        }
+    }
+
     /// What a process that takes the job over has to know of its budget, if that is newer than
     /// `known`. What is reserved or given away counts as spent: it may have been.
     pub(crate) fn note(&self, known: u64) -> Option<(u64, Json)> {
