@@ -8,6 +8,7 @@ use futures_util::future::{BoxFuture, FutureExt as _};
 use tower_service::Service;
 
 use super::{Granted, Operation, Output};
+use crate::telemetry;
 
 /// What was asked for: a listing, and then what is in it.
 #[cfg(all(feature = "fs", unix))]
@@ -29,13 +30,37 @@ pub(crate) struct Answer(pub(crate) std::sync::Arc<http::Response<()>>);
 fn granted(operation: &Operation) -> Result<Granted, Error> {
     let unasked = || Error::new(Code::PermissionDenied, "no lease was asked for this operation");
     let job = operation.job().cloned().ok_or_else(unasked)?;
-    let namespace = operation.namespace().clone();
+    let (namespace, asked) = (operation.namespace().clone(), operation.canonical().clone());
     Ok(Granted::asking(move |found| {
         let authority = job.authority();
         authority.in_force()?;
         let Ok(target) = Target::parse(&namespace, found) else { return Ok(false) };
-        Ok(authority.covers(&namespace, &target) || authority.audits())
+        if authority.covers(&namespace, &target) {
+            return Ok(true);
+        }
+        let already = target.as_str() == asked.as_str();
+        let target = shown(&namespace, target.as_str());
+        let message = format!("the lease has no {} for {target}", namespace.as_str());
+        let denial = Error::new(Code::PermissionDenied, message);
+        let audited = authority.only_audits(&denial);
+        // What was asked for was counted, and told of, before it came here.
+        if !already {
+            telemetry::denied(&namespace, &denial);
+            if audited {
+                job.would_deny(&namespace, target, &denial);
+            }
+        }
+        Ok(audited)
     }))
+}
+
+/// As much of a target that was found as may be told: the query of a redirect can be a key to what it
+/// leads to.
+fn shown<'a>(namespace: &Namespace, target: &'a str) -> &'a str {
+    match target.split_once('?') {
+        Some((address, _)) if *namespace == Namespace::NetFetch => address,
+        _ => target,
+    }
 }
 
 #[cfg(all(feature = "fs", unix))]

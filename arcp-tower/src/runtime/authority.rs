@@ -241,12 +241,6 @@ impl JobAuthority {
         self.grants.check(namespace, target).is_allowed()
     }
 
-    /// Whether what no pattern covers is let through.
-    #[cfg(any(feature = "fetch", all(feature = "fs", unix)))]
-    pub(crate) fn audits(&self) -> bool {
-        self.policy.audit_only
-    }
-
     /// Whether a denial is only written down. Money and time are never only that.
     pub(crate) fn only_audits(&self, denial: &Error) -> bool {
         self.policy.audit_only && denial.code() == Code::PermissionDenied

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use arcp_core::store::MemoryStore;
 use arcp_tests::{ALICE, Memories, Peer, agents, timed, tokens};
 use arcp_tower::operation::Granted;
 use arcp_tower::operation::fetch::{FetchLimits, Fetcher};
@@ -334,4 +335,47 @@ async fn s39_a_file_that_was_waited_for_past_the_end_is_not_written() {
     assert_eq!(codes(&frames), [&json!("LEASE_EXPIRED")]);
     assert_eq!(std::fs::read_to_string(format!("{root}/ws/a.txt")).unwrap(), "text of a");
     other.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn links_and_redirects_that_a_lease_is_only_audited_for_are_recorded_once_each() {
+    let app = Router::new()
+        .route("/api/leave", get(|| async { Redirect::to("/private?signature=hush") }))
+        .route("/private", get(|| async { "private" }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    let (_folder, root) = folder();
+    std::os::unix::fs::symlink("../secret.txt", format!("{root}/ws/out")).unwrap();
+    let (config, store) = (timed(|_| {}), Arc::new(MemoryStore::default()));
+    let builder =
+        Runtime::builder().config(config.clone()).agent("hands", agent_fn(hands)).audit_leases(true);
+    let fetcher = Fetcher::builder().allow("127.0.0.0/8").unwrap().build();
+    let builder = builder.files(Files::below(&root).unwrap()).fetcher(fetcher).store(store.clone());
+    let stage = Memories::of(builder.open().await.unwrap().layer(AuthLayer::new(tokens())), &config);
+    let lease = json!({ "fs.read": [format!("{root}/ws/**")], "net.fetch": [format!("{base}/api/**")] });
+    let steps = json!([
+        { "read": format!("{root}/ws/a.txt") },
+        { "read": format!("{root}/ws/out") },
+        { "read": format!("{root}/secret.txt") },
+        { "fetch": format!("{base}/api/leave") },
+    ]);
+    let (said, events) = act(&stage, lease, steps).await;
+    assert_eq!(said, json!(["text of a", "hidden", "hidden", [200, "private"]]));
+    let told: Vec<_> = events.iter().filter(|event| event["kind"] == "log").collect();
+    assert_eq!(told.len(), 3, "one for the link, one for what was asked for, one for the redirect: {told:?}");
+    assert!(told.iter().all(|event| event["body"]["message"].as_str().unwrap().contains("only audited")));
+    let would_deny = || {
+        let records = store.audit().into_iter().map(|(_, record)| record.as_str().to_owned());
+        records.filter(|record| record.contains("lease.would_deny")).collect::<Vec<_>>()
+    };
+    // Nobody waits until they are kept.
+    while would_deny().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    let records = would_deny();
+    let of = |target: String| records.iter().filter(|record| record.contains(&target)).count();
+    let found = (of(format!("{root}/secret.txt\"")), of(format!("{base}/private\"")));
+    assert_eq!((records.len(), found), (3, (2, 1)), "{records:?}");
+    assert!(!json!([told, records]).to_string().contains("hush"), "what a redirect is signed with");
 }
