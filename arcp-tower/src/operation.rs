@@ -14,7 +14,8 @@
 //!
 //! A layer can refuse an operation, delay it or repeat it. It cannot widen it: what the lease allowed
 //! is fixed in the operation, and one that never passed a [`LeaseLayer`](crate::layer::LeaseLayer)
-//! reaches no backend.
+//! reaches no backend. One that had to wait is asked about once more before it begins: it is refused if its
+//! lease ended meanwhile, or its budget was used up.
 //!
 //! A tool of [`tool_fn`] takes what its argument's type takes, and refuses anything else by its place. With
 //! the feature `schema`, one of `Builder::described_tool` is held to a JSON Schema as well, before it and
@@ -187,6 +188,15 @@ impl Operation {
     /// The job that wants it; `None` before a lease was asked.
     pub fn job(&self) -> Option<&Job> {
         self.permit.as_ref().map(|permit| &permit.job)
+    }
+
+    /// Whether it may begin now, though it waited since its lease allowed it: the lease has not ended, and
+    /// there is money left (§9.5, §9.6). One without a permit is for its backend to refuse.
+    ///
+    /// # Errors
+    /// `LEASE_EXPIRED` or `BUDGET_EXHAUSTED`.
+    pub(crate) fn in_force(&self) -> Result<(), Error> {
+        self.job().map_or(Ok(()), |job| job.authority().in_force())
     }
 
     /// A lease allowed it.

@@ -72,9 +72,7 @@ impl Job {
     /// A cost, and what that leaves.
     fn append_cost(&self, name: &str, currency: &Currency, amount: Amount, dimensions: Dimensions) {
         self.append_amount(name, currency, amount, dimensions);
-        if let Some(left) = self.authority().news(currency) {
-            self.append_amount("cost.budget.remaining", currency, left, None);
-        }
+        self.tell_remaining_now(currency);
     }
 
     fn append_amount(&self, name: &str, currency: &Currency, amount: Amount, dimensions: Dimensions) {
@@ -84,7 +82,8 @@ impl Job {
         }
     }
 
-    /// Reports a cost that was charged.
+    /// Reports a cost that was charged, and what that leaves. An agent that gives up meanwhile leaves neither
+    /// unsaid, and nothing is said twice.
     pub(super) async fn report(
         &self,
         metric: &str,
@@ -95,7 +94,10 @@ impl Job {
         let dimensions = Some([("target".to_owned(), target.to_owned())].into());
         let unit = Some(currency.as_str().to_owned());
         let body = Metric { name: metric.to_owned(), value: Json::of(&amount)?, unit, dimensions };
-        self.emit_body("metric", &body).await?;
+        let mut owed = Owed { job: self, currency, cost: Some(body) };
+        let said = self.emit_body("metric", &owed.cost).await;
+        owed.cost = None;
+        said?;
         self.tell_remaining(currency).await
     }
 
@@ -119,10 +121,53 @@ impl Job {
 
     /// Says what is left, if that has changed by enough for a gauge to show.
     pub(super) async fn tell_remaining(&self, currency: &Currency) -> Result<(), Error> {
-        let Some(remaining) = self.authority().news(currency) else { return Ok(()) };
+        let Some(left) = self.authority().news(currency) else { return Ok(()) };
         let unit = Some(currency.as_str().to_owned());
         let name = "cost.budget.remaining".to_owned();
-        self.emit_body("metric", &Metric { name, value: Json::of(&remaining)?, unit, dimensions: None }).await
+        let mut gauge = Gauge { job: self, currency, untold: Some(left) };
+        let said =
+            self.emit_body("metric", &Metric { name, value: Json::of(&left)?, unit, dimensions: None }).await;
+        gauge.untold = None;
+        said.inspect_err(|_| self.authority().untold(currency, left))
+    }
+
+    /// The same without waiting for room.
+    fn tell_remaining_now(&self, currency: &Currency) {
+        if let Some(left) = self.authority().news(currency) {
+            self.append_amount("cost.budget.remaining", currency, left, None);
+        }
+    }
+}
+
+/// A cost that waits for room. Dropped, it is said without.
+struct Owed<'a> {
+    job: &'a Job,
+    currency: &'a Currency,
+    cost: Option<Metric>,
+}
+
+impl Drop for Owed<'_> {
+    fn drop(&mut self) {
+        if let Some(cost) = self.cost.take() {
+            self.job.append("metric", &cost);
+            self.job.tell_remaining_now(self.currency);
+        }
+    }
+}
+
+/// What is left, and waits for room. Dropped, it is said without, as it stands then.
+struct Gauge<'a> {
+    job: &'a Job,
+    currency: &'a Currency,
+    untold: Option<Amount>,
+}
+
+impl Drop for Gauge<'_> {
+    fn drop(&mut self) {
+        if let Some(left) = self.untold.take() {
+            self.job.authority().untold(self.currency, left);
+            self.job.tell_remaining_now(self.currency);
+        }
     }
 }
 

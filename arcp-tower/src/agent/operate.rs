@@ -23,7 +23,8 @@ use crate::operation::{Operation, Output, ToolInfo};
 pub enum Verdict {
     /// It would be carried out.
     Allowed {
-        /// The pattern that covers it; `None` where a deployment allows models that no lease names.
+        /// The pattern that covers it; `None` where a deployment allows models that no lease names, or only
+        /// [audits](crate::Builder::audit_leases) what no pattern covers.
         grant: Option<String>,
     },
     /// It would be refused with this error.
@@ -87,12 +88,16 @@ impl Job {
         self.operate(Operation::new(named(namespace)?, target, Json::of(args)?)?).await
     }
 
-    /// Only asks what would become of an operation now: expiry, budget, patterns.
+    /// Only asks what would become of an operation now: expiry, budget, patterns. Nothing is recorded, also
+    /// where a lease is only audited.
     pub fn check(&self, namespace: &str, target: &str) -> Verdict {
         let ask = || {
             let namespace = named(namespace)?;
             let target = Target::parse(&namespace, target)?;
-            Ok(self.authority().check(&namespace, &target)?.map(str::to_owned))
+            match self.authority().check(&namespace, &target) {
+                Err(denial) if self.authority().only_audits(&denial) => Ok(None),
+                verdict => Ok(verdict?.map(str::to_owned)),
+            }
         };
         match ask() {
             Ok(grant) => Verdict::Allowed { grant },
@@ -163,15 +168,15 @@ impl Job {
     }
 
     /// What is only audited was let through: everybody who watches, and the audit, should know.
-    pub(crate) fn would_deny(&self, operation: &Operation, denial: &Error) {
-        let (job_id, namespace) = (self.id(), operation.namespace().as_str());
-        tracing::warn!(%job_id, namespace, target = operation.target(), "the lease does not cover an operation");
+    pub(crate) fn would_deny(&self, namespace: &Namespace, target: &str, denial: &Error) {
+        let (job_id, namespace) = (self.id(), namespace.as_str());
+        tracing::warn!(%job_id, namespace, target, "the lease does not cover an operation");
         let message = format!("the lease does not cover this, and is only audited: {}", denial.message());
         let body = arcp_core::wire::event::Log { level: Cow::Borrowed(Level::Warn.as_str()), message };
         self.append("log", &body);
         let record = serde_json::json!({
             "action": "lease.would_deny", "job_id": job_id, "principal": self.principal().name(),
-            "namespace": namespace, "target": operation.target(), "code": denial.code(),
+            "namespace": namespace, "target": target, "code": denial.code(),
         });
         self.0.parts.runtime.audit(self.principal(), &record);
     }

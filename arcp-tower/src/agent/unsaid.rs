@@ -48,10 +48,9 @@ impl<'a> Unsaid<'a> {
             self.call_id = None;
             said?;
         }
-        while let Some(Cost { currency, amount, .. }) = self.costs.front() {
-            let said = self.job.report(self.metric, &self.target, currency, *amount).await;
-            self.costs.pop_front();
-            said?;
+        // One that is being reported is said by the report, and is none of what is left here.
+        while let Some(Cost { currency, amount, .. }) = self.costs.pop_front() {
+            self.job.report(self.metric, &self.target, &currency, amount).await?;
         }
         Ok(())
     }

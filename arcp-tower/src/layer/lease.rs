@@ -62,7 +62,7 @@ where
             if !authority.only_audits(&denial) {
                 return Either::Right(ready(Err(denial)));
             }
-            self.job.would_deny(&operation, &denial);
+            self.job.would_deny(operation.namespace(), operation.target(), &denial);
         }
         operation.permit(self.job.clone());
         Either::Left(self.inner.call(operation))

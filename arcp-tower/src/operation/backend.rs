@@ -30,6 +30,8 @@ where
         async move {
             let failed = |e: S::Error| to_wire(&*e.into());
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(failed)?;
+            // It may have waited there past the end of its lease, or of its money.
+            operation.in_force()?;
             service.call(operation).await.map_err(failed)
         }
         .boxed()

@@ -2,13 +2,13 @@
 
 use std::task::{Context, Poll};
 
-#[cfg(all(feature = "fs", unix))]
-use arcp_core::lease::Namespace;
+use arcp_core::lease::{Namespace, Target};
 use arcp_core::{Code, Error};
 use futures_util::future::{BoxFuture, FutureExt as _};
 use tower_service::Service;
 
 use super::{Granted, Operation, Output};
+use crate::telemetry;
 
 /// What was asked for: a listing, and then what is in it.
 #[cfg(all(feature = "fs", unix))]
@@ -26,12 +26,41 @@ pub(crate) struct Asked(pub(crate) std::sync::Arc<http::request::Parts>);
 pub(crate) struct Answer(pub(crate) std::sync::Arc<http::Response<()>>);
 
 /// What the lease of an operation's job says of other targets: where a link leads, where a redirect
-/// goes.
+/// goes. Each is asked about as an operation is, after whatever this one waited for.
 fn granted(operation: &Operation) -> Result<Granted, Error> {
     let unasked = || Error::new(Code::PermissionDenied, "no lease was asked for this operation");
     let job = operation.job().cloned().ok_or_else(unasked)?;
-    let namespace = operation.namespace().clone();
-    Ok(Granted::new(move |target| job.authority().permits(&namespace, target)))
+    let (namespace, asked) = (operation.namespace().clone(), operation.canonical().clone());
+    Ok(Granted::asking(move |found| {
+        let authority = job.authority();
+        authority.in_force()?;
+        let Ok(target) = Target::parse(&namespace, found) else { return Ok(false) };
+        if authority.covers(&namespace, &target) {
+            return Ok(true);
+        }
+        let already = target.as_str() == asked.as_str();
+        let target = shown(&namespace, target.as_str());
+        let message = format!("the lease has no {} for {target}", namespace.as_str());
+        let denial = Error::new(Code::PermissionDenied, message);
+        let audited = authority.only_audits(&denial);
+        // What was asked for was counted, and told of, before it came here.
+        if !already {
+            telemetry::denied(&namespace, &denial);
+            if audited {
+                job.would_deny(&namespace, target, &denial);
+            }
+        }
+        Ok(audited)
+    }))
+}
+
+/// As much of a target that was found as may be told: the query of a redirect can be a key to what it
+/// leads to.
+fn shown<'a>(namespace: &Namespace, target: &'a str) -> &'a str {
+    match target.split_once('?') {
+        Some((address, _)) if *namespace == Namespace::NetFetch => address,
+        _ => target,
+    }
 }
 
 #[cfg(all(feature = "fs", unix))]

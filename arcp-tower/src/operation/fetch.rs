@@ -8,7 +8,7 @@
 //! | scheme | `http` and `https`; a user in the URL is refused |
 //! | host | *every* address that the name has must be public, or in a network that the operator allowed; the connection goes to one of the checked addresses, nothing is looked up twice, and the peer of the open socket is checked once more |
 //! | a literal address | the same, in whatever notation: the URL is read by the WHATWG rules |
-//! | redirect | a new operation: the lease is asked before a name is resolved; `https` never becomes `http`; at most [`FetchLimits::hops`]; another origin gets no header that could carry a secret |
+//! | redirect | a new operation: the lease is asked, its end and its budget too, before a name is resolved; `https` never becomes `http`; at most [`FetchLimits::hops`]; another origin gets no header that could carry a secret |
 //! | proxy | none; the environment is not read |
 //! | body | never decompressed: what arrives is what was counted |
 //! | TLS | rustls, with the roots of the Web and those of the operator |
@@ -110,28 +110,29 @@ impl Fetcher {
     /// See the [module](self).
     pub async fn fetch(&self, request: Request<Bytes>, granted: &Granted) -> Result<Response<Bytes>, Error> {
         match tokio::time::timeout(self.limits.timeout, self.follow(request, granted)).await {
-            Ok(answer) => answer.map_err(Fault::into_error),
+            Ok(answer) => answer,
             Err(_) => Err(Fault::Timeout.into_error()),
         }
     }
 
-    async fn follow(&self, request: Request<Bytes>, granted: &Granted) -> Result<Response<Bytes>, Fault> {
+    async fn follow(&self, request: Request<Bytes>, granted: &Granted) -> Result<Response<Bytes>, Error> {
         if request.body().len() > self.limits.request {
-            return Err(Fault::Limit("the request's body", self.limits.request));
+            return Err(Fault::Limit("the request's body", self.limits.request).into());
         }
         let mut hop = Hop::first(request)?;
         let _slot = self.slots.acquire().await.map_err(|_| Fault::Timeout)?;
         for _ in 0..=self.limits.hops {
-            if !granted.allows(hop.url()) {
-                return Err(Fault::NotGranted);
+            // Asked with the slot in hand: the lease may have ended while this waited for it.
+            if !granted.ask(hop.url())? {
+                return Err(Fault::NotGranted.into());
             }
             let response = self.pool.client().request(hop.request()?).await.map_err(|e| self.failed(&e))?;
             hop = match hop.next(&response)? {
-                Next::Arrived => return self.gather(response).await,
+                Next::Arrived => return Ok(self.gather(response).await?),
                 Next::Follow(next) => *next,
             };
         }
-        Err(Fault::Hops)
+        Err(Fault::Hops.into())
     }
 
     /// The body, whole.

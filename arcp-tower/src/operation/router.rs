@@ -10,8 +10,9 @@ use tower_service::Service;
 
 use super::{Backend, Operation, Output, Registered};
 
-/// The innermost service of the stack. It is the last to look: an operation that waited past the end
-/// of its lease is not carried out (§9.5), and neither is one that no lease was asked about.
+/// The innermost service of the stack. An operation that a layer held past the end of its lease goes no
+/// further (§9.5), and neither does one that no lease was asked about. What waits below, for its backend to
+/// be ready or for a slot of it, looks again when it has it.
 #[derive(Debug, Clone)]
 pub(crate) struct Router(Arc<Registered>);
 

@@ -94,6 +94,8 @@ where
     fn call(&mut self, operation: Operation) -> Self::Future {
         let f = self.f.clone();
         async move {
+            // A layer around this one may have kept it waiting, or makes the call again.
+            operation.in_force()?;
             let args = operation.args.decode_at::<I>("args")?;
             let call = Call::of(operation)?;
             let result = f(args, call).await.map_err(AgentError::into_error)?;

@@ -62,6 +62,10 @@ pub(crate) struct JobAuthority {
     clock: Clock,
 }
 
+/// How long the end of a lease is waited for without a look at the wall clock. No timer hears of one that
+/// was turned on, or of a machine that slept.
+const GLANCE: Duration = Duration::from_secs(30);
+
 /// When authority ends. The wall clock may be turned back, and the other one stands still while the
 /// machine sleeps: whichever comes first counts.
 #[derive(Debug, Clone, Copy)]
@@ -205,14 +209,26 @@ impl JobAuthority {
         Err(Error::new(Code::LeaseExpired, format!("the lease ended at {}", until.at)))
     }
 
-    /// Resolves when the lease has ended; never if it has no end.
+    /// Whether it allows anything at all now, whatever its patterns say.
+    ///
+    /// # Errors
+    /// `LEASE_EXPIRED` or `BUDGET_EXHAUSTED`, in this order.
+    pub(crate) fn in_force(&self) -> Result<(), Error> {
+        self.alive()?;
+        self.solvent()
+    }
+
+    /// Resolves when the lease has ended, by either clock; never if it has no end.
     pub(crate) async fn lapsed(&self) {
-        match self.until {
-            Some(until) => tokio::select! {
-                () = sleep_until(until.instant) => self.lapsed.cancel(),
-                () = self.lapsed.cancelled() => {}
-            },
-            None => std::future::pending().await,
+        let Some(until) = self.until else { return std::future::pending().await };
+        let ended = async {
+            while self.alive().is_ok() {
+                sleep_until(until.instant.min(Instant::now() + GLANCE)).await;
+            }
+        };
+        tokio::select! {
+            () = ended => {}
+            () = self.lapsed.cancelled() => {}
         }
     }
 
@@ -226,8 +242,7 @@ impl JobAuthority {
         namespace: &'a Namespace,
         target: &'a Target<'_>,
     ) -> Result<Option<&'a str>, Error> {
-        self.alive()?;
-        self.solvent()?;
+        self.in_force()?;
         if *namespace == Namespace::ModelUse && !self.lease.0.contains_key(namespace) {
             return Ok(None);
         }
@@ -237,14 +252,6 @@ impl JobAuthority {
     /// Whether a pattern covers a target, whatever is left of time and money.
     pub(crate) fn covers(&self, namespace: &Namespace, target: &Target<'_>) -> bool {
         self.grants.check(namespace, target).is_allowed()
-    }
-
-    /// Whether a pattern covers another target of an operation that was allowed: where a link leads,
-    /// where a redirect goes.
-    #[cfg(any(feature = "fetch", all(feature = "fs", unix)))]
-    pub(crate) fn permits(&self, namespace: &Namespace, target: &str) -> bool {
-        let target = Target::parse(namespace, target);
-        target.is_ok_and(|target| self.policy.audit_only || self.covers(namespace, &target))
     }
 
     /// Whether a denial is only written down. Money and time are never only that.
@@ -419,6 +426,14 @@ impl JobAuthority {
     /// Whether the budget changed since it was noted as `known`.
     pub(crate) fn is_newer(&self, known: u64) -> bool {
         self.changes.load(Ordering::Acquire) != known
+    }
+
+    /// `left` was news and was not told after all: unless something newer was, it is news again.
+    pub(crate) fn untold(&self, currency: &Currency, left: Amount) {
+        let mut told = lock(&self.told);
+        if told.get(currency) == Some(&left) {
+            told.remove(currency);
+        }
     }
 
     /// What a process that takes the job over has to know of its budget, if that is newer than

@@ -136,7 +136,10 @@ async fn run_again(
     }
     let birth = submit::Birth { agent: agent_ref, input, authority, followed: true, cause: None };
     let (job, span) = submit::job_of(runtime, &record, &cx, birth);
-    let max_runtime = max_runtime_sec.map(Duration::from_secs);
+    // Its time is counted from its beginning, however many processes run it: if it is up, it ends with that.
+    let ran = runtime.wall().as_millis().saturating_sub(row.created_at.as_millis());
+    let ran = Duration::from_millis(u64::try_from(ran).unwrap_or(0));
+    let max_runtime = max_runtime_sec.map(|most| Duration::from_secs(most).saturating_sub(ran));
     let (registry, credentials) = (runtime.0.registry.clone(), runtime.0.credentials.clone());
     let agent = agent.clone();
     let run = supervise::Run { record, job, span, agent, registry, credentials, max_runtime, link: None };

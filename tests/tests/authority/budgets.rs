@@ -1,12 +1,16 @@
 //! What jobs spend (§9.6): exact, counted by the runtime, and never for nothing.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use arcp_core::transport::Memory;
 use arcp_tests::{ALICE, Memories, Peer, actor, agents, timed, tokens};
 use arcp_tower::operation::{Call, Operation, Output};
-use arcp_tower::{AuthLayer, BoxError, Job, Mount, Runtime, agent_fn, tool_fn};
+use arcp_tower::{AgentError, AuthLayer, BoxError, Job, Level, Mount, Runtime, agent_fn, tool_fn};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use tower::service_fn;
+use tower::{ServiceBuilder, service_fn};
 
 const FEATURES: [&str; 3] = ["ack", "cost.budget", "subscribe"];
 
@@ -303,6 +307,89 @@ async fn a_gauge_is_told_of_changes_that_it_can_show_and_of_the_end() {
     let told: Vec<_> = told.iter().map(|(_, value)| value.as_str()).collect();
     // The first, each hundredth of the whole, and the one that ends it.
     assert_eq!(told, ["0.999", "0.989", "0.979", "-1.025"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_calls_that_wait_for_one_tool_none_begins_once_the_budget_is_used_up() {
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let dollar = service_fn(move |_: Operation| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Ok::<_, BoxError>(Output::of("done")?.cost("USD".parse()?, "1".parse()?))
+        }
+    });
+    let hundred = agent_fn(|(): (), job: Job| async move {
+        let calls = futures_util::future::join_all((0..100).map(|_| job.tool("dollar", &())));
+        let codes = calls.await.into_iter().map(|called| called.err().map(|e| e.code()));
+        Ok(json!([codes.collect::<Vec<_>>(), job.budget()]))
+    });
+    let config = timed(|_| {});
+    let builder = Runtime::builder().config(config.clone()).agent("hundred", hundred);
+    let builder = builder.tool("dollar", ServiceBuilder::new().concurrency_limit(1).service(dollar));
+    let runtime = builder.build().unwrap().layer(AuthLayer::new(tokens()));
+    let mut peer = Memories::of(runtime, &config).open(ALICE, &FEATURES).await;
+    let lease = json!({ "tool.call": ["dollar"], "cost.budget": ["USD:1"] });
+    let job = peer.submit_with(json!({ "agent": "hundred", "lease_request": lease })).await;
+    let said = peer.job(&job).await.pop().unwrap()["payload"]["result"].clone();
+    let codes = said[0].as_array().unwrap();
+    assert!(codes[0].is_null() && codes[1..].iter().all(|code| code == "BUDGET_EXHAUSTED"), "{said}");
+    assert_eq!((&said[1], begun.load(Ordering::Relaxed)), (&json!({ "USD": 0 }), 1));
+}
+
+/// What an agent that gives up after a second leaves behind, by the names of metrics with their values, if
+/// its client takes `window` events.
+async fn given_up(window: usize, what: &str) -> Vec<(String, String)> {
+    let gives_up = agent_fn(|what: String, job: Job| async move {
+        job.log(Level::Info, "one of the window").await?;
+        let spends = async {
+            match what.as_str() {
+                "commit" => job.reserve("USD", "0.5")?.commit("cost.inference", "0.25".parse()?).await?,
+                tool => drop(job.tool(tool, &()).await?),
+            }
+            Ok::<_, AgentError>(())
+        };
+        Ok(tokio::time::timeout(Duration::from_secs(1), spends).await.is_err())
+    });
+    let priced = service_fn(|_: Operation| async move {
+        Ok::<_, BoxError>(Output::of("done")?.cost("USD".parse()?, "0.25".parse()?))
+    });
+    let charges =
+        tool_fn(|(): (), call: Call| async move { Ok(call.charge("USD".parse()?, "0.25".parse()?).await?) });
+    let config = timed(|c| c.window = window);
+    let builder = Runtime::builder().config(config.clone()).agent("gives-up", gives_up);
+    let runtime = builder.tool("priced", priced).tool("charges", charges).build().unwrap();
+    let server = Memories::of(runtime.layer(AuthLayer::new(tokens())), &config);
+    let mut peer = server.open(ALICE, &FEATURES).await;
+    peer.ack(0).await;
+    let lease = json!({ "tool.call": ["**"], "cost.budget": ["USD:1"] });
+    let submit = json!({ "agent": "gives-up", "input": what, "lease_request": lease });
+    let job = peer.submit_with(submit).await;
+    let mut frames = peer.job(&job).await;
+    assert_eq!(frames.pop().unwrap()["payload"]["result"], true, "it gave up");
+    let events: Vec<Value> = frames.into_iter().map(|frame| frame["payload"].clone()).collect();
+    metrics(&events)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_and_what_it_leaves_are_said_once_each_wherever_the_agent_gives_up() {
+    let (cost, inference) = ("cost.tool", "cost.inference");
+    let places = [
+        // While the result, the cost or what is left waits for room.
+        ("priced", 2, cost),
+        ("priced", 3, cost),
+        ("priced", 4, cost),
+        ("charges", 2, cost),
+        ("charges", 3, cost),
+        ("commit", 1, inference),
+        ("commit", 2, inference),
+    ];
+    for (what, window, name) in places {
+        let said = given_up(window, what).await;
+        let said: Vec<_> = said.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(said, [(name, "0.25"), ("cost.budget.remaining", "0.75")], "{what}, {window}");
+    }
 }
 
 proptest! {

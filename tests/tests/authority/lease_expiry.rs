@@ -1,13 +1,16 @@
 //! Leases that end (§9.5), on a clock that is turned.
 
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arcp_core::Timestamp;
-use arcp_tests::{ALICE, Memories, actor, agents, timed, tokens};
-use arcp_tower::operation::{Call, Operation};
-use arcp_tower::{AuthLayer, Clock, Config, Mount, Runtime, tool_fn};
+use arcp_tests::peer::is_terminal;
+use arcp_tests::{ALICE, Memories, Peer, actor, agents, timed, tokens};
+use arcp_tower::operation::{Call, Operation, Output};
+use arcp_tower::{AuthLayer, BoxError, Clock, Config, Mount, Runtime, tool_fn};
 use serde_json::{Value, json};
+use tower::{ServiceBuilder, service_fn};
 
 const FEATURES: [&str; 4] = ["ack", "lease_expires_at", "cost.budget", "subscribe"];
 
@@ -85,6 +88,81 @@ async fn s39_an_operation_that_waited_past_the_end_is_not_carried_out() {
     let result = frames.iter().find(|frame| frame["payload"]["kind"] == "tool_result").unwrap();
     assert_eq!(result["payload"]["body"]["error"]["code"], "LEASE_EXPIRED");
     assert_eq!(frames.last().unwrap()["payload"]["code"], "LEASE_EXPIRED");
+}
+
+/// The codes of refused calls in the order of the events, and the last frame.
+async fn refusals<T: arcp_core::transport::Transport>(peer: &mut Peer<T>, job: &str) -> (Vec<Value>, Value) {
+    let frames = peer.job(job).await;
+    let results = frames.iter().filter(|frame| frame["payload"]["kind"] == "tool_result");
+    let codes = results.map(|frame| frame["payload"]["body"]["error"]["code"].clone()).collect();
+    (codes, frames.last().unwrap()["payload"].clone())
+}
+
+#[tokio::test(start_paused = true)]
+async fn s39_an_operation_that_waited_past_the_end_for_its_busy_tool_is_not_carried_out() {
+    let config = timed(|_| {});
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let tool = service_fn(move |_: Operation| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            Ok::<_, BoxError>(Output::of("done")?)
+        }
+    });
+    let busy = ServiceBuilder::new().concurrency_limit(1).service(tool);
+    let builder = actor(Runtime::builder().config(config.clone())).tool("busy", busy);
+    let runtime = builder.build().unwrap().layer(AuthLayer::new(tokens()));
+    let mut peer = Memories::of(runtime, &config).open(ALICE, &FEATURES).await;
+    let steps = json!([{ "tool": ["busy", null] }]);
+    let long = peer.submit_with(submit(&config, 60, &steps)).await;
+    peer.kind("job.event").await;
+    let short = peer.submit_with(submit(&config, 2, &steps)).await;
+    let (codes, end) = refusals(&mut peer, &short).await;
+    assert_eq!((codes, &end["code"]), (vec![json!("LEASE_EXPIRED")], &json!("LEASE_EXPIRED")));
+    let last = peer.pick(|frame| frame["job_id"] == long.as_str() && is_terminal(frame)).await;
+    assert_eq!(last["payload"]["result"], json!(["done"]));
+    assert_eq!(begun.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn s39_a_layer_around_one_tool_that_takes_its_time_brings_nothing_past_the_end() {
+    let config = timed(|_| {});
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    let tool = tool_fn(move |(): (), _: Call| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move { Ok("done") }
+    });
+    let late = tower::filter::AsyncFilterLayer::new(|operation: Operation| async move {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        Ok::<_, std::convert::Infallible>(operation)
+    });
+    let builder = actor(Runtime::builder().config(config.clone()));
+    let builder = builder.tool("late", ServiceBuilder::new().layer(late).service(tool));
+    let runtime = builder.build().unwrap().layer(AuthLayer::new(tokens()));
+    let mut peer = Memories::of(runtime, &config).open(ALICE, &FEATURES).await;
+    let job = peer.submit_with(submit(&config, 2, &json!([{ "tool": ["late", null] }]))).await;
+    let (codes, _) = refusals(&mut peer, &job).await;
+    assert_eq!((codes, begun.load(Ordering::Relaxed)), (vec![json!("LEASE_EXPIRED")], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_asks_for_nothing_ends_within_half_a_minute_of_a_wall_clock_that_was_turned_on() {
+    let turned = Arc::new(AtomicI64::new(0));
+    let (by, base) = (turned.clone(), timed(|_| {}).clock);
+    let clock =
+        Clock::new(move || Timestamp::from_millis(base.wall().as_millis() + by.load(Ordering::Relaxed)));
+    let config = Config::default().with(|c| c.clock = clock);
+    let mut peer = stage(&config).open(ALICE, &FEATURES).await;
+    let job = peer.submit_with(submit(&config, 3_600, &json!(["until_cancelled"]))).await;
+    tokio::time::sleep(Duration::from_secs(100)).await;
+    let began = tokio::time::Instant::now();
+    // As after a night in which the machine slept: the other clock stood still.
+    turned.store(8 * 3_600_000, Ordering::Relaxed);
+    let frames = peer.job(&job).await;
+    assert_eq!(frames.last().unwrap()["payload"]["code"], "LEASE_EXPIRED");
+    assert!(began.elapsed() <= Duration::from_secs(31), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -254,6 +254,7 @@ async fn a_lease_that_is_only_audited_lets_through_what_it_would_deny_and_says_s
         { "tool": ["search.web", "arcp"] },
         { "metric": ["cost.tool", 2, "USD"] },
         { "tool": ["search.web", "arcp"] },
+        { "check": ["tool.call", "search.web"] },
     ]);
     let (said, events) = act(&mut peer, json!({ "cost.budget": ["USD:1"] }), steps).await;
     assert_eq!((&said[0]["about"], calls.load(Ordering::Relaxed)), (&json!("arcp"), 1));
@@ -261,6 +262,18 @@ async fn a_lease_that_is_only_audited_lets_through_what_it_would_deny_and_says_s
     assert_eq!(warned[0]["level"], "warn");
     assert!(warned[0]["message"].as_str().unwrap().contains("only audited"), "{warned:?}");
     assert_eq!(said[2]["code"], "BUDGET_EXHAUSTED", "money is not only audited");
+    assert_eq!(said[3]["code"], "BUDGET_EXHAUSTED");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_of_a_lease_that_is_only_audited_allows_what_would_be_carried_out_and_records_nothing() {
+    let (stage, _) = stage(|builder| builder.audit_leases(true));
+    let mut peer = stage.open(ALICE, &FEATURES).await;
+    let steps = json!([{ "check": ["tool.call", "search.web"] }, { "check": ["fs.read", "relative"] }]);
+    let (said, events) = act(&mut peer, json!({}), steps).await;
+    assert_eq!(said[0], json!({ "allowed": true, "code": null }));
+    assert_eq!(said[1]["code"], "PERMISSION_DENIED", "nobody could carry that out");
+    assert!(events.is_empty(), "{events:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -161,21 +161,48 @@ async fn its_session_may_still_cancel_it_and_others_may_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_time_begins_anew() {
+async fn its_time_is_counted_from_its_beginning_however_often_it_runs() {
     for store in kept() {
         let (works, config) = (Arc::default(), timed(|_| {}));
         let (first, server) = process(&store, &works, &config).await;
         let (mut peer, welcome) = open(&server, ALICE).await;
         let submit = json!({ "agent": "counts", "input": { "count": 3000 }, "max_runtime_sec": 10 });
         let job = peer.submit_with(submit).await;
-        sleep(Duration::from_secs(8)).await;
+        sleep(Duration::from_secs(5)).await;
         first.kill();
         drop((peer, server));
+        // The time without a process is time, too.
+        sleep(Duration::from_secs(3)).await;
         let (_second, server) = process(&store, &works, &config).await;
         let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
         let began = tokio::time::Instant::now();
         assert_eq!(peer.job(&job).await.last().unwrap()["payload"]["code"], "TIMEOUT");
-        assert_eq!(began.elapsed().as_secs(), 10);
+        assert!((1_900..2_200).contains(&began.elapsed().as_millis()), "{:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_time_was_up_before_there_was_a_process_again_ends_with_that() {
+    for store in kept() {
+        let (works, config) = (Arc::default(), timed(|_| {}));
+        let (first, server) = process(&store, &works, &config).await;
+        let (mut peer, welcome) = open(&server, ALICE).await;
+        let submit = json!({ "agent": "counts", "input": { "count": 3000 }, "max_runtime_sec": 10 });
+        let job = peer.submit_with(submit).await;
+        peer.kind("job.event").await;
+        first.kill();
+        drop((peer, server));
+        sleep(Duration::from_secs(60)).await;
+        let (_second, server) = process(&store, &works, &config).await;
+        let (mut peer, _) = resumed(&server, ALICE, &welcome, 0).await;
+        let began = tokio::time::Instant::now();
+        let end = peer.job(&job).await.pop().unwrap();
+        assert_eq!(
+            (&end["payload"]["code"], &end["payload"]["final_status"]),
+            (&json!("TIMEOUT"), &json!("timed_out"))
+        );
+        assert_eq!(end["payload"]["message"], "the job passed its max_runtime_sec");
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     }
 }
 

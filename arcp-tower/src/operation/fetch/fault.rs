@@ -95,3 +95,9 @@ impl Fault {
         Error::new(code, text).with_detail("reason", reason)
     }
 }
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        fault.into_error()
+    }
+}

@@ -15,6 +15,8 @@ pub(super) enum Fault {
     Outside,
     /// The lease does not cover what the path leads to.
     NotGranted,
+    /// The lease allows nothing any more.
+    Over(Error),
     /// A regular file with more names than one.
     HardLink,
     /// The last component of a write is a symlink.
@@ -60,6 +62,7 @@ impl Fault {
     pub(super) fn about(self, path: &str) -> Error {
         use Code::{InternalError, InvalidRequest, PermissionDenied};
         let (code, reason, text) = match self {
+            Self::Over(error) => return error,
             Self::Form(rule) => return Error::fault("path", rule).with_detail("reason", "path"),
             Self::Limit(of, most) => return Error::limit(format!("`{path}`: {of} must be at most {most}")),
             Self::Outside => (PermissionDenied, "outside", "leads out of the directories that are served"),

@@ -63,18 +63,19 @@ impl Place {
     }
 }
 
+/// Asks the lease about a path, which is the one that was named or the real one of a handle.
+pub(super) fn allowed(granted: &Granted, path: &str) -> Result<(), Fault> {
+    if granted.ask(path).map_err(Fault::Over)? { Ok(()) } else { Err(Fault::NotGranted) }
+}
+
 impl Files {
     /// The regular file or directory at `path`, if the lease covers the path and the place.
     pub(super) fn place(&self, path: &str, granted: &Granted) -> Result<Place, Fault> {
         let (root, rest) = self.root(path)?;
         // First by name: who may not have it is not told whether it exists.
-        if !granted.allows(path) {
-            return Err(Fault::NotGranted);
-        }
+        allowed(granted, path)?;
         let place = Place::find(root, rest)?;
-        if !granted.allows(&place.path) {
-            return Err(Fault::NotGranted);
-        }
+        allowed(granted, &place.path)?;
         self.single(&fstat(&place.handle)?)?;
         Ok(place)
     }

@@ -10,15 +10,13 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use super::fault::Fault;
-use super::place::Place;
+use super::place::{Place, allowed};
 use super::{Files, Granted};
 
 impl Files {
     pub(super) fn write_now(&self, path: &str, content: &[u8], granted: &Granted) -> Result<(), Fault> {
         let (root, rest) = self.root(path)?;
-        if !granted.allows(path) {
-            return Err(Fault::NotGranted);
-        }
+        allowed(granted, path)?;
         if content.len() > self.limits.write {
             return Err(Fault::Limit("the bytes to write", self.limits.write));
         }
@@ -31,9 +29,7 @@ impl Files {
             return Err(Fault::System(Errno::NOTDIR));
         }
         // The name is one component in a directory that is held: it cannot lead anywhere else.
-        if !granted.allows(&format!("{}/{name}", parent.path.trim_end_matches('/'))) {
-            return Err(Fault::NotGranted);
-        }
+        allowed(granted, &format!("{}/{name}", parent.path.trim_end_matches('/')))?;
         let directory = parent.handle.as_fd();
         let mode = self.replaceable(directory, name)?;
         let beside = Beside::create(directory)?;
