@@ -225,8 +225,9 @@ impl Model {
         let wanted = json!({ "job_id": job, "history": history });
         let reply = client.ask("job.subscribe", wanted).await?;
         if reply.is_some_and(|reply| reply["type"] == "job.subscribed") {
-            // It may follow the job already, by a repeat that nobody heard of.
-            let whole = history && client.unheard == 0;
+            // It may follow the job already, by a repeat that nobody heard of; and of what runs very long,
+            // what was acknowledged is forgotten.
+            let whole = history && client.unheard == 0 && !world.old;
             world.follow(client, key, whole);
         } else {
             client.unheard += 1;

@@ -7,7 +7,7 @@ use arcp_core::store::flaky::{FlakyStore, Step};
 use arcp_core::store::{MemoryStore, Store, StoreError};
 use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
-use arcp_tests::sessions::{Stack, code, contiguous_from, open, start};
+use arcp_tests::sessions::{Stack, code, contiguous_from, open, resume, resumed, say, start};
 use arcp_tests::stores::servers;
 use arcp_tests::{ALICE, ALL, BOB, Memories, Peer, Process, features, timed};
 use arcp_tower::Config;
@@ -163,4 +163,23 @@ async fn an_ended_job_is_not_found_running_by_who_comes_before_its_end_is_kept()
     watcher.reply(&subscribed).await;
     let frames = timeout(Duration::from_secs(10), watcher.job(&job)).await.expect("it hears of the end");
     assert_eq!(frames.last().unwrap()["payload"]["result"], "slept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resume_that_could_not_be_kept_does_not_end_the_session_that_the_next_one_has() {
+    let process = Arc::new(Process::of(Arc::new(MemoryStore::default())));
+    let config = timed(|c| c.resume_window = Duration::from_secs(60));
+    let server = start(Some(process.clone()), &config).await;
+    let (peer, welcome) = open(&server, ALICE).await;
+    drop(peer);
+    sleep(Duration::from_secs(1)).await;
+    process.refuse("alice", &StoreError::Full);
+    let (_, refused) = say(&server, resume(ALICE, &welcome, 0)).await;
+    assert_eq!(refused["payload"]["details"]["reason"], "store", "{refused}");
+    process.accept();
+    let (peer, welcome) = resumed(&server, ALICE, &welcome, 0).await;
+    // Its connection is there all the time, for much longer than one may be missing.
+    sleep(Duration::from_secs(600)).await;
+    drop(peer);
+    resumed(&server, ALICE, &welcome, 0).await;
 }

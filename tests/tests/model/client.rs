@@ -166,6 +166,11 @@ impl Client {
             self.unheard -= 1;
             return Ok(());
         }
+        if stream.ended && unheard {
+            // It was followed once more, and is told its history.
+            self.unheard -= 1;
+            *stream = Stream::default();
+        }
         ensure!(!stream.ended, "number {seq} follows the terminal of its job");
         if is_terminal(&frame) {
             stream.ended = true;

@@ -241,10 +241,11 @@ impl World {
             return Ok(());
         };
         if reply["type"] != "job.accepted" {
-            if self.old && self.jobs.contains_key(&key) && reply["payload"]["code"] == "DUPLICATE_KEY" {
-                // The key is held longer than the job.
+            let known = self.jobs.get(&key);
+            if self.old && (known.is_some() || !fresh) && reply["payload"]["code"] == "DUPLICATE_KEY" {
+                // The key is held longer than the job, of which nobody may have heard.
                 let existing = &reply["payload"]["details"]["existing_job_id"];
-                ensure!(*existing == json!(self.jobs[&key]), "the key is another job's");
+                ensure!(known.is_none_or(|job| *existing == json!(job)), "the key is another job's");
                 return Ok(());
             }
             ensure!(self.ill, "a submit was refused: {}", reply["payload"]["code"]);
