@@ -1,5 +1,5 @@
 //! A gateway with virtual keys, as `LiteLLM` has them: aliases are unique, budgets and models are
-//! enforced, and it fails when it is told to.
+//! enforced, a key's stars mean as much as they do there, and it fails when it is told to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -243,6 +243,30 @@ async fn info(State(keys): State<Shared>, uri: Uri, headers: HeaderMap) -> Respo
     .await
 }
 
+/// Whether a key's entry opens a model. With a star it is a regular expression, for the model's name and
+/// for the same below that of its provider, which the gateway knows.
+fn opens(entry: &str, model: &str) -> bool {
+    let provider = match model {
+        _ if model.contains('/') => None,
+        _ if model.starts_with("gpt-") => Some("openai"),
+        _ if model.starts_with("claude-") => Some("anthropic"),
+        _ => None,
+    };
+    let within = provider.map(|provider| format!("{provider}/{model}"));
+    let like = |model: &str| like(entry.as_bytes(), model.as_bytes());
+    entry == model || entry.contains('*') && (like(model) || within.as_deref().is_some_and(like))
+}
+
+/// As much of regular expressions as names have: `.` is any character, `*` any number of them.
+fn like(entry: &[u8], text: &[u8]) -> bool {
+    match (entry, text) {
+        ([], _) => text.is_empty(),
+        ([b'*', rest @ ..], _) => (0..=text.len()).any(|skipped| like(rest, &text[skipped..])),
+        ([c, entry @ ..], [t, text @ ..]) => (c == t || *c == b'.') && like(entry, text),
+        (_, []) => false,
+    }
+}
+
 /// A call of a model. It costs what the request says.
 async fn chat(
     State(keys): State<Shared>,
@@ -258,8 +282,7 @@ async fn chat(
         return Ok(refusal(400, "budget_exceeded", "Budget has been exceeded!"));
     }
     let model = request["model"].as_str().unwrap_or_default();
-    let fits =
-        |pattern: &str| pattern.strip_suffix('*').map_or(pattern == model, |start| model.starts_with(start));
+    let fits = |entry: &str| opens(entry, model);
     if let Some(models) = key.request["models"].as_array()
         && !models.iter().filter_map(Value::as_str).any(fits)
     {

@@ -9,12 +9,21 @@
 //!
 //! Other currencies, and everything else, the gateway knows nothing of; the runtime enforces them.
 //!
-//! The gateway's `*` goes past `/`, other than a lease's, so a key for `tier-fast/*` would open
-//! `tier-fast/a/b` as well. Names, and patterns that end in `/**`, mean the same there and are passed on.
-//! Any other pattern becomes the names that it covers of [`LiteLlm::with_models`], or nothing.
+//! # Models
+//!
+//! A star of a key means more to the gateway than a lease's means: `openai/*` opens what is below it at any
+//! depth, and the bare `gpt-4o` too if the gateway takes it for a model of that provider; what else is in
+//! the entry is a regular expression. So only `**`, which is everything in both, is passed on as one. Any
+//! other pattern becomes the names that it covers of [`LiteLlm::with_models`], and opens nothing where it
+//! covers none of them.
+//!
+//! A name is passed on as it is, and means what the gateway calls so. If that is one of its *model access
+//! groups*, it opens the whole group, and an alias opens whatever is behind it: a group's name should be no
+//! name that a lease may use, nor be among those of [`LiteLlm::with_models`].
 
 mod http;
 mod key;
+mod models;
 
 use std::fmt;
 
@@ -77,8 +86,8 @@ impl LiteLlm {
         self
     }
 
-    /// The names of the gateway's models. A lease's pattern whose star the gateway would read as more
-    /// becomes those of them that it covers; of models that are not named here it opens none.
+    /// The names of the gateway's models. A lease's pattern, other than `**`, becomes those of them that it
+    /// covers; of models that are not named here it opens none. The gateway's access groups are no models.
     ///
     /// ```
     /// # use arcp_tower::credential::Secret;
@@ -98,14 +107,14 @@ impl LiteLlm {
         if budget.is_some_and(Amount::is_exhausted) {
             return Err(ProvisionError::budget_exhausted("nothing is left of the job's budget"));
         }
-        let models = issue.models.as_deref().map(|patterns| key::models(patterns, &self.models));
+        let models = issue.models.as_deref().map(|patterns| models::models(patterns, &self.models));
         let request = key::Generate::new(issue, budget, models.as_deref());
         let answer = self.gateway.post("/key/generate", &request).await?;
         let key: key::Generated = answer.expect("a key was generated")?;
         let mut constraints = issue.constraints();
         constraints.budget =
             budget.iter().map(|budget| format!("{}:{budget}", self.currency.as_str())).collect();
-        constraints.models = key::patterns(models.unwrap_or_default());
+        constraints.models = models::patterns(models.unwrap_or_default());
         let mut issued = Issued::bearer(key.key, self.endpoint.as_str()).with_constraints(constraints);
         issued.handle = key.token_id.or(key.token).filter(|hash| hash != issued.value.expose());
         Ok(issued)

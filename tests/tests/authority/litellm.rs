@@ -48,18 +48,19 @@ async fn call(issued: &Issued, model: &str, cost: f64) -> (u16, String) {
 #[tokio::test]
 async fn a_key_has_the_limits_of_the_lease_and_the_gateway_enforces_them() {
     let gateway = Gateway::start().await;
-    let llm = gateway.provisioner();
+    let llm = gateway.provisioner().with_models(["tier-fast/x", "tier-fast/y/z", "tier-slow/x"]);
     let issued =
         llm.issue(&limited("arcp-1", "0.30", &["gpt-4o", "tier-fast/**", "gpt-*", "(|)*"])).await.unwrap();
     let request = gateway.live()[0].request.clone();
     assert_eq!(request["key_alias"], "arcp-1");
     assert_eq!((&request["duration"], request["max_budget"].to_string()), (&json!("90s"), "0.3".to_owned()));
-    assert_eq!(request["models"], json!(["gpt-4o", "tier-fast/*"]), "what would mean more is left out");
+    let models = json!(["gpt-4o", "tier-fast/x", "tier-fast/y/z"]);
+    assert_eq!(request["models"], models, "what would mean more is left out");
     assert_eq!(request["metadata"]["arcp_job_id"], JobId::from_bits(1).as_str());
     assert_eq!(issued.endpoint, format!("{}/v1", gateway.base()));
     let constraints: Value = serde_json::from_str(issued.constraints.to_json().unwrap().as_str()).unwrap();
     assert_eq!(constraints["cost.budget"], json!(["USD:0.3"]));
-    assert_eq!(constraints["model.use"], json!(["gpt-4o", "tier-fast/**"]));
+    assert_eq!(constraints["model.use"], models);
 
     assert_eq!(call(&issued, "gpt-4o", 0.2).await.0, 200);
     assert_eq!(call(&issued, "gpt-5", 0.2).await.0, 403, "a star goes past / there, and is left out");
@@ -89,6 +90,33 @@ async fn a_pattern_opens_of_the_gateways_models_those_that_it_covers() {
     for model in ["tier-fast/a", "tier-fast/a/huge"] {
         assert_eq!(call(&issued, model, 0.0).await.0, 403, "{model}");
     }
+}
+
+#[tokio::test]
+async fn a_key_for_a_providers_models_opens_none_that_the_lease_does_not_cover() {
+    let gateway = Gateway::start().await;
+    let there = ["openai/gpt-4o", "openai/a/b", "gpt-3.5/turbo", "gpt-3x5/turbo", "gpt-4o", "claude-opus"];
+    let llm = gateway.provisioner().with_models(there);
+    let leases: [(&[&str], &[&str]); 4] = [
+        (&["openai/**"], &["openai/gpt-4o", "openai/a/b"]),
+        (&["anthropic/**"], &[]),
+        (&["gpt-3.5/**"], &["gpt-3.5/turbo"]),
+        (&["**"], &there),
+    ];
+    for (number, (lease, opened)) in leases.into_iter().enumerate() {
+        let issued = llm.issue(&limited(&format!("arcp-{number}"), "1", lease)).await.unwrap();
+        for model in there {
+            let status = if opened.contains(&model) { 200 } else { 403 };
+            assert_eq!(call(&issued, model, 0.0).await.0, status, "{lease:?} {model}");
+        }
+        // Nor what nobody named: only what grants everything opens that.
+        let status = if lease == ["**"] { 200 } else { 403 };
+        assert_eq!(call(&issued, "openai/new", 0.0).await.0, status, "{lease:?}");
+    }
+    // What is granted everything says so as a lease does.
+    let issued = llm.issue(&limited("arcp-all", "1", &["**"])).await.unwrap();
+    let constraints: Value = serde_json::from_str(issued.constraints.to_json().unwrap().as_str()).unwrap();
+    assert_eq!(constraints["model.use"], json!(["**"]));
 }
 
 #[tokio::test]
