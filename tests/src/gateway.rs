@@ -54,6 +54,10 @@ struct Keys {
     made: usize,
     log: Vec<(String, Value)>,
     faults: VecDeque<(&'static str, Fault)>,
+    /// What it says of any key, instead of what it spent.
+    told: Option<Value>,
+    /// Whether it says what it calls a key when it makes one.
+    terse: bool,
 }
 
 type Shared = Arc<Mutex<Keys>>;
@@ -112,6 +116,16 @@ impl Gateway {
         self.keys().faults.push_back((what, fault));
     }
 
+    /// What it says of every key from now on: `info` of its answer. `None`: what is so.
+    pub fn tell(&self, info: Option<Value>) {
+        self.keys().told = info;
+    }
+
+    /// From now on it does not say what it calls the keys that it makes.
+    pub fn be_terse(&self) {
+        self.keys().terse = true;
+    }
+
     /// Somebody makes a key by hand.
     pub fn put(&self, alias: &str) {
         make(&mut self.keys(), &json!({ "key_alias": alias }));
@@ -131,7 +145,10 @@ fn make(keys: &mut Keys, request: &Value) -> Value {
     let key = Key { alias, value: value.clone(), spend: 0.0, request: request.clone() };
     keys.live.insert(hash.clone(), key);
     let mut answer = request.clone();
-    (answer["key"], answer["token_id"], answer["token"]) = (json!(value), json!(hash), json!(hash));
+    answer["key"] = json!(value);
+    if !keys.terse {
+        (answer["token_id"], answer["token"]) = (json!(hash), json!(hash));
+    }
     answer
 }
 
@@ -236,6 +253,7 @@ async fn info(State(keys): State<Shared>, uri: Uri, headers: HeaderMap) -> Respo
     play("info", (keys, headers, Value::Null), |keys, _| match keys.live.get(&hash) {
         Some(key) => {
             let info = json!({ "spend": key.spend, "max_budget": key.request["max_budget"] });
+            let info = keys.told.as_ref().unwrap_or(&info);
             answer(200, &json!({ "key": hash, "info": info }))
         }
         None => refusal(404, "not_found_error", "Key not found in database"),

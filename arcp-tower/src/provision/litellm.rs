@@ -20,6 +20,20 @@
 //! A name is passed on as it is, and means what the gateway calls so. If that is one of its *model access
 //! groups*, it opens the whole group, and an alias opens whatever is behind it: a group's name should be no
 //! name that a lease may use, nor be among those of [`LiteLlm::with_models`].
+//!
+//! # Budgets
+//!
+//! A key in the place of another one has what that one left, as the gateway counts it (`/key/info`); where
+//! it does not say how much that is, no new key is issued, and the old one stays.
+//!
+//! The old one works until the new one is announced, and is revoked then. What it spends after the gateway
+//! was asked, what calls cost that were under way, and what the gateway had not written down yet (it writes
+//! in batches, some seconds apart) is in nobody's count, but for what the agent reports itself: every
+//! rotation may cost as much beyond the budget as the old key had left, and the calls under way.
+//! [`Config::rotation_rate`](crate::Config::rotation_rate) and
+//! [`Config::max_rotations`](crate::Config::max_rotations) bound how often an agent can have one. Where
+//! agents are not trusted with that, set the latter to 0: the runtime still rotates by itself, before
+//! [`Config::credential_ttl`](crate::Config::credential_ttl) is over.
 
 mod http;
 mod key;
@@ -120,15 +134,26 @@ impl LiteLlm {
         Ok(issued)
     }
 
-    /// What a key may spend. The gateway counts what one before it spent, and knows best.
+    /// What a key may spend. The gateway counts what one before it spent, and knows best; if it does not
+    /// say, that one stays.
     async fn budget(&self, issue: &Issue) -> Result<Option<Amount>, ProvisionError> {
         let Some(left) = issue.budget.get(&self.currency).copied() else { return Ok(None) };
-        let Some(hash) = issue.replaces.as_ref().and_then(|before| before.handle.as_deref()) else {
-            return Ok(Some(left));
+        let Some(before) = &issue.replaces else { return Ok(Some(left)) };
+        let hash = match &before.handle {
+            Some(hash) => hash.clone(),
+            None => self.hash(&before.name).await?,
         };
-        let answer = self.gateway.get(&format!("/key/info?key={}", http::escape(hash))).await?;
+        let answer = self.gateway.get(&format!("/key/info?key={}", http::escape(&hash))).await?;
         let info: key::Info = answer.expect("a key's spending was asked for")?;
-        Ok(Some(info.left().map_or(left, |there| there.min(left))))
+        let unsaid = || ProvisionError::transient("what a key has spent is not in the gateway's answer");
+        Ok(Some(info.left().ok_or_else(unsaid)?.min(left)))
+    }
+
+    /// What the gateway calls a key of which it did not say so when it issued it.
+    async fn hash(&self, name: &str) -> Result<String, ProvisionError> {
+        let mut found = self.all(name).await?.into_iter().filter(|handle| handle.name == name);
+        let unknown = || ProvisionError::transient("the key whose spending is asked for is not listed");
+        found.find_map(|handle| handle.handle).ok_or_else(unknown)
     }
 
     async fn delete(&self, handle: &Handle) -> Result<Revocation, ProvisionError> {

@@ -149,6 +149,59 @@ async fn what_one_key_spent_the_next_one_cannot() {
 }
 
 #[tokio::test]
+async fn a_key_whose_spending_the_gateway_does_not_say_is_not_replaced_and_stays() {
+    let gateway = Gateway::start().await;
+    let llm = gateway.provisioner();
+    let first = llm.issue(&limited("arcp-1", "1.00", &["m"])).await.unwrap();
+    assert_eq!(call(&first, "m", 0.75).await.0, 200);
+    let mut next = limited("arcp-2", "1.00", &["m"]);
+    next.replaces = Some(Handle::new("arcp-1", first.handle.clone()));
+    for unsaid in [
+        json!({}),
+        json!({ "spend": 0.75 }),
+        json!({ "spend": 0.75, "max_budget": null }),
+        json!({ "spend": 0.75, "max_budget": "unlimited" }),
+        json!({ "max_budget": 1.0 }),
+        json!({ "spend": null, "max_budget": 1.0 }),
+        json!({ "spend": "much", "max_budget": 1.0 }),
+        json!({ "spend": -3, "max_budget": 1.0 }),
+        json!("nothing"),
+    ] {
+        gateway.tell(Some(unsaid.clone()));
+        let error = llm.issue(&next).await.expect_err(&unsaid.to_string());
+        assert_eq!(error.kind(), ProvisionErrorKind::Transient, "{unsaid}");
+        assert_eq!(gateway.live().len(), 1, "{unsaid}");
+    }
+    assert_eq!(call(&first, "m", 0.0).await.0, 200);
+    // A text with a number says it.
+    gateway.tell(Some(json!({ "spend": "0.75", "max_budget": "1.0" })));
+    llm.issue(&next).await.unwrap();
+    assert_eq!(gateway.live()[1].request["max_budget"].to_string(), "0.25");
+}
+
+#[tokio::test]
+async fn what_a_key_spent_whose_handle_the_gateway_did_not_say_is_asked_by_its_name() {
+    let gateway = Gateway::start().await;
+    gateway.be_terse();
+    for other in ["arcp-0", "arcp-1-of-another", "arcp-2-of-another"] {
+        gateway.put(other);
+    }
+    let llm = gateway.provisioner();
+    let first = llm.issue(&limited("arcp-1", "1.00", &["m"])).await.unwrap();
+    assert_eq!(first.handle, None);
+    assert_eq!(call(&first, "m", 0.75).await.0, 200);
+    let mut next = limited("arcp-2", "1.00", &["m"]);
+    next.replaces = Some(Handle::new("arcp-1", None));
+    llm.issue(&next).await.unwrap();
+    let budget = |name: &str| gateway.live().into_iter().find(|key| key.alias == name).unwrap().request;
+    assert_eq!(budget("arcp-2")["max_budget"].to_string(), "0.25");
+    // One that is not there has spent nobody knows what.
+    next.name = "arcp-3".to_owned();
+    next.replaces = Some(Handle::new("arcp-gone", None));
+    assert_eq!(llm.issue(&next).await.unwrap_err().kind(), ProvisionErrorKind::Transient);
+}
+
+#[tokio::test]
 async fn bad_input_60_what_a_gateway_answers_and_that_it_is_not_there_say_whether_it_may_work_later() {
     let gateway = Gateway::start().await;
     let llm = gateway.provisioner();

@@ -80,12 +80,20 @@ struct Spending {
 }
 
 impl Info {
-    /// What is left of a key's budget; `None` if it has none, or it cannot be told exactly.
+    /// What is left of a key's budget; `None` if the answer does not say it, which is not that nothing was
+    /// spent.
     pub(super) fn left(&self) -> Option<Amount> {
-        let amount = |raw: &Option<Box<RawValue>>| Amount::parse_number(raw.as_ref()?.get()).ok();
-        let spent = amount(&self.info.spend).unwrap_or(Amount::ZERO);
-        amount(&self.info.max_budget)?.checked_sub(spent)
+        let spent = amount(self.info.spend.as_deref()?)?;
+        amount(self.info.max_budget.as_deref()?)?.checked_sub_down(spent)
     }
+}
+
+/// A number, or a text with one: gateways write money in both ways. What was spent is never less than
+/// nothing.
+fn amount(raw: &RawValue) -> Option<Amount> {
+    let text = raw.get();
+    let text = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    Amount::parse_number(text).ok().filter(|amount| !amount.is_negative())
 }
 
 /// A page of `/key/list`.
@@ -114,14 +122,30 @@ impl Listed {
 mod tests {
     use super::*;
 
+    fn left(json: &str) -> Option<String> {
+        serde_json::from_str::<Info>(json).unwrap().left().map(|left| left.to_string())
+    }
+
     #[test]
     fn what_is_left_of_a_key_is_exact() {
-        let left =
-            |json: &str| serde_json::from_str::<Info>(json).unwrap().left().map(|left| left.to_string());
         assert_eq!(left(r#"{"info":{"spend":0.1,"max_budget":0.3}}"#).unwrap(), "0.2");
         assert_eq!(left(r#"{"info":{"spend":1e-7,"max_budget":1}}"#).unwrap(), "0.9999999");
-        assert_eq!(left(r#"{"info":{"spend":null,"max_budget":2}}"#).unwrap(), "2");
+        assert_eq!(left(r#"{"info":{"spend":0,"max_budget":2}}"#).unwrap(), "2");
         assert_eq!(left(r#"{"info":{"spend":3,"max_budget":2}}"#).unwrap(), "-1");
-        assert_eq!(left(r#"{"info":{"spend":3,"max_budget":null}}"#), None);
+        assert_eq!(left(r#"{"info":{"spend":"0.1","max_budget":"3e-1"}}"#).unwrap(), "0.2");
+        // What there is no room for is rounded against who spends.
+        let many = r#"{"info":{"spend":1e-27,"max_budget":1000}}"#;
+        assert_eq!(left(many).unwrap(), "999.9999999999999999999999999");
+    }
+
+    #[test]
+    fn what_an_answer_does_not_say_is_neither_nothing_spent_nor_a_whole_budget() {
+        for spend in ["null", r#""""#, r#""much""#, r#""1 USD""#, "-1", "[1]", "true", "1e-99"] {
+            assert_eq!(left(&format!(r#"{{"info":{{"spend":{spend},"max_budget":2}}}}"#)), None, "{spend}");
+            assert_eq!(left(&format!(r#"{{"info":{{"spend":1,"max_budget":{spend}}}}}"#)), None, "{spend}");
+        }
+        for missing in [r#"{"max_budget":2}"#, r#"{"spend":1}"#, "{}"] {
+            assert_eq!(left(&format!(r#"{{"info":{missing}}}"#)), None, "{missing}");
+        }
     }
 }
