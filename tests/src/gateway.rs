@@ -1,5 +1,5 @@
 //! A gateway with virtual keys, as `LiteLLM` has them: aliases are unique, budgets and models are
-//! enforced, and it fails when it is told to.
+//! enforced, a key's stars mean as much as they do there, and it fails when it is told to.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -54,6 +54,10 @@ struct Keys {
     made: usize,
     log: Vec<(String, Value)>,
     faults: VecDeque<(&'static str, Fault)>,
+    /// What it says of any key, instead of what it spent.
+    told: Option<Value>,
+    /// Whether it says what it calls a key when it makes one.
+    terse: bool,
 }
 
 type Shared = Arc<Mutex<Keys>>;
@@ -112,6 +116,16 @@ impl Gateway {
         self.keys().faults.push_back((what, fault));
     }
 
+    /// What it says of every key from now on: `info` of its answer. `None`: what is so.
+    pub fn tell(&self, info: Option<Value>) {
+        self.keys().told = info;
+    }
+
+    /// From now on it does not say what it calls the keys that it makes.
+    pub fn be_terse(&self) {
+        self.keys().terse = true;
+    }
+
     /// Somebody makes a key by hand.
     pub fn put(&self, alias: &str) {
         make(&mut self.keys(), &json!({ "key_alias": alias }));
@@ -131,7 +145,10 @@ fn make(keys: &mut Keys, request: &Value) -> Value {
     let key = Key { alias, value: value.clone(), spend: 0.0, request: request.clone() };
     keys.live.insert(hash.clone(), key);
     let mut answer = request.clone();
-    (answer["key"], answer["token_id"], answer["token"]) = (json!(value), json!(hash), json!(hash));
+    answer["key"] = json!(value);
+    if !keys.terse {
+        (answer["token_id"], answer["token"]) = (json!(hash), json!(hash));
+    }
     answer
 }
 
@@ -236,11 +253,36 @@ async fn info(State(keys): State<Shared>, uri: Uri, headers: HeaderMap) -> Respo
     play("info", (keys, headers, Value::Null), |keys, _| match keys.live.get(&hash) {
         Some(key) => {
             let info = json!({ "spend": key.spend, "max_budget": key.request["max_budget"] });
+            let info = keys.told.as_ref().unwrap_or(&info);
             answer(200, &json!({ "key": hash, "info": info }))
         }
         None => refusal(404, "not_found_error", "Key not found in database"),
     })
     .await
+}
+
+/// Whether a key's entry opens a model. With a star it is a regular expression, for the model's name and
+/// for the same below that of its provider, which the gateway knows.
+fn opens(entry: &str, model: &str) -> bool {
+    let provider = match model {
+        _ if model.contains('/') => None,
+        _ if model.starts_with("gpt-") => Some("openai"),
+        _ if model.starts_with("claude-") => Some("anthropic"),
+        _ => None,
+    };
+    let within = provider.map(|provider| format!("{provider}/{model}"));
+    let like = |model: &str| like(entry.as_bytes(), model.as_bytes());
+    entry == model || entry.contains('*') && (like(model) || within.as_deref().is_some_and(like))
+}
+
+/// As much of regular expressions as names have: `.` is any character, `*` any number of them.
+fn like(entry: &[u8], text: &[u8]) -> bool {
+    match (entry, text) {
+        ([], _) => text.is_empty(),
+        ([b'*', rest @ ..], _) => (0..=text.len()).any(|skipped| like(rest, &text[skipped..])),
+        ([c, entry @ ..], [t, text @ ..]) => (c == t || *c == b'.') && like(entry, text),
+        (_, []) => false,
+    }
 }
 
 /// A call of a model. It costs what the request says.
@@ -258,8 +300,7 @@ async fn chat(
         return Ok(refusal(400, "budget_exceeded", "Budget has been exceeded!"));
     }
     let model = request["model"].as_str().unwrap_or_default();
-    let fits =
-        |pattern: &str| pattern.strip_suffix('*').map_or(pattern == model, |start| model.starts_with(start));
+    let fits = |entry: &str| opens(entry, model);
     if let Some(models) = key.request["models"].as_array()
         && !models.iter().filter_map(Value::as_str).any(fits)
     {

@@ -85,8 +85,8 @@ pub(crate) struct Serve {
     /// The file that has the key which manages the gateway's keys, instead of the variable.
     #[arg(long, value_name = "FILE", requires = "litellm")]
     pub(crate) litellm_key_file: Option<PathBuf>,
-    /// A model of the gateway, for leases whose patterns the gateway would read as more; may be given
-    /// several times.
+    /// A model of the gateway: a lease's pattern, other than `**`, opens those of them that it covers, and
+    /// none that is not named; may be given several times.
     #[arg(long, value_name = "NAME", requires = "litellm")]
     pub(crate) litellm_model: Vec<String>,
     /// An agent that is a program: any ARCP runtime on its standard input and output, which knows the

@@ -9,13 +9,37 @@
 //!
 //! Other currencies, and everything else, the gateway knows nothing of; the runtime enforces them.
 //!
-//! The gateway's `*` goes past `/`, other than a lease's, so a key for `tier-fast/*` would open
-//! `tier-fast/a/b` as well. Names, and patterns that end in `/**`, mean the same there and are passed on.
-//! Any other pattern becomes the names that it covers of [`LiteLlm::with_models`], or nothing.
+//! # Models
+//!
+//! A star of a key means more to the gateway than a lease's means: `openai/*` opens what is below it at any
+//! depth, and the bare `gpt-4o` too if the gateway takes it for a model of that provider; what else is in
+//! the entry is a regular expression. So only `**`, which is everything in both, is passed on as one. Any
+//! other pattern becomes the names that it covers of [`LiteLlm::with_models`], and opens nothing where it
+//! covers none of them.
+//!
+//! A name is passed on as it is, and means what the gateway calls so. If that is one of its *model access
+//! groups*, it opens the whole group, and an alias opens whatever is behind it: a group's name should be no
+//! name that a lease may use, nor be among those of [`LiteLlm::with_models`].
+//!
+//! # Budgets
+//!
+//! A key in the place of another one has what that one left, as the gateway counts it (`/key/info`); where
+//! it does not say how much that is, no new key is issued, and the old one stays.
+//!
+//! The old one works until the new one is announced, and is revoked then. What it spends after the gateway
+//! was asked, what calls cost that were under way, and what the gateway had not written down yet (it writes
+//! in batches, some seconds apart) is in nobody's count, but for what the agent reports itself: every
+//! rotation may cost as much beyond the budget as the old key had left, and the calls under way.
+//! [`Config::rotation_rate`](crate::Config::rotation_rate) and
+//! [`Config::max_rotations`](crate::Config::max_rotations) bound how often an agent can have one. Where
+//! agents are not trusted with that, set the latter to 0: the runtime still rotates by itself, before
+//! [`Config::credential_ttl`](crate::Config::credential_ttl) is over.
 
 mod http;
 mod key;
+mod models;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use arcp_core::money::{Amount, Currency};
@@ -77,8 +101,8 @@ impl LiteLlm {
         self
     }
 
-    /// The names of the gateway's models. A lease's pattern whose star the gateway would read as more
-    /// becomes those of them that it covers; of models that are not named here it opens none.
+    /// The names of the gateway's models. A lease's pattern, other than `**`, becomes those of them that it
+    /// covers; of models that are not named here it opens none. The gateway's access groups are no models.
     ///
     /// ```
     /// # use arcp_tower::credential::Secret;
@@ -98,28 +122,47 @@ impl LiteLlm {
         if budget.is_some_and(Amount::is_exhausted) {
             return Err(ProvisionError::budget_exhausted("nothing is left of the job's budget"));
         }
-        let models = issue.models.as_deref().map(|patterns| key::models(patterns, &self.models));
+        let models = issue.models.as_deref().map(|patterns| models::models(patterns, &self.models));
         let request = key::Generate::new(issue, budget, models.as_deref());
         let answer = self.gateway.post("/key/generate", &request).await?;
         let key: key::Generated = answer.expect("a key was generated")?;
         let mut constraints = issue.constraints();
         constraints.budget =
             budget.iter().map(|budget| format!("{}:{budget}", self.currency.as_str())).collect();
-        constraints.models = key::patterns(models.unwrap_or_default());
+        constraints.models = models::patterns(models.unwrap_or_default());
         let mut issued = Issued::bearer(key.key, self.endpoint.as_str()).with_constraints(constraints);
         issued.handle = key.token_id.or(key.token).filter(|hash| hash != issued.value.expose());
         Ok(issued)
     }
 
-    /// What a key may spend. The gateway counts what one before it spent, and knows best.
+    /// What a key may spend. The gateway counts what one before it spent, and knows best; if it does not
+    /// say, that one stays.
     async fn budget(&self, issue: &Issue) -> Result<Option<Amount>, ProvisionError> {
         let Some(left) = issue.budget.get(&self.currency).copied() else { return Ok(None) };
-        let Some(hash) = issue.replaces.as_ref().and_then(|before| before.handle.as_deref()) else {
-            return Ok(Some(left));
+        let Some(before) = &issue.replaces else { return Ok(Some(left)) };
+        let info = self.info(before).await?;
+        Ok(Some(info.left().ok_or_else(unsaid)?.min(left)))
+    }
+
+    async fn info(&self, key: &Handle) -> Result<key::Info, ProvisionError> {
+        let hash = match &key.handle {
+            Some(hash) => hash.clone(),
+            None => self.hash(&key.name).await?,
         };
-        let answer = self.gateway.get(&format!("/key/info?key={}", http::escape(hash))).await?;
-        let info: key::Info = answer.expect("a key's spending was asked for")?;
-        Ok(Some(info.left().map_or(left, |there| there.min(left))))
+        let answer = self.gateway.get(&format!("/key/info?key={}", http::escape(&hash))).await?;
+        answer.expect("a key's spending was asked for")
+    }
+
+    async fn spending(&self, key: &Handle) -> Result<Option<BTreeMap<Currency, Amount>>, ProvisionError> {
+        let spent = self.info(key).await?.spent().ok_or_else(unsaid)?;
+        Ok(Some([(self.currency.clone(), spent)].into()))
+    }
+
+    /// What the gateway calls a key of which it did not say so when it issued it.
+    async fn hash(&self, name: &str) -> Result<String, ProvisionError> {
+        let mut found = self.all(name).await?.into_iter().filter(|handle| handle.name == name);
+        let unknown = || ProvisionError::transient("the key whose spending is asked for is not listed");
+        found.find_map(|handle| handle.handle).ok_or_else(unknown)
     }
 
     async fn delete(&self, handle: &Handle) -> Result<Revocation, ProvisionError> {
@@ -149,6 +192,10 @@ impl LiteLlm {
     }
 }
 
+fn unsaid() -> ProvisionError {
+    ProvisionError::transient("what a key has spent is not in the gateway's answer")
+}
+
 impl fmt::Debug for LiteLlm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LiteLlm").field("endpoint", &self.endpoint).finish_non_exhaustive()
@@ -162,6 +209,10 @@ impl CredentialProvisioner for LiteLlm {
 
     fn revoke<'a>(&'a self, handle: &'a Handle) -> ProvisionFuture<'a, Revocation> {
         self.delete(handle).boxed()
+    }
+
+    fn spent<'a>(&'a self, handle: &'a Handle) -> ProvisionFuture<'a, Option<BTreeMap<Currency, Amount>>> {
+        self.spending(handle).boxed()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> ProvisionFuture<'a, Vec<Handle>> {

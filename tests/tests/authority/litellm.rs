@@ -48,18 +48,19 @@ async fn call(issued: &Issued, model: &str, cost: f64) -> (u16, String) {
 #[tokio::test]
 async fn a_key_has_the_limits_of_the_lease_and_the_gateway_enforces_them() {
     let gateway = Gateway::start().await;
-    let llm = gateway.provisioner();
+    let llm = gateway.provisioner().with_models(["tier-fast/x", "tier-fast/y/z", "tier-slow/x"]);
     let issued =
         llm.issue(&limited("arcp-1", "0.30", &["gpt-4o", "tier-fast/**", "gpt-*", "(|)*"])).await.unwrap();
     let request = gateway.live()[0].request.clone();
     assert_eq!(request["key_alias"], "arcp-1");
     assert_eq!((&request["duration"], request["max_budget"].to_string()), (&json!("90s"), "0.3".to_owned()));
-    assert_eq!(request["models"], json!(["gpt-4o", "tier-fast/*"]), "what would mean more is left out");
+    let models = json!(["gpt-4o", "tier-fast/x", "tier-fast/y/z"]);
+    assert_eq!(request["models"], models, "what would mean more is left out");
     assert_eq!(request["metadata"]["arcp_job_id"], JobId::from_bits(1).as_str());
     assert_eq!(issued.endpoint, format!("{}/v1", gateway.base()));
     let constraints: Value = serde_json::from_str(issued.constraints.to_json().unwrap().as_str()).unwrap();
     assert_eq!(constraints["cost.budget"], json!(["USD:0.3"]));
-    assert_eq!(constraints["model.use"], json!(["gpt-4o", "tier-fast/**"]));
+    assert_eq!(constraints["model.use"], models);
 
     assert_eq!(call(&issued, "gpt-4o", 0.2).await.0, 200);
     assert_eq!(call(&issued, "gpt-5", 0.2).await.0, 403, "a star goes past / there, and is left out");
@@ -92,6 +93,33 @@ async fn a_pattern_opens_of_the_gateways_models_those_that_it_covers() {
 }
 
 #[tokio::test]
+async fn a_key_for_a_providers_models_opens_none_that_the_lease_does_not_cover() {
+    let gateway = Gateway::start().await;
+    let there = ["openai/gpt-4o", "openai/a/b", "gpt-3.5/turbo", "gpt-3x5/turbo", "gpt-4o", "claude-opus"];
+    let llm = gateway.provisioner().with_models(there);
+    let leases: [(&[&str], &[&str]); 4] = [
+        (&["openai/**"], &["openai/gpt-4o", "openai/a/b"]),
+        (&["anthropic/**"], &[]),
+        (&["gpt-3.5/**"], &["gpt-3.5/turbo"]),
+        (&["**"], &there),
+    ];
+    for (number, (lease, opened)) in leases.into_iter().enumerate() {
+        let issued = llm.issue(&limited(&format!("arcp-{number}"), "1", lease)).await.unwrap();
+        for model in there {
+            let status = if opened.contains(&model) { 200 } else { 403 };
+            assert_eq!(call(&issued, model, 0.0).await.0, status, "{lease:?} {model}");
+        }
+        // Nor what nobody named: only what grants everything opens that.
+        let status = if lease == ["**"] { 200 } else { 403 };
+        assert_eq!(call(&issued, "openai/new", 0.0).await.0, status, "{lease:?}");
+    }
+    // What is granted everything says so as a lease does.
+    let issued = llm.issue(&limited("arcp-all", "1", &["**"])).await.unwrap();
+    let constraints: Value = serde_json::from_str(issued.constraints.to_json().unwrap().as_str()).unwrap();
+    assert_eq!(constraints["model.use"], json!(["**"]));
+}
+
+#[tokio::test]
 async fn a_lease_without_models_or_budget_says_nothing_of_them_and_one_with_none_opens_nothing() {
     let gateway = Gateway::start().await;
     let llm = gateway.provisioner();
@@ -118,6 +146,77 @@ async fn what_one_key_spent_the_next_one_cannot() {
     assert_eq!(call(&first, "m", 0.25).await.0, 200);
     next.name = "arcp-3".to_owned();
     assert_eq!(llm.issue(&next).await.unwrap_err().kind(), ProvisionErrorKind::BudgetExhausted);
+}
+
+#[tokio::test]
+async fn a_key_whose_spending_the_gateway_does_not_say_is_not_replaced_and_stays() {
+    let gateway = Gateway::start().await;
+    let llm = gateway.provisioner();
+    let first = llm.issue(&limited("arcp-1", "1.00", &["m"])).await.unwrap();
+    assert_eq!(call(&first, "m", 0.75).await.0, 200);
+    let mut next = limited("arcp-2", "1.00", &["m"]);
+    next.replaces = Some(Handle::new("arcp-1", first.handle.clone()));
+    for unsaid in [
+        json!({}),
+        json!({ "spend": 0.75 }),
+        json!({ "spend": 0.75, "max_budget": null }),
+        json!({ "spend": 0.75, "max_budget": "unlimited" }),
+        json!({ "max_budget": 1.0 }),
+        json!({ "spend": null, "max_budget": 1.0 }),
+        json!({ "spend": "much", "max_budget": 1.0 }),
+        json!({ "spend": -3, "max_budget": 1.0 }),
+        json!("nothing"),
+    ] {
+        gateway.tell(Some(unsaid.clone()));
+        let error = llm.issue(&next).await.expect_err(&unsaid.to_string());
+        assert_eq!(error.kind(), ProvisionErrorKind::Transient, "{unsaid}");
+        assert_eq!(gateway.live().len(), 1, "{unsaid}");
+    }
+    assert_eq!(call(&first, "m", 0.0).await.0, 200);
+    // A text with a number says it.
+    gateway.tell(Some(json!({ "spend": "0.75", "max_budget": "1.0" })));
+    llm.issue(&next).await.unwrap();
+    assert_eq!(gateway.live()[1].request["max_budget"].to_string(), "0.25");
+}
+
+#[tokio::test]
+async fn what_was_spent_with_a_key_is_the_gateways_own_count_and_never_made_up() {
+    let gateway = Gateway::start().await;
+    let llm = gateway.provisioner();
+    let issued = llm.issue(&limited("arcp-1", "1.00", &["m"])).await.unwrap();
+    assert_eq!(call(&issued, "m", 0.75).await.0, 200);
+    for handle in [issued.handle.clone(), None] {
+        let spent = llm.spent(&Handle::new("arcp-1", handle)).await.unwrap().unwrap();
+        assert_eq!(spent, [("USD".parse().unwrap(), "0.75".parse().unwrap())].into());
+    }
+    gateway.tell(Some(json!({ "max_budget": 1.0 })));
+    let unsaid = llm.spent(&Handle::new("arcp-1", issued.handle.clone())).await.unwrap_err();
+    assert_eq!(unsaid.kind(), ProvisionErrorKind::Transient);
+    gateway.tell(None);
+    llm.revoke(&Handle::new("arcp-1", issued.handle.clone())).await.unwrap();
+    assert!(llm.spent(&Handle::new("arcp-1", issued.handle)).await.is_err());
+}
+
+#[tokio::test]
+async fn what_a_key_spent_whose_handle_the_gateway_did_not_say_is_asked_by_its_name() {
+    let gateway = Gateway::start().await;
+    gateway.be_terse();
+    for other in ["arcp-0", "arcp-1-of-another", "arcp-2-of-another"] {
+        gateway.put(other);
+    }
+    let llm = gateway.provisioner();
+    let first = llm.issue(&limited("arcp-1", "1.00", &["m"])).await.unwrap();
+    assert_eq!(first.handle, None);
+    assert_eq!(call(&first, "m", 0.75).await.0, 200);
+    let mut next = limited("arcp-2", "1.00", &["m"]);
+    next.replaces = Some(Handle::new("arcp-1", None));
+    llm.issue(&next).await.unwrap();
+    let budget = |name: &str| gateway.live().into_iter().find(|key| key.alias == name).unwrap().request;
+    assert_eq!(budget("arcp-2")["max_budget"].to_string(), "0.25");
+    // One that is not there has spent nobody knows what.
+    next.name = "arcp-3".to_owned();
+    next.replaces = Some(Handle::new("arcp-gone", None));
+    assert_eq!(llm.issue(&next).await.unwrap_err().kind(), ProvisionErrorKind::Transient);
 }
 
 #[tokio::test]

@@ -11,9 +11,13 @@ use serde_json::json;
 use tokio::time::{sleep, timeout};
 
 fn serving(file: &Path, gateway: &Gateway) -> Serving {
+    serving_with(file, gateway, &[])
+}
+
+fn serving_with(file: &Path, gateway: &Gateway, more: &[&str]) -> Serving {
     let (store, base) = (format!("sqlite:{}", file.display()), gateway.base());
     let mut serve = arcp(&["serve", "--port", "0", "--demo-agents", "--token", "secret=me@example.com"]);
-    serve.args(["--store", &store, "--litellm", &base]).env("LITELLM_MASTER_KEY", ADMIN);
+    serve.args(["--store", &store, "--litellm", &base]).args(more).env("LITELLM_MASTER_KEY", ADMIN);
     Serving::of(serve, false)
 }
 
@@ -75,6 +79,28 @@ async fn a_server_that_is_killed_between_issue_and_revocation_leaves_no_key_afte
 
     let _server = serving(&file, &gateway);
     until("a key that nobody heard of is revoked", || gateway.live().is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pattern_of_a_lease_opens_the_models_that_the_command_names_and_it_covers() {
+    let (dir, gateway) = (tempfile::tempdir().unwrap(), Gateway::start().await);
+    let named = ["--litellm-model", "openai/gpt-4o", "--litellm-model", "gpt-4o"];
+    let server = serving_with(&dir.path().join("arcp.db"), &gateway, &named);
+    let mut peer = server.connect().await;
+    peer.hello("secret", &[&wanting()[..], &["model.use"]].concat()).await;
+    for (lease, models) in [
+        (json!(["openai/**"]), json!(["openai/gpt-4o"])),
+        (json!(["anthropic/**"]), json!(["no-default-models"])),
+        (json!(["**"]), json!(["*"])),
+    ] {
+        let lease = json!({ "model.use": lease });
+        let submit = json!({ "agent": "echo", "input": 1, "lease_request": lease });
+        let id = peer.send("job.submit", submit).await;
+        let accepted = peer.reply(&id).await;
+        assert_eq!(accepted["type"], "job.accepted", "{accepted}");
+        let request = gateway.log().into_iter().rfind(|(asked, _)| asked == "generate").unwrap().1;
+        assert_eq!(request["models"], models, "{lease}");
+    }
 }
 
 #[test]
