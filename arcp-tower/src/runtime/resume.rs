@@ -13,6 +13,7 @@ use super::tokens::digest;
 use super::{Journal, Runtime, Tokens, recall, refused};
 use crate::auth::Principal;
 use crate::profile::by_name;
+use crate::random;
 use crate::service::{AttachError, Attachment, Caller, Opening, SessionCtx};
 
 /// Who wants to go on, and from where.
@@ -123,7 +124,7 @@ async fn stored(
     let jobs = jobs.map_err(|e| refused(&e))?.ok_or_else(|| refusal(AttachError::BelowFloor))?;
     let logs = recall::logs(runtime, &claim.principal, jobs).await;
     let logs = logs.map_err(|e| refused(&e))?.ok_or_else(|| refusal(AttachError::BelowFloor))?;
-    let (expect, epoch) = (row.epoch, row.epoch + 1);
+    let (expect, epoch) = (row.epoch, later(row.epoch));
     let Tokens { current: token, previous: previous_token } = claim.tokens;
     let row = SessionRow { epoch, token, previous_token, expires_at: None, ..row };
     let (principal, last_event_seq) = (&claim.principal, claim.last_event_seq);
@@ -158,6 +159,13 @@ async fn stored(
     let attached = attached.map_err(refusal)?;
     taken.attached();
     Ok(attached)
+}
+
+/// An epoch after `epoch`. Two attempts that know of the same one want different ones: what a failed one has
+/// written late must not be taken for the other's.
+fn later(epoch: u64) -> u64 {
+    let step = u64::try_from(random::bits() >> 96).unwrap_or_default();
+    epoch.saturating_add(1 + step)
 }
 
 /// What the peer is told, and what auditors are.

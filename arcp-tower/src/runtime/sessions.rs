@@ -168,17 +168,12 @@ impl Drop for Taken {
         let now = self.sessions.clock.wall();
         let writes = journal.clone();
         writes.spawn(async move {
-            let store = &journal.store;
-            let (now_there, feeds) = loop {
-                match (store.session(&row.id).await, store.feeds(&row.id).await) {
-                    (Ok(now_there), Ok(feeds)) => break (now_there, feeds),
-                    _ => tokio::time::sleep(RETRY).await,
+            let feeds = loop {
+                match journal.store.feeds(&row.id).await {
+                    Ok(feeds) => break feeds,
+                    Err(_) => tokio::time::sleep(RETRY).await,
                 }
             };
-            // Two attempts may want the same epoch. Whose it is the token tells, which each has its own of.
-            if now_there.is_none_or(|there| (there.epoch, there.token) != (row.epoch, row.token)) {
-                return;
-            }
             let follows = !feeds.is_empty();
             let held = if follows || row.acked < row.head { held_for } else { window };
             write_down(&journal, SessionRow { expires_at: Some(now.plus(held)), ..row }).await;

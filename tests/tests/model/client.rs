@@ -28,13 +28,15 @@ pub(crate) struct Conn {
     /// The number that was read last.
     pub(crate) at: u64,
     pub(crate) closed: Option<u16>,
+    /// Whether the store failed while it was there: how it ends may come behind what nobody has read yet.
+    pub(crate) ailing: bool,
     replies: HashMap<String, Value>,
     pongs: u64,
 }
 
 impl Conn {
     pub(crate) fn new(io: Memory) -> Self {
-        Self { io, at: 0, closed: None, replies: HashMap::new(), pongs: 0 }
+        Self { io, at: 0, closed: None, ailing: false, replies: HashMap::new(), pongs: 0 }
     }
 
     /// The next frame; `None` if none comes in time, or the connection is closed.

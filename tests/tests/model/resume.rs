@@ -98,7 +98,11 @@ impl Model {
                 }
             }
             client.conn = conn;
-            ensure!(old.closed == Some(4409) || world.ill, "taken over, but closed with {:?}", old.closed);
+            ensure!(
+                old.closed == Some(4409) || world.ill || old.ailing,
+                "taken over, but closed with {:?}",
+                old.closed
+            );
         }
         Ok(String::new())
     }

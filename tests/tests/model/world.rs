@@ -201,7 +201,9 @@ impl World {
     }
 
     pub(crate) fn connect(&self, capacity: usize) -> Conn {
-        Conn::new(self.server.as_ref().unwrap().transport(capacity).0)
+        let mut conn = Conn::new(self.server.as_ref().unwrap().transport(capacity).0);
+        conn.ailing = self.ill;
+        conn
     }
 
     /// Opens a session, or continues one. The answer is returned; a welcome has been taken in.
