@@ -126,11 +126,22 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX job_oldest_session ON job(session, oldest) WHERE oldest IS NOT NULL;
     CREATE INDEX job_oldest_principal ON job(principal, oldest) WHERE oldest IS NOT NULL;
 ",
+    "
+    -- When the oldest row of its log was written: what is old is found job by job, since a log goes from its
+    -- beginning on. No row of a log is in an index of times any more.
+    ALTER TABLE job ADD COLUMN oldest_at INTEGER;
+    UPDATE job SET oldest_at = (SELECT at FROM segment WHERE segment.pos = job.oldest);
+    CREATE INDEX job_age ON job(oldest_at, id) WHERE oldest_at IS NOT NULL;
+    DROP INDEX segment_age;
+    -- Ended jobs of whose log something is left are not passed by.
+    CREATE INDEX job_spent ON job(ended_at) WHERE ended_at IS NOT NULL AND oldest IS NULL;
+    DROP INDEX job_end;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 9;
-const _: () = assert!(MIGRATIONS.len() == 9, "a migration is a version");
+pub(crate) const VERSION: i64 = 10;
+const _: () = assert!(MIGRATIONS.len() == 10, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

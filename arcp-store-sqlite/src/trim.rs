@@ -1,10 +1,9 @@
 //! Forgets what may be forgotten (§6.3, §6.5), inside a transaction.
 
+mod age;
 mod force;
 #[cfg(test)]
 mod tests;
-
-use std::collections::HashMap;
 
 use arcp_core::Timestamp;
 use arcp_core::store::{STUCK_KEPT, Trim};
@@ -12,8 +11,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::kept::{self, Changes};
 
-/// Deletes rows; returns how many, roughly.
-pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::Result<u64> {
+pub(crate) use age::Round;
+
+/// Deletes rows; returns how many, roughly. `round` is where the trim before stopped.
+pub(crate) fn trim(
+    conn: &Connection,
+    round: &mut Round,
+    now: Timestamp,
+    trim: Trim,
+) -> rusqlite::Result<u64> {
     let limit = trim.limit as u64;
     let mut gone = sessions(conn, now, limit)?;
     let sql = "DELETE FROM idempotency WHERE (principal, key) IN
@@ -31,7 +37,7 @@ pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::R
     gone += rows(conn, sql, stuck, limit.saturating_sub(gone))?;
     let kept = &mut Changes::default();
     gone += force::force(conn, kept, trim.bounds, limit.saturating_sub(gone))?;
-    gone += segments(conn, kept, trim.before, limit.saturating_sub(gone))?;
+    gone += round.segments(conn, kept, trim.before, limit.saturating_sub(gone))?;
     gone += jobs(conn, kept, trim.before, limit.saturating_sub(gone))?;
     kept.write(conn)?;
     Ok(gone)
@@ -71,20 +77,6 @@ fn session(conn: &Connection, id: &str) -> rusqlite::Result<u64> {
     Ok(gone)
 }
 
-/// A job, while its log is trimmed.
-struct Log {
-    /// The newest event that is gone.
-    floor: i64,
-    /// The first event that a session needs: it was sent and not acknowledged, or is yet to be sent.
-    needed: i64,
-}
-
-fn log(conn: &Connection, job: &str) -> rusqlite::Result<Log> {
-    let sql = "SELECT floor FROM job WHERE id = ?1";
-    let floor = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
-    Ok(Log { floor: floor.unwrap_or(0), needed: needed(conn, job)? })
-}
-
 /// The first event of a job that a session needs.
 fn needed(conn: &Connection, job: &str) -> rusqlite::Result<i64> {
     // The ack may lie in the middle of a run.
@@ -97,34 +89,6 @@ fn needed(conn: &Connection, job: &str) -> rusqlite::Result<i64> {
     Ok(needed.unwrap_or(i64::MAX))
 }
 
-fn segments(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
-    let mut logs: HashMap<String, Log> = HashMap::new();
-    let mut doomed: Vec<String> = Vec::new();
-    let sql = "SELECT job, first, n FROM segment WHERE at < ?1 ORDER BY at, job, first";
-    let mut sql = conn.prepare_cached(sql)?;
-    let mut old = sql.query([before.as_millis()])?;
-    while let Some(row) = old.next()? {
-        if doomed.len() as u64 >= limit {
-            break;
-        }
-        let (job, first, n): (&str, i64, i64) = (row.get_ref(0)?.as_str()?, row.get(1)?, row.get(2)?);
-        if !logs.contains_key(job) {
-            logs.insert(job.to_owned(), log(conn, job)?);
-        }
-        let Some(log) = logs.get_mut(job) else { continue };
-        // In order, so that what is left has no hole.
-        if first == log.floor + 1 && first + n <= log.needed {
-            log.floor += n;
-            doomed.push(job.to_owned());
-        }
-    }
-    drop(old);
-    for job in &doomed {
-        drop_oldest(conn, kept, job)?;
-    }
-    Ok(doomed.len() as u64)
-}
-
 /// The oldest row of a job's log goes, and its events are below the floor. Returns the last of them and
 /// what the row held; `None` if it is not there.
 fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<Option<(i64, i64)>> {
@@ -134,7 +98,8 @@ fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Re
     let dropped = sql.query_row([job], |row| Ok((row.get(0)?, row.get(1)?)));
     let Some((floor, bytes)): Option<(i64, i64)> = dropped.optional()? else { return Ok(None) };
     let sql = "UPDATE job SET floor = ?2, bytes = max(bytes - ?3, 0),
-            oldest = (SELECT pos FROM segment WHERE segment.job = ?1 AND segment.first = ?2 + 1)
+            (oldest, oldest_at) =
+                (SELECT pos, at FROM segment WHERE segment.job = ?1 AND segment.first = ?2 + 1)
         WHERE id = ?1 RETURNING session, principal";
     let mut sql = conn.prepare_cached(sql)?;
     let whose = sql.query_row(params![job, floor, bytes], |row| Ok((row.get(0)?, row.get(1)?)));
@@ -145,7 +110,7 @@ fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Re
 
 /// Ended jobs of whose log nothing is left.
 fn jobs(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
-    let sql = "SELECT id FROM job WHERE ended_at < ?1 AND floor = head LIMIT ?2";
+    let sql = "SELECT id FROM job WHERE ended_at < ?1 AND oldest IS NULL LIMIT ?2";
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
         conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::ids::BatchIds;
 
-fn at(seconds: i64) -> Timestamp {
+pub(super) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(seconds * 1000)
 }
 
@@ -56,13 +56,17 @@ fn new_job(n: u128) -> Op {
 }
 
 fn append(n: u128, after: u64) -> Op {
+    append_at(n, after, at(1))
+}
+
+pub(super) fn append_at(n: u128, after: u64, at: Timestamp) -> Op {
     let payload = Json::of(&"x".repeat(1000)).unwrap();
     let event = StoredEvent { kind: MessageType::Event, needs: None, payload };
-    Op::Append { job: JobId::from_bits(n), owner: 1, after, events: vec![event], at: at(1), ended: None }
+    Op::Append { job: JobId::from_bits(n), owner: 1, after, events: vec![event], at, ended: None }
 }
 
 /// A file with so many sessions, each with a job, two rows of its log, and two runs of one event.
-fn filled(sessions: u128) -> (TempDir, Connection) {
+pub(super) fn filled(sessions: u128) -> (TempDir, Connection) {
     let dir = tempfile::tempdir().unwrap();
     let mut conn = Connection::open(dir.path().join("a.db")).unwrap();
     crate::schema::set_up(&conn).unwrap();
@@ -84,7 +88,11 @@ fn filled(sessions: u128) -> (TempDir, Connection) {
 }
 
 /// The statements of a trim, and the steps that each of them took.
-fn traced(conn: &mut Connection, trims: &[(Timestamp, Trim)]) -> HashMap<String, i32> {
+pub(super) fn traced(
+    conn: &mut Connection,
+    round: &mut Round,
+    trims: &[(Timestamp, Trim)],
+) -> HashMap<String, i32> {
     let seen = Arc::new(Mutex::new(HashMap::new()));
     let see = Arc::clone(&seen);
     let trace = move |event: TraceEvent<'_>| {
@@ -95,13 +103,13 @@ fn traced(conn: &mut Connection, trims: &[(Timestamp, Trim)]) -> HashMap<String,
     };
     conn.trace_v2(TraceEventCodes::SQLITE_TRACE_PROFILE, Some(trace)).unwrap();
     for (now, what) in trims {
-        trim(conn, *now, *what).unwrap();
+        trim(conn, round, *now, *what).unwrap();
     }
     conn.trace_v2(TraceEventCodes::empty(), None::<fn(TraceEvent<'_>)>).unwrap();
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
-fn within() -> (Timestamp, Trim) {
+pub(super) fn within() -> (Timestamp, Trim) {
     let bounds =
         Bounds { session_bytes: 1 << 20, principal_bytes: 1 << 30, bytes: 1 << 30, session_runs: 64 };
     (at(0), Trim { before: at(0), bounds, limit: 10_000 })
@@ -111,7 +119,7 @@ fn within() -> (Timestamp, Trim) {
 fn a_trim_within_bounds_takes_as_many_steps_whatever_is_there() {
     let [few, many] = [3, 300].map(|sessions| {
         let (_dir, mut conn) = filled(sessions);
-        traced(&mut conn, &[within()])
+        traced(&mut conn, &mut Round::default(), &[within()])
     });
     assert!(few.len() > 5);
     assert_eq!(few, many);
@@ -130,7 +138,7 @@ fn no_statement_of_a_trim_goes_through_a_table() {
         beyond(Bounds { bytes: 20_000, ..bounds }),
         (at(2), Trim { before: at(2), bounds, limit: 10_000 }),
     ];
-    let seen = traced(&mut conn, &trims);
+    let seen = traced(&mut conn, &mut Round::default(), &trims);
     assert!(seen.keys().filter(|sql| sql.contains("CROSS JOIN")).count() == 3, "each scope was thinned");
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
     let mut tables = conn.prepare(tables).unwrap();

@@ -54,7 +54,8 @@ pub(crate) fn differing(path: &Path) -> Vec<String> {
         UNION ALL SELECT 'step ' || what || whose || n FROM kept
             WHERE step <> n >> iif(what = 3, 6, 16)
         UNION ALL SELECT 'oldest of ' || id FROM job
-            WHERE oldest IS NOT (SELECT min(pos) FROM segment WHERE segment.job = job.id)";
+            WHERE oldest IS NOT (SELECT min(pos) FROM segment WHERE segment.job = job.id)
+                OR oldest_at IS NOT (SELECT at FROM segment WHERE segment.pos = oldest)";
     let mut sql = conn.prepare(sql).unwrap();
     sql.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }

@@ -11,7 +11,7 @@ use crate::counts::differing;
 use crate::rows::{append, at, batch, new_job, new_session, open};
 
 /// What takes a file back to the schema before its own.
-const BACK: [&str; 8] = [
+const BACK: [&str; 9] = [
     "DROP TABLE secret",
     "ALTER TABLE job DROP COLUMN cancelling",
     "ALTER TABLE job DROP COLUMN bytes",
@@ -21,6 +21,9 @@ const BACK: [&str; 8] = [
     "CREATE TABLE batch_mark(at INTEGER NOT NULL, pos INTEGER NOT NULL)",
     "DROP TABLE kept; DROP INDEX job_oldest; DROP INDEX job_oldest_session; DROP INDEX job_oldest_principal;
         ALTER TABLE job DROP COLUMN oldest",
+    "DROP INDEX job_age; DROP INDEX job_spent; ALTER TABLE job DROP COLUMN oldest_at;
+        CREATE INDEX segment_age ON segment(at, job, first, n);
+        CREATE INDEX job_end ON job(ended_at) WHERE ended_at IS NOT NULL",
 ];
 
 #[tokio::test]
