@@ -89,9 +89,18 @@ fn needed(conn: &Connection, job: &str) -> rusqlite::Result<i64> {
     Ok(needed.unwrap_or(i64::MAX))
 }
 
-/// The oldest row of a job's log goes, and its events are below the floor. Returns the last of them and
-/// what the row held; `None` if it is not there.
-fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+/// A row of a log that went.
+struct Dropped {
+    /// Its last event: the job's floor.
+    floor: i64,
+    /// What it held.
+    bytes: i64,
+    /// If the job has ended and nothing is left of its log: what it was accepted with.
+    rest: Option<i64>,
+}
+
+/// The oldest row of a job's log goes, and its events are below the floor. `None` if it is not there.
+fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<Option<Dropped>> {
     let sql = "DELETE FROM segment WHERE job = ?1 AND first = 1 + (SELECT floor FROM job WHERE id = ?1)
         RETURNING first + n - 1, length(events)";
     let mut sql = conn.prepare_cached(sql)?;
@@ -100,12 +109,13 @@ fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Re
     let sql = "UPDATE job SET floor = ?2, bytes = max(bytes - ?3, 0),
             (oldest, oldest_at) =
                 (SELECT pos, at FROM segment WHERE segment.job = ?1 AND segment.first = ?2 + 1)
-        WHERE id = ?1 RETURNING session, principal";
+        WHERE id = ?1
+        RETURNING session, principal, iif(ended_at IS NOT NULL AND oldest IS NULL, rest, NULL)";
     let mut sql = conn.prepare_cached(sql)?;
-    let whose = sql.query_row(params![job, floor, bytes], |row| Ok((row.get(0)?, row.get(1)?)));
-    let (session, principal): (String, String) = whose?;
+    let left = sql.query_row(params![job, floor, bytes], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (session, principal, rest): (String, String, _) = left?;
     kept.bytes(&session, &principal, -bytes);
-    Ok(Some((floor, bytes)))
+    Ok(Some(Dropped { floor, bytes, rest }))
 }
 
 /// Ended jobs of whose log nothing is left.
@@ -113,16 +123,30 @@ fn jobs(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) ->
     let sql = "SELECT id FROM job WHERE ended_at < ?1 AND oldest IS NULL LIMIT ?2";
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
-        conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
-        conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([&id])?;
-        let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
-            (SELECT acked FROM session WHERE session.id = run.session) RETURNING session";
-        let mut sql = conn.prepare_cached(sql)?;
-        for session in sql.query_map([&id], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()? {
-            kept.runs(&session, -1);
-            gone += 1;
-        }
-        gone += conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([&id])? as u64;
+        gone += job(conn, kept, &id)?;
+    }
+    Ok(gone)
+}
+
+/// A job goes with all that it has, except for keys, which have their own time, and for runs that were not
+/// acknowledged.
+fn job(conn: &Connection, kept: &mut Changes, id: &str) -> rusqlite::Result<u64> {
+    let mut gone = 0;
+    conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([id])?;
+    conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([id])?;
+    let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
+        (SELECT acked FROM session WHERE session.id = run.session) RETURNING session";
+    let mut sql = conn.prepare_cached(sql)?;
+    for session in sql.query_map([id], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()? {
+        kept.runs(&session, -1);
+        gone += 1;
+    }
+    let sql = "DELETE FROM job WHERE id = ?1 RETURNING principal, rest";
+    let mut sql = conn.prepare_cached(sql)?;
+    let left = sql.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+    if let Some((principal, rest)) = left.optional()? {
+        kept.rest(&principal, -rest);
+        gone += 1;
     }
     Ok(gone)
 }

@@ -253,8 +253,11 @@ impl Writer {
         })
     }
 
-    fn trim(&mut self, now: Timestamp, what: Trim) -> Result<u64, StoreError> {
+    fn trim(&mut self, now: Timestamp, mut what: Trim) -> Result<u64, StoreError> {
         self.connect()?;
+        // A file that is not to pass some size has to be thinned before it is full.
+        let room = self.config.max_bytes.map_or(u64::MAX, |bytes| bytes / 4 * 3);
+        what.bounds.bytes = what.bounds.bytes.min(room);
         let (ids, mut round) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.round));
         let trimmed = self.one(|conn| Ok((ids.trim(conn, now)?, trim::trim(conn, &mut round, now, what)?)));
         (self.ids, self.round) = (ids, round);

@@ -60,6 +60,19 @@ impl Apply<'_> {
             events = &events[taken..];
         }
         self.kept.append(job, bytes);
+        if ended.is_some() { self.rest(job) } else { Ok(()) }
+    }
+
+    /// A job has ended: what it was accepted with may go with it, and counts from now on.
+    fn rest(&mut self, job: &JobId) -> Applied {
+        let sql = "UPDATE job SET rest =
+                coalesce((SELECT octet_length(body) FROM job_body WHERE job_body.id = ?1), 0)
+                + (SELECT coalesce(sum(octet_length(key) + octet_length(accepted)), 0) FROM idempotency
+                    WHERE idempotency.job = ?1 AND idempotency.principal = ?2)
+            WHERE id = ?1 RETURNING rest";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        let rest = sql.query_row(params![job.as_str(), self.principal], |row| row.get(0))?;
+        self.kept.rest(self.principal, rest);
         Ok(())
     }
 }

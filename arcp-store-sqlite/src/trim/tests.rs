@@ -87,6 +87,14 @@ pub(super) fn filled(sessions: u128) -> (TempDir, Connection) {
     (dir, conn)
 }
 
+pub(super) fn write(conn: &Connection, id: u128, ops: Vec<Op>) {
+    let batch = Batch { id, principal: "ada".into(), ops };
+    let ids = BatchIds::load(conn).unwrap();
+    let written = crate::group::write(conn, &ids, &[batch], &mut Vec::new()).unwrap();
+    assert_eq!(written.applied, [id]);
+    conn.execute_batch("COMMIT").unwrap();
+}
+
 /// The statements of a trim, and the steps that each of them took.
 pub(super) fn traced(
     conn: &mut Connection,
@@ -128,6 +136,10 @@ fn a_trim_within_bounds_takes_as_many_steps_whatever_is_there() {
 #[test]
 fn no_statement_of_a_trim_goes_through_a_table() {
     let (_dir, mut conn) = filled(20);
+    let events = vec![StoredEvent { kind: MessageType::Result, needs: None, payload: Json::null() }];
+    let ended = Some(Status::Success);
+    let end = Op::Append { job: JobId::from_bits(1), owner: 1, after: 2, events, at: at(1), ended };
+    write(&conn, 21, vec![end]);
     let (_, Trim { bounds, .. }) = within();
     let beyond = |bounds| (at(0), Trim { before: at(0), bounds, limit: 1 });
     let trims = [
@@ -136,6 +148,7 @@ fn no_statement_of_a_trim_goes_through_a_table() {
         beyond(Bounds { session_bytes: 1500, ..bounds }),
         beyond(Bounds { principal_bytes: 30_000, ..bounds }),
         beyond(Bounds { bytes: 20_000, ..bounds }),
+        (at(0), Trim { before: at(0), bounds: Bounds { bytes: 1000, ..bounds }, limit: 60 }),
         (at(2), Trim { before: at(2), bounds, limit: 10_000 }),
     ];
     let seen = traced(&mut conn, &mut Round::default(), &trims);
@@ -143,6 +156,10 @@ fn no_statement_of_a_trim_goes_through_a_table() {
     let tables = "SELECT name FROM sqlite_schema WHERE type = 'table'";
     let mut tables = conn.prepare(tables).unwrap();
     let tables: Vec<String> = tables.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert!(
+        seen.keys().any(|sql| sql.starts_with("DELETE FROM idempotency\n        WHERE job")),
+        "a job went"
+    );
     for sql in seen.keys() {
         let mut plan = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
         let steps = plan.raw_query().mapped(|row| row.get::<_, String>(3)).map(Result::unwrap);

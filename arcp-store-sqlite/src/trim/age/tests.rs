@@ -1,26 +1,17 @@
 //! What it costs to find that what is old is needed.
 
 use arcp_core::SessionId;
-use arcp_core::store::{Batch, Bounds, Op, Trim};
+use arcp_core::store::{Bounds, Op, Trim};
 
-use super::super::tests::{append_at, at, filled, traced, within};
+use super::super::tests::{append_at, at, filled, traced, within, write};
 use super::super::trim;
 use super::*;
-use crate::ids::BatchIds;
 
 /// As many jobs as several sweeps look at.
 const MANY: u128 = 2 * AGAIN as u128 + 500;
 
 fn all_old() -> (Timestamp, Trim) {
     (at(2), Trim { before: at(2), ..within().1 })
-}
-
-fn write(conn: &Connection, id: u128, ops: Vec<Op>) {
-    let batch = Batch { id, principal: "ada".into(), ops };
-    let written =
-        crate::group::write(conn, &BatchIds::load(conn).unwrap(), &[batch], &mut Vec::new()).unwrap();
-    assert_eq!(written.applied, [id]);
-    conn.execute_batch("COMMIT").unwrap();
 }
 
 fn ack(n: u128) -> Op {
