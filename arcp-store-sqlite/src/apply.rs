@@ -205,7 +205,8 @@ impl Apply<'_> {
 
     fn put_job(&self, row: &JobRow) -> Applied {
         let status = row::status_code(row.status).ok_or_else(|| self.conflict())?;
-        let sql = "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0, 0, NULL)
+        let sql =
+            "INSERT INTO job VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, ?9, ?10, 0, 0, NULL, NULL, 0)
             ON CONFLICT (id) DO NOTHING";
         let params = params![
             row.id.as_str(),

@@ -16,7 +16,8 @@ pub struct SqliteConfig {
     pub group_bytes: usize,
     /// The size in bytes that the write-ahead log is kept to, roughly.
     pub wal_bytes: u64,
-    /// The size in bytes that the file never passes, as if the disk were full there.
+    /// The size in bytes that the file never passes, as if the disk were full there. A trim leaves
+    /// at most three quarters of it in events and ended jobs, whatever its bounds.
     pub max_bytes: Option<u64>,
 }
 

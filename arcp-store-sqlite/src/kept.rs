@@ -9,9 +9,9 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 /// What is counted together. The numbers are in the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum What {
-    /// Bytes of events in all.
+    /// Bytes of events, and of what ended jobs were accepted with, in all.
     Bytes = 0,
-    /// Bytes of events of the jobs of one principal.
+    /// The same of the jobs of one principal.
     OfPrincipal = 1,
     /// Bytes of events of the jobs that one session submitted.
     OfSession = 2,
@@ -39,6 +39,11 @@ impl Changes {
     /// Bytes of a job's log came or went.
     pub(crate) fn bytes(&mut self, session: &str, principal: &str, change: i64) {
         self.count(What::OfSession, session, change);
+        self.rest(principal, change);
+    }
+
+    /// What ended jobs of a principal were accepted with came or went.
+    pub(crate) fn rest(&mut self, principal: &str, change: i64) {
         self.count(What::OfPrincipal, principal, change);
         self.count(What::Bytes, "", change);
     }

@@ -126,11 +126,38 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX job_oldest_session ON job(session, oldest) WHERE oldest IS NOT NULL;
     CREATE INDEX job_oldest_principal ON job(principal, oldest) WHERE oldest IS NOT NULL;
 ",
+    "
+    -- When the oldest row of its log was written: what is old is found job by job, since a log goes from its
+    -- beginning on. No row of a log is in an index of times any more.
+    ALTER TABLE job ADD COLUMN oldest_at INTEGER;
+    UPDATE job SET oldest_at = (SELECT at FROM segment WHERE segment.pos = job.oldest);
+    CREATE INDEX job_age ON job(oldest_at, id) WHERE oldest_at IS NOT NULL;
+    DROP INDEX segment_age;
+    -- Ended jobs of whose log something is left are not passed by.
+    CREATE INDEX job_spent ON job(ended_at) WHERE ended_at IS NOT NULL AND oldest IS NULL;
+    DROP INDEX job_end;
+",
+    "
+    -- What an ended job was accepted with, its keys too: it counts for its principal and in all, and goes with
+    -- the job. Of one that runs it is 0, since it cannot go.
+    ALTER TABLE job ADD COLUMN rest INTEGER NOT NULL DEFAULT 0;
+    CREATE INDEX idempotency_job ON idempotency(job);
+    UPDATE job SET rest = coalesce((SELECT octet_length(body) FROM job_body WHERE job_body.id = job.id), 0)
+        + (SELECT coalesce(sum(octet_length(key) + octet_length(accepted)), 0) FROM idempotency
+            WHERE idempotency.job = job.id AND idempotency.principal = job.principal)
+        WHERE ended_at IS NOT NULL;
+    CREATE INDEX job_spent_principal ON job(principal, ended_at) WHERE ended_at IS NOT NULL AND oldest IS NULL;
+    DELETE FROM kept WHERE what IN (0, 1);
+    INSERT INTO kept SELECT 0, '', sum(bytes + rest), sum(bytes + rest) >> 16
+        FROM job WHERE bytes + rest > 0 HAVING count(*) > 0;
+    INSERT INTO kept SELECT 1, principal, sum(bytes + rest), sum(bytes + rest) >> 16
+        FROM job WHERE bytes + rest > 0 GROUP BY principal;
+",
 ];
 
 /// The newest schema that is known.
-pub(crate) const VERSION: i64 = 9;
-const _: () = assert!(MIGRATIONS.len() == 9, "a migration is a version");
+pub(crate) const VERSION: i64 = 11;
+const _: () = assert!(MIGRATIONS.len() == 11, "a migration is a version");
 
 /// Brings the file to [`VERSION`]. What is not ours is left as it is.
 pub(crate) fn migrate(conn: &mut Connection) -> Result<(), OpenError> {

@@ -1,10 +1,9 @@
 //! Forgets what may be forgotten (§6.3, §6.5), inside a transaction.
 
+mod age;
 mod force;
 #[cfg(test)]
 mod tests;
-
-use std::collections::HashMap;
 
 use arcp_core::Timestamp;
 use arcp_core::store::{STUCK_KEPT, Trim};
@@ -12,8 +11,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::kept::{self, Changes};
 
-/// Deletes rows; returns how many, roughly.
-pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::Result<u64> {
+pub(crate) use age::Round;
+
+/// Deletes rows; returns how many, roughly. `round` is where the trim before stopped.
+pub(crate) fn trim(
+    conn: &Connection,
+    round: &mut Round,
+    now: Timestamp,
+    trim: Trim,
+) -> rusqlite::Result<u64> {
     let limit = trim.limit as u64;
     let mut gone = sessions(conn, now, limit)?;
     let sql = "DELETE FROM idempotency WHERE (principal, key) IN
@@ -31,7 +37,7 @@ pub(crate) fn trim(conn: &Connection, now: Timestamp, trim: Trim) -> rusqlite::R
     gone += rows(conn, sql, stuck, limit.saturating_sub(gone))?;
     let kept = &mut Changes::default();
     gone += force::force(conn, kept, trim.bounds, limit.saturating_sub(gone))?;
-    gone += segments(conn, kept, trim.before, limit.saturating_sub(gone))?;
+    gone += round.segments(conn, kept, trim.before, limit.saturating_sub(gone))?;
     gone += jobs(conn, kept, trim.before, limit.saturating_sub(gone))?;
     kept.write(conn)?;
     Ok(gone)
@@ -71,20 +77,6 @@ fn session(conn: &Connection, id: &str) -> rusqlite::Result<u64> {
     Ok(gone)
 }
 
-/// A job, while its log is trimmed.
-struct Log {
-    /// The newest event that is gone.
-    floor: i64,
-    /// The first event that a session needs: it was sent and not acknowledged, or is yet to be sent.
-    needed: i64,
-}
-
-fn log(conn: &Connection, job: &str) -> rusqlite::Result<Log> {
-    let sql = "SELECT floor FROM job WHERE id = ?1";
-    let floor = conn.prepare_cached(sql)?.query_row([job], |row| row.get(0)).optional()?;
-    Ok(Log { floor: floor.unwrap_or(0), needed: needed(conn, job)? })
-}
-
 /// The first event of a job that a session needs.
 fn needed(conn: &Connection, job: &str) -> rusqlite::Result<i64> {
     // The ack may lie in the middle of a run.
@@ -97,67 +89,64 @@ fn needed(conn: &Connection, job: &str) -> rusqlite::Result<i64> {
     Ok(needed.unwrap_or(i64::MAX))
 }
 
-fn segments(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
-    let mut logs: HashMap<String, Log> = HashMap::new();
-    let mut doomed: Vec<String> = Vec::new();
-    let sql = "SELECT job, first, n FROM segment WHERE at < ?1 ORDER BY at, job, first";
-    let mut sql = conn.prepare_cached(sql)?;
-    let mut old = sql.query([before.as_millis()])?;
-    while let Some(row) = old.next()? {
-        if doomed.len() as u64 >= limit {
-            break;
-        }
-        let (job, first, n): (&str, i64, i64) = (row.get_ref(0)?.as_str()?, row.get(1)?, row.get(2)?);
-        if !logs.contains_key(job) {
-            logs.insert(job.to_owned(), log(conn, job)?);
-        }
-        let Some(log) = logs.get_mut(job) else { continue };
-        // In order, so that what is left has no hole.
-        if first == log.floor + 1 && first + n <= log.needed {
-            log.floor += n;
-            doomed.push(job.to_owned());
-        }
-    }
-    drop(old);
-    for job in &doomed {
-        drop_oldest(conn, kept, job)?;
-    }
-    Ok(doomed.len() as u64)
+/// A row of a log that went.
+struct Dropped {
+    /// Its last event: the job's floor.
+    floor: i64,
+    /// What it held.
+    bytes: i64,
+    /// If the job has ended and nothing is left of its log: what it was accepted with.
+    rest: Option<i64>,
 }
 
-/// The oldest row of a job's log goes, and its events are below the floor. Returns the last of them and
-/// what the row held; `None` if it is not there.
-fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<Option<(i64, i64)>> {
+/// The oldest row of a job's log goes, and its events are below the floor. `None` if it is not there.
+fn drop_oldest(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<Option<Dropped>> {
     let sql = "DELETE FROM segment WHERE job = ?1 AND first = 1 + (SELECT floor FROM job WHERE id = ?1)
         RETURNING first + n - 1, length(events)";
     let mut sql = conn.prepare_cached(sql)?;
     let dropped = sql.query_row([job], |row| Ok((row.get(0)?, row.get(1)?)));
     let Some((floor, bytes)): Option<(i64, i64)> = dropped.optional()? else { return Ok(None) };
     let sql = "UPDATE job SET floor = ?2, bytes = max(bytes - ?3, 0),
-            oldest = (SELECT pos FROM segment WHERE segment.job = ?1 AND segment.first = ?2 + 1)
-        WHERE id = ?1 RETURNING session, principal";
+            (oldest, oldest_at) =
+                (SELECT pos, at FROM segment WHERE segment.job = ?1 AND segment.first = ?2 + 1)
+        WHERE id = ?1
+        RETURNING session, principal, iif(ended_at IS NOT NULL AND oldest IS NULL, rest, NULL)";
     let mut sql = conn.prepare_cached(sql)?;
-    let whose = sql.query_row(params![job, floor, bytes], |row| Ok((row.get(0)?, row.get(1)?)));
-    let (session, principal): (String, String) = whose?;
+    let left = sql.query_row(params![job, floor, bytes], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+    let (session, principal, rest): (String, String, _) = left?;
     kept.bytes(&session, &principal, -bytes);
-    Ok(Some((floor, bytes)))
+    Ok(Some(Dropped { floor, bytes, rest }))
 }
 
 /// Ended jobs of whose log nothing is left.
 fn jobs(conn: &Connection, kept: &mut Changes, before: Timestamp, limit: u64) -> rusqlite::Result<u64> {
-    let sql = "SELECT id FROM job WHERE ended_at < ?1 AND floor = head LIMIT ?2";
+    let sql = "SELECT id FROM job WHERE ended_at < ?1 AND oldest IS NULL LIMIT ?2";
     let mut gone = 0;
     for id in ids(conn, sql, before, limit)? {
-        conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([&id])?;
-        conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([&id])?;
-        let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
-            (SELECT acked FROM session WHERE session.id = run.session) RETURNING session";
-        let mut sql = conn.prepare_cached(sql)?;
-        for session in sql.query_map([&id], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()? {
-            kept.runs(&session, -1);
-            gone += 1;
-        }
-        gone += conn.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([&id])? as u64;
+        gone += job(conn, kept, &id)?;
+    }
+    Ok(gone)
+}
+
+/// A job goes with all that it has, except for keys, which have their own time, and for runs that were not
+/// acknowledged.
+fn job(conn: &Connection, kept: &mut Changes, id: &str) -> rusqlite::Result<u64> {
+    let mut gone = 0;
+    conn.prepare_cached("DELETE FROM job_body WHERE id = ?1")?.execute([id])?;
+    conn.prepare_cached("DELETE FROM job_note WHERE id = ?1")?.execute([id])?;
+    let sql = "DELETE FROM run WHERE job = ?1 AND first + len <= 1 +
+        (SELECT acked FROM session WHERE session.id = run.session) RETURNING session";
+    let mut sql = conn.prepare_cached(sql)?;
+    for session in sql.query_map([id], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()? {
+        kept.runs(&session, -1);
+        gone += 1;
+    }
+    let sql = "DELETE FROM job WHERE id = ?1 RETURNING principal, rest";
+    let mut sql = conn.prepare_cached(sql)?;
+    let left = sql.query_row([id], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+    if let Some((principal, rest)) = left.optional()? {
+        kept.rest(&principal, -rest);
+        gone += 1;
     }
     Ok(gone)
 }

@@ -52,6 +52,7 @@ pub(crate) struct Writer {
     held: Held,
     config: SqliteConfig,
     ids: BatchIds,
+    round: trim::Round,
     counters: Arc<Counters>,
     signal: Arc<Signal>,
     commands: Receiver<Command>,
@@ -86,6 +87,7 @@ impl Writer {
         Ok(Self {
             ids: BatchIds::load(&conn)?,
             conn: Some(conn),
+            round: trim::Round::default(),
             beside,
             unhealed: None,
             held,
@@ -251,11 +253,14 @@ impl Writer {
         })
     }
 
-    fn trim(&mut self, now: Timestamp, what: Trim) -> Result<u64, StoreError> {
+    fn trim(&mut self, now: Timestamp, mut what: Trim) -> Result<u64, StoreError> {
         self.connect()?;
-        let ids = std::mem::take(&mut self.ids);
-        let trimmed = self.one(|conn| Ok((ids.trim(conn, now)?, trim::trim(conn, now, what)?)));
-        self.ids = ids;
+        // A file that is not to pass some size has to be thinned before it is full.
+        let room = self.config.max_bytes.map_or(u64::MAX, |bytes| bytes / 4 * 3);
+        what.bounds.bytes = what.bounds.bytes.min(room);
+        let (ids, mut round) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.round));
+        let trimmed = self.one(|conn| Ok((ids.trim(conn, now)?, trim::trim(conn, &mut round, now, what)?)));
+        (self.ids, self.round) = (ids, round);
         let (through, gone) = trimmed?;
         Ok(gone + self.ids.forget(through, now))
     }

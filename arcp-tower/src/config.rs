@@ -89,7 +89,9 @@ pub struct Config {
     /// 256 MiB, at least twice the backlog; the oldest go first, and a resume that would need them is
     /// refused.
     pub max_session_bytes: u64,
-    /// The same of the jobs of one principal. 1 GiB.
+    /// The same of the jobs of one principal, and with it what its ended jobs were accepted with: inputs,
+    /// leases, and acceptances under idempotency keys. 1 GiB. An ended job goes as a whole with the last of its
+    /// events, with its keys, which may be used anew then; one that runs never does.
     pub max_principal_bytes: u64,
     /// The same in all. 8 GiB. A store looks when `sweep` is over, and whenever as much was written as
     /// one session may keep.

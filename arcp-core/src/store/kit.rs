@@ -23,6 +23,7 @@ mod lab;
 mod listing;
 mod logs;
 mod restart;
+mod rests;
 mod sessions;
 mod trim;
 
@@ -41,6 +42,7 @@ pub use keys::*;
 pub use listing::*;
 pub use logs::*;
 pub use restart::*;
+pub use rests::*;
 pub use sessions::*;
 pub use trim::*;
 
@@ -141,6 +143,12 @@ macro_rules! __store_rules {
             what_is_forced_out_lifts_the_floor_of_who_was_sent_it,
             a_session_that_has_yet_to_be_sent_what_is_forced_out_goes,
             a_session_has_so_many_runs_at_the_most,
+            ended_jobs_beyond_the_bytes_go_whole_and_running_ones_never,
+            what_runs_drives_nothing_out,
+            an_ended_job_that_a_session_needs_goes_after_those_that_none_does,
+            an_ended_job_that_is_forced_out_lifts_the_floor_of_who_was_sent_it,
+            ended_jobs_without_events_go_before_any_event,
+            what_was_accepted_and_is_over_fills_no_store,
             everything_is_there_after_reopening,
             a_repeat_after_reopening_has_no_effect,
             fences_and_owners_hold_after_reopening,

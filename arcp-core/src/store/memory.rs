@@ -13,9 +13,9 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{
-    Batch, Caps, Committed, CredentialQuery, CredentialRow, Durability, FeedRow, Hash, IdempotencyRow,
-    JobQuery, JobRow, Joined, Lapse, OpResult, Page, Position, RunRow, SessionRow, Store, StoreError,
-    StoreFuture, StoredEvent, Trim,
+    Batch, Bounds, Caps, Committed, CredentialQuery, CredentialRow, Durability, FeedRow, Hash,
+    IdempotencyRow, JobQuery, JobRow, Joined, Lapse, OpResult, Page, Position, RunRow, SessionRow, Store,
+    StoreError, StoreFuture, StoredEvent, Trim,
 };
 use crate::{JobId, Json, SessionId, Timestamp};
 
@@ -68,6 +68,11 @@ struct Job {
 /// What a row costs beside its texts, roughly.
 const OVERHEAD: usize = 128;
 
+/// What a key costs.
+fn key_cost(row: &IdempotencyRow) -> usize {
+    row.key.len() + cost(&row.accepted)
+}
+
 fn cost(text: &Json) -> usize {
     text.as_str().len() + OVERHEAD
 }
@@ -80,7 +85,8 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// A store that is full when it holds about `room` bytes of events, inputs and audit records.
+    /// A store that is full when it holds about `room` bytes of events, inputs, acceptances and audit
+    /// records. A trim leaves an eighth of it free, whatever its bounds.
     pub fn with_room(room: usize) -> Self {
         Self { state: Mutex::default(), caps: Caps::new(Durability::Volatile), room }
     }
@@ -114,6 +120,13 @@ impl MemoryStore {
             state.apply(&batch.principal, op);
         }
         Ok(Committed::default())
+    }
+
+    /// What has only so much room is thinned before it is full.
+    fn trim_now(&self, now: Timestamp, trim: Trim) -> u64 {
+        let room = (self.room - self.room / 8) as u64;
+        let bounds = Bounds { bytes: trim.bounds.bytes.min(room), ..trim.bounds };
+        self.lock().trim(now, Trim { bounds, ..trim })
     }
 }
 
@@ -250,14 +263,16 @@ impl Store for MemoryStore {
     }
 
     fn trim(&self, now: Timestamp, trim: Trim) -> StoreFuture<'_, u64> {
-        Box::pin(ready(Ok(self.lock().trim(now, trim))))
+        Box::pin(ready(Ok(self.trim_now(now, trim))))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Bounds, Op};
+    use crate::job::Status;
+    use crate::store::Op;
+    use crate::{MessageType, TraceId};
 
     fn audit(id: u128, text: &str) -> Batch {
         let record = Json::of(text).unwrap();
@@ -274,6 +289,50 @@ mod tests {
         let before = Timestamp::from_millis(2);
         assert_eq!(store.lock().trim(before, Trim { before, bounds: Bounds::NONE, limit: 10 }), 1);
         assert!(store.commit_now(audit(2, &"x".repeat(200))).is_ok());
+    }
+
+    #[test]
+    fn a_store_with_little_room_takes_job_after_job_within_it() {
+        let store = MemoryStore::with_room(100_000);
+        for n in 0..100 {
+            let row = JobRow {
+                id: JobId::from_bits(n),
+                principal: "a".into(),
+                session: SessionId::from_bits(1),
+                agent: "echo@1.0.0".into(),
+                status: Status::Running,
+                created_at: Timestamp::from_millis(1),
+                ended_at: None,
+                head: 0,
+                last_event_seq: 0,
+                cancelling: false,
+                note: None,
+                owner: 1,
+                trace_id: TraceId::from_bits(n + 1),
+                body: Json::of(&"x".repeat(5000)).unwrap(),
+            };
+            let (accepted, job) = (row.body.clone(), row.id.clone());
+            let (key, expires_at) = (format!("key {n}"), Timestamp::from_millis(1000));
+            let key = IdempotencyRow { key, fingerprint: [1; 32], job: job.clone(), accepted, expires_at };
+            let events = vec![StoredEvent { kind: MessageType::Result, needs: None, payload: Json::null() }];
+            let (at, ended) = (Timestamp::from_millis(1), Some(Status::Success));
+            let ops = vec![
+                Op::Idempotency { row: key, now: at },
+                Op::PutJob { row },
+                Op::Append { job, owner: 1, after: 0, events, at, ended },
+            ];
+            assert_eq!(
+                store.commit_now(Batch { id: n, principal: "a".into(), ops }),
+                Ok(Committed::default())
+            );
+            let trim = Trim { before: Timestamp::from_millis(0), bounds: Bounds::NONE, limit: 100 };
+            store.trim_now(at, trim);
+        }
+        let state = store.lock();
+        let jobs: usize = state.jobs.values().map(|job| cost(&job.row.body)).sum();
+        let keys: usize = state.keys.values().map(key_cost).sum();
+        let events = state.jobs.values().map(|job| usize::try_from(job.bytes).unwrap()).sum::<usize>();
+        assert_eq!((state.jobs.len(), state.bytes), (8, jobs + keys + events), "all is counted");
     }
 
     #[test]

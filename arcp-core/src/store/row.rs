@@ -214,7 +214,7 @@ pub struct Trim {
     /// Sessions and keys go by their own times, batch ids by [`BATCH_IDS_KEPT`](super::BATCH_IDS_KEPT);
     /// credentials that were revoked before this, and stuck ones [`STUCK_KEPT`](super::STUCK_KEPT) later.
     pub before: Timestamp,
-    /// What goes however young it is, and whoever needs it.
+    /// Beyond them events and ended jobs go however young they are, and whoever needs them.
     pub bounds: Bounds,
     /// Rows that one call may take, roughly. Call again while as many went.
     pub limit: usize,
@@ -227,13 +227,22 @@ pub struct Trim {
 ///
 /// Bytes are those of payloads, and a few more for each event. An event counts for the principal whose
 /// job it is of, and for the session that submitted the job.
+///
+/// What a job was accepted with, its body and the acceptances under its keys, counts from its end on, for
+/// its principal and in all. Beyond those two bounds an ended job goes as a whole as soon as nothing
+/// is left of its log, with the keys that stand for it: they may be used anew. Those of whose logs
+/// nothing is left already go before any event. A job that runs never goes, and counts with its events
+/// only: how many may run has a bound elsewhere. Audit records do not count, so that nobody can drive them
+/// out.
+///
+/// A store that has only so much room keeps to less than that in all, whatever [`Self::bytes`] says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Bytes of events of the jobs of one session.
     pub session_bytes: u64,
-    /// Bytes of events of the jobs of one principal.
+    /// Bytes of events of the jobs of one principal, and of what its ended jobs were accepted with.
     pub principal_bytes: u64,
-    /// Bytes of events in all.
+    /// The same in all.
     pub bytes: u64,
     /// Runs of one session.
     pub session_runs: u64,

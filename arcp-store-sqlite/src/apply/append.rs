@@ -32,12 +32,15 @@ impl Apply<'_> {
             let ended_at = ended.map(|_| at.as_millis());
             // The first row of a log is the oldest, and it is about to be the last one of the table.
             let first = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7, bytes = bytes + ?8,
-                    oldest = (SELECT coalesce(max(pos), 0) + 1 FROM segment)
+                    oldest = (SELECT coalesce(max(pos), 0) + 1 FROM segment), oldest_at = ?9
                 WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status < 2";
             let later = "UPDATE job SET head = ?5, status = ?6, ended_at = ?7, bytes = bytes + ?8
                 WHERE id = ?1 AND principal = ?2 AND owner = ?3 AND head = ?4 AND status < 2";
             let (id, sql) = (job.as_str(), if empty { first } else { later });
-            let params = params![id, self.principal, n(owner), n(after), n(head), status, ended_at, bytes];
+            let at = at.as_millis();
+            let params =
+                params![id, self.principal, n(owner), n(after), n(head), status, ended_at, bytes, at];
+            let params = if empty { params } else { &params[..8] };
             if self.run(sql, params)? != 1 {
                 return Err(self.why_job(job, owner));
             }
@@ -50,13 +53,26 @@ impl Apply<'_> {
             self.run(sql, params)?;
             if !goes_on && !empty && first == after + 1 {
                 // Of what was there all may have been trimmed.
-                let sql = "UPDATE job SET oldest = ?2 WHERE id = ?1 AND oldest IS NULL";
-                self.run(sql, params![job.as_str(), self.conn.last_insert_rowid()])?;
+                let sql = "UPDATE job SET oldest = ?2, oldest_at = ?3 WHERE id = ?1 AND oldest IS NULL";
+                self.run(sql, params![job.as_str(), self.conn.last_insert_rowid(), at.as_millis()])?;
             }
             first += taken as u64;
             events = &events[taken..];
         }
         self.kept.append(job, bytes);
+        if ended.is_some() { self.rest(job) } else { Ok(()) }
+    }
+
+    /// A job has ended: what it was accepted with may go with it, and counts from now on.
+    fn rest(&mut self, job: &JobId) -> Applied {
+        let sql = "UPDATE job SET rest =
+                coalesce((SELECT octet_length(body) FROM job_body WHERE job_body.id = ?1), 0)
+                + (SELECT coalesce(sum(octet_length(key) + octet_length(accepted)), 0) FROM idempotency
+                    WHERE idempotency.job = ?1 AND idempotency.principal = ?2)
+            WHERE id = ?1 RETURNING rest";
+        let mut sql = self.conn.prepare_cached(sql)?;
+        let rest = sql.query_row(params![job.as_str(), self.principal], |row| row.get(0))?;
+        self.kept.rest(self.principal, rest);
         Ok(())
     }
 }

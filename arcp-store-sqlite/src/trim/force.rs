@@ -30,6 +30,22 @@ const OLDEST: [(What, &str); 3] = [
     ),
 ];
 
+/// Of those jobs whose bytes are counted together and that have ended with nothing left of their logs, the
+/// one that ended first, and what it was accepted with. A session does not count that.
+fn spent(what: What) -> Option<&'static str> {
+    match what {
+        What::OfPrincipal => Some(
+            "SELECT id, rest FROM job
+            WHERE principal = ?1 AND ended_at IS NOT NULL AND oldest IS NULL ORDER BY ended_at LIMIT 1",
+        ),
+        What::Bytes => Some(
+            "SELECT id, rest FROM job
+            WHERE '' = ?1 AND ended_at IS NOT NULL AND oldest IS NULL ORDER BY ended_at LIMIT 1",
+        ),
+        What::OfSession | What::Runs => None,
+    }
+}
+
 pub(super) fn force(
     conn: &Connection,
     kept: &mut Changes,
@@ -41,22 +57,30 @@ pub(super) fn force(
     for ((what, oldest), most) in OLDEST.into_iter().zip(most) {
         kept.write(conn)?;
         for (whose, excess) in kept::beyond(conn, what, most)? {
-            gone += shrink(conn, kept, (oldest, &whose), excess, limit.saturating_sub(gone))?;
+            gone += shrink(conn, kept, (what, oldest, &whose), excess, limit.saturating_sub(gone))?;
         }
     }
     Ok(gone)
 }
 
 /// Drops the oldest rows of the jobs of `whose` until `excess` bytes went: first those that nobody needs.
-/// The next row of a job is younger than the one that went, so each pass comes by every row once.
+/// The next row of a job is younger than the one that went, so each pass comes by every row once. An ended
+/// job goes with the last row of its log; one that has none any more is the first to go.
 fn shrink(
     conn: &Connection,
     kept: &mut Changes,
-    (oldest, whose): (&str, &str),
+    (what, oldest, whose): (What, &str, &str),
     mut excess: i64,
     limit: u64,
 ) -> rusqlite::Result<u64> {
-    let (mut gone, mut forced) = (0, BTreeMap::new());
+    let (mut gone, mut forced, mut over) = (0, BTreeMap::new(), Vec::new());
+    let spent = spent(what);
+    while let Some(spent) = spent.filter(|_| excess > 0 && gone < limit) {
+        let mut sql = conn.prepare_cached(spent)?;
+        let found = sql.query_row([whose], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
+        let Some((job, rest)) = found.optional()? else { break };
+        (excess, gone) = (excess - rest, gone + with_keys(conn, kept, &job)?);
+    }
     for at_any_rate in [false, true] {
         let (mut place, mut needed) = (0, HashMap::new());
         while excess > 0 && gone < limit {
@@ -75,17 +99,33 @@ fn shrink(
                     continue;
                 }
             }
-            let Some((floor, bytes)) = super::drop_oldest(conn, kept, &job)? else { continue };
-            (excess, gone) = (excess - bytes, gone + 1);
+            let Some(dropped) = super::drop_oldest(conn, kept, &job)? else { continue };
+            (excess, gone) = (excess - dropped.bytes, gone + 1);
+            if let Some(rest) = dropped.rest.filter(|_| spent.is_some()) {
+                excess -= rest;
+                over.push(job.clone());
+            }
             if at_any_rate {
-                forced.insert(job, floor);
+                forced.insert(job, dropped.floor);
             }
         }
     }
     for (job, floor) in forced {
         gone += lift(conn, kept, &job, floor)?;
     }
+    // Not before: it is by its runs that it is known who was sent what.
+    for job in over {
+        gone += with_keys(conn, kept, &job)?;
+    }
     Ok(gone)
+}
+
+/// A job is forced out with the keys that stand for it, since their acceptances are as large as it is.
+fn with_keys(conn: &Connection, kept: &mut Changes, job: &str) -> rusqlite::Result<u64> {
+    let sql = "DELETE FROM idempotency
+        WHERE job = ?1 AND principal = (SELECT principal FROM job WHERE job.id = ?1)";
+    let keys = conn.prepare_cached(sql)?.execute([job])? as u64;
+    Ok(keys + super::job(conn, kept, job)?)
 }
 
 /// Events of a job were forced out: no session may be continued as if they were there.

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use arcp_core::job::Status;
-use arcp_core::store::{Bounds, FeedRow, JobRow, Op, RunRow, SessionRow, Store, StoredEvent, Trim};
+use arcp_core::store::{
+    Bounds, FeedRow, IdempotencyRow, JobRow, Op, RunRow, SessionRow, Store, StoredEvent, Trim,
+};
 use arcp_core::{JobId, Json, MessageType, SessionId};
 use rusqlite::Connection;
 
@@ -37,15 +39,23 @@ fn session(n: u64) -> Op {
 
 fn job(n: u64) -> Op {
     let Op::PutJob { row } = new_job(n.into()) else { unreachable!() };
-    Op::PutJob { row: JobRow { session: session_id(n % SESSIONS), ..row } }
+    let body = Json::of(&"é".repeat(usize::try_from(n).unwrap() * 1000)).unwrap();
+    Op::PutJob { row: JobRow { session: session_id(n % SESSIONS), body, ..row } }
 }
 
 /// The counts that are wrong, and the jobs whose oldest row is another one.
 pub(crate) fn differing(path: &Path) -> Vec<String> {
     let conn = Connection::open(path).unwrap();
-    let sql = "WITH real(what, whose, n) AS (
-            SELECT 0, '', sum(length(events)) FROM segment HAVING count(*) > 0
-            UNION ALL SELECT 1, principal, sum(length(events)) FROM segment JOIN job ON job.id = job GROUP BY 2
+    let sql = "WITH rest(job, principal, n) AS (
+            SELECT id, principal, length(CAST(body AS BLOB)) + (SELECT coalesce(sum(length(CAST(key AS BLOB))
+                + length(CAST(accepted AS BLOB))), 0) FROM idempotency WHERE idempotency.job = id)
+            FROM job JOIN job_body USING (id) WHERE ended_at IS NOT NULL),
+        bytes(principal, n) AS (
+            SELECT principal, length(events) FROM segment JOIN job ON job.id = job
+            UNION ALL SELECT principal, n FROM rest),
+        real(what, whose, n) AS (
+            SELECT 0, '', sum(n) FROM bytes HAVING count(*) > 0
+            UNION ALL SELECT 1, principal, sum(n) FROM bytes GROUP BY 2
             UNION ALL SELECT 2, session, sum(length(events)) FROM segment JOIN job ON job.id = job GROUP BY 2
             UNION ALL SELECT 3, session, count(*) FROM run GROUP BY 2),
         counted AS (SELECT what, whose, n FROM kept)
@@ -53,8 +63,11 @@ pub(crate) fn differing(path: &Path) -> Vec<String> {
         UNION ALL SELECT 'there ' || what || whose || n FROM (SELECT * FROM real EXCEPT SELECT * FROM counted)
         UNION ALL SELECT 'step ' || what || whose || n FROM kept
             WHERE step <> n >> iif(what = 3, 6, 16)
+        UNION ALL SELECT 'rest of ' || id FROM job
+            WHERE rest IS NOT coalesce((SELECT n FROM rest WHERE rest.job = id), 0)
         UNION ALL SELECT 'oldest of ' || id FROM job
-            WHERE oldest IS NOT (SELECT min(pos) FROM segment WHERE segment.job = job.id)";
+            WHERE oldest IS NOT (SELECT min(pos) FROM segment WHERE segment.job = job.id)
+                OR oldest_at IS NOT (SELECT at FROM segment WHERE segment.pos = oldest)";
     let mut sql = conn.prepare(sql).unwrap();
     sql.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
 }
@@ -73,7 +86,16 @@ async fn what_is_counted_is_what_is_there_whatever_was_written_refused_and_trimm
             let held = store.session(&session_id(who)).await.unwrap();
             let (Some(row), Some(held)) = (row, held) else {
                 id += 2;
-                commits.push(store.commit(batch(id, vec![job(n)])));
+                let (key, accepted) = (format!("key {id}"), Json::of(&"x".repeat(500)).unwrap());
+                let key = IdempotencyRow {
+                    key,
+                    fingerprint: [3; 32],
+                    job: job_id(n),
+                    accepted,
+                    expires_at: at(999),
+                };
+                let claim = Op::Idempotency { row: key, now: at(0) };
+                commits.push(store.commit(batch(id, vec![claim, job(n)])));
                 commits.push(store.commit(batch(id + 1, vec![session(who)])));
                 continue;
             };

@@ -46,7 +46,7 @@ fn p19_bad_input_62_a_file_of_a_newer_schema_is_refused_and_not_changed() {
     open(&path).unwrap().close();
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let before = fs::read(&path).unwrap();
-    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 9 })));
+    assert!(matches!(open(&path), Err(OpenError::Newer { found: 99, known: 11 })));
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

@@ -2,11 +2,16 @@
 
 use std::fs;
 
-use arcp_core::store::{Bounds, Op, RunRow, Store, StoredEvent, Trim};
+use arcp_core::job::Status;
+use arcp_core::store::{Bounds, JobQuery, JobRow, Op, RunRow, Store, StoredEvent, Trim};
 use arcp_core::{JobId, Json, MessageType, SessionId};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 
 use crate::rows::{append, at, batch, new_job, new_session, open, size};
+
+fn result() -> StoredEvent {
+    StoredEvent { kind: MessageType::Result, needs: None, payload: Json::null() }
+}
 
 #[tokio::test]
 async fn a_long_log_that_was_acknowledged_gives_its_room_back() {
@@ -70,6 +75,26 @@ async fn s43_what_is_forgotten_is_in_no_file_any_more() {
     while store.trim(at(10), trim).await.unwrap() > 0 {}
     store.close();
     assert_eq!(found("canary-"), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_may_not_grow_takes_job_after_job_within_its_size() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.db");
+    let mut config = SqliteConfig::default();
+    config.max_bytes = Some(4 << 20);
+    let store = SqliteStore::open(&path, config).unwrap();
+    for n in 1..=100 {
+        let Op::PutJob { row } = new_job(n) else { unreachable!() };
+        let body = Json::of(&"x".repeat(100_000)).unwrap();
+        let (job, events) = (row.id.clone(), vec![result()]);
+        let (at, ended) = (at(1), Some(Status::Success));
+        let end = Op::Append { job, owner: 1, after: 0, events, at, ended };
+        store.commit(batch(n, vec![Op::PutJob { row: JobRow { body, ..row } }, end])).await.unwrap();
+        store.trim(at, Trim { before: at, bounds: Bounds::NONE, limit: 100 }).await.unwrap();
+    }
+    let there = store.list_jobs("ada", JobQuery { limit: 99, ..JobQuery::default() }).await.unwrap();
+    assert_eq!(there.items.len(), 31, "three quarters of the file");
 }
 
 #[tokio::test]

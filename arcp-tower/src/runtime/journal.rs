@@ -49,7 +49,8 @@ const RETRY: Duration = Duration::from_secs(1);
 impl Journal {
     pub(super) fn new(store: Arc<dyn Store>, joined: Joined, config: &Config, handle: Handle) -> Arc<Self> {
         let Joined { owner, secret } = joined;
-        let written = Arc::new(Written::new(config.max_session_bytes));
+        // A store of little room is thinned before it is full, if it is looked after by then.
+        let written = Arc::new(Written::new(config.max_session_bytes / 4));
         let clock = config.clock.clone();
         let (writes, queues) = (TaskTracker::new(), Mutex::default());
         Arc::new(Self { store, owner, secret, written, clock, handle, writes, queues })

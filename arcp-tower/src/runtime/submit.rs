@@ -104,6 +104,9 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     let minted = credentials.issue(record).await?;
     let row = JobBody::of(record, &ready.input, ready.max_runtime).row(record, journal.owner)?;
     let feed = FeedRow { job: record.id.clone(), principal: row.principal.clone(), next: 1, own: true };
+    // What the job was accepted with is kept as long as its events.
+    let acceptance = ready.key.as_ref().map_or(0, |key| key.accepted.as_str().len());
+    journal.written.add(row.body.as_str().len() + acceptance);
     let mut ops = Vec::new();
     ops.extend(ready.key.clone().map(|row| Op::Idempotency { row, now: runtime.wall() }));
     ops.push(Op::PutJob { row });

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arcp_core::store::Store;
+use arcp_core::store::{MemoryStore, Store};
 use arcp_store_sqlite::{SqliteConfig, SqliteStore};
 use arcp_tests::peer::numbers;
 use arcp_tests::sessions::{FEATURES, Stack, code, contiguous_from, open, resume, resumed, say, start};
@@ -263,5 +263,23 @@ async fn a_job_that_runs_is_replayed_however_many_others_came_and_went_meanwhile
         drop(peer);
         let (mut peer, _) = resumed(&server, ALICE, &welcome, last).await;
         assert_eq!(peer.job(&long).await, frames[frames.len() - 3..]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn inputs_that_are_together_larger_than_a_store_fill_it_for_nobody() {
+    let config = timed(|c| {
+        (c.max_session_bytes, c.backlog_bytes) = (4 << 20, 1 << 20);
+        c.sweep = Duration::from_secs(3600);
+    });
+    let server = start(Some(Arc::new(MemoryStore::with_room(16 << 20))), &config).await;
+    let (mut alice, _) = open(&server, ALICE).await;
+    let (mut bob, _) = open(&server, BOB).await;
+    for n in 0..60 {
+        let large = alice.submit("slow", json!({ "ms": 1, "pad": "x".repeat(1 << 19) })).await;
+        alice.job(&large).await;
+        let small = bob.submit("echo", json!(n)).await;
+        assert_eq!(bob.job(&small).await.last().unwrap()["payload"]["result"], n, "{n}");
+        sleep(Duration::from_millis(100)).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{Job, Session, State, cost};
+use super::{Job, Session, State, cost, key_cost};
 use crate::job::Status;
 use crate::store::{JobRow, Op, RunRow, SessionRow, StoredEvent};
 use crate::{JobId, Timestamp};
@@ -56,9 +56,14 @@ impl State {
                 }
             }
             Op::Idempotency { row, now: _ } => {
-                self.keys.insert((principal.to_owned(), row.key.clone()), row);
+                self.bytes += key_cost(&row);
+                let before = self.keys.insert((principal.to_owned(), row.key.clone()), row);
+                self.bytes -= before.as_ref().map_or(0, key_cost);
             }
-            Op::DropIdempotency { key } => _ = self.keys.remove(&(principal.to_owned(), key)),
+            Op::DropIdempotency { key } => {
+                let before = self.keys.remove(&(principal.to_owned(), key));
+                self.bytes -= before.as_ref().map_or(0, key_cost);
+            }
             Op::Credential { row, expect: _ } => self.put_credential(row),
             Op::Audit { at, record } => {
                 self.bytes += cost(&record);

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{State, cost, credential};
+use super::{State, cost, credential, key_cost};
 use crate::store::{Batch, Caps, CredentialRow, CredentialState, IdempotencyRow, Op, SessionRow, StoreError};
 use crate::{JobId, SessionId};
 
@@ -37,6 +37,7 @@ fn taken(op: &Op) -> usize {
         Op::PutJob { row } => cost(&row.body),
         Op::Append { events, .. } => events.iter().map(|event| cost(&event.payload)).sum(),
         Op::Credential { row, expect: None } => credential::cost(row),
+        Op::Idempotency { row, .. } => key_cost(row),
         Op::Audit { record, .. } => cost(record),
         _ => 0,
     }

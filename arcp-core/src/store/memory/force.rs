@@ -3,45 +3,94 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use super::{Job, Session, State};
+use super::{Session, State, cost, key_cost};
 use crate::store::Bounds;
 use crate::{JobId, SessionId};
 
-/// Whose events are counted together.
-type Scope = fn(&Job) -> &str;
+/// Whose bytes are counted together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Session,
+    Principal,
+    All,
+}
+
+/// What is counted of a job beside its events, from its end on: what it was accepted with, and the
+/// acceptances under its keys. Of one that runs it is nothing, since it cannot go.
+#[derive(Default)]
+struct Rest(HashMap<JobId, u64>);
+
+impl Rest {
+    fn of(state: &State) -> Self {
+        let ended = state.jobs.iter().filter(|(_, job)| job.row.ended_at.is_some());
+        let mut rest: HashMap<_, _> =
+            ended.map(|(id, job)| (id.clone(), cost(&job.row.body) as u64)).collect();
+        for row in state.keys.values() {
+            if let Some(rest) = rest.get_mut(&row.job) {
+                *rest += key_cost(row) as u64;
+            }
+        }
+        Self(rest)
+    }
+
+    fn get(&self, id: &JobId) -> u64 {
+        self.0.get(id).copied().unwrap_or(0)
+    }
+}
 
 impl State {
     pub(super) fn force(&mut self, bounds: Bounds, limit: u64) -> u64 {
         let mut gone = self.force_runs(bounds.session_runs, limit);
-        let scopes: [(Scope, u64); 3] = [
-            (|job| job.row.session.as_str(), bounds.session_bytes),
-            (|job| job.row.principal.as_str(), bounds.principal_bytes),
-            (|_| "", bounds.bytes),
+        let scopes = [
+            (Scope::Session, bounds.session_bytes),
+            (Scope::Principal, bounds.principal_bytes),
+            (Scope::All, bounds.bytes),
         ];
-        for (scope, most) in scopes {
-            for (jobs, excess) in self.beyond(scope, most) {
-                gone += self.shrink(&jobs, excess, limit.saturating_sub(gone));
+        for (scope, most) in scopes.into_iter().filter(|(_, most)| *most < u64::MAX) {
+            let rest = if scope == Scope::Session { Rest::default() } else { Rest::of(self) };
+            for (jobs, excess) in self.beyond(scope, &rest, most) {
+                gone += self.shrink(&jobs, &rest, excess, limit.saturating_sub(gone));
             }
         }
         gone
     }
 
     /// Jobs that together have more bytes than they may, and how many more.
-    fn beyond(&self, scope: Scope, most: u64) -> Vec<(Vec<JobId>, u64)> {
+    fn beyond(&self, scope: Scope, rest: &Rest, most: u64) -> Vec<(Vec<JobId>, u64)> {
         let mut all: HashMap<&str, (Vec<JobId>, u64)> = HashMap::new();
-        for (id, job) in self.jobs.iter().filter(|(_, job)| job.bytes > 0) {
-            let (jobs, bytes) = all.entry(scope(job)).or_default();
-            jobs.push(id.clone());
-            *bytes += job.bytes;
+        for (id, job) in &self.jobs {
+            let whose = match scope {
+                Scope::Session => job.row.session.as_str(),
+                Scope::Principal => &job.row.principal,
+                Scope::All => "",
+            };
+            let bytes = job.bytes + rest.get(id);
+            if bytes > 0 {
+                let (jobs, sum) = all.entry(whose).or_default();
+                jobs.push(id.clone());
+                *sum += bytes;
+            }
         }
         let beyond = all.into_values().filter(|(_, bytes)| *bytes > most);
         beyond.map(|(jobs, bytes)| (jobs, bytes - most)).collect()
     }
 
-    /// Drops the oldest events of `jobs` until `excess` bytes went.
-    fn shrink(&mut self, jobs: &[JobId], mut excess: u64, limit: u64) -> u64 {
+    /// Drops the oldest events of `jobs` until `excess` bytes went. An ended job that has a rest goes with
+    /// the last of its events; one that has none any more is the first to go.
+    fn shrink(&mut self, jobs: &[JobId], rest: &Rest, mut excess: u64, limit: u64) -> u64 {
         let needed = self.needed();
-        let (mut gone, mut forced) = (0, HashSet::new());
+        let (mut gone, mut forced, mut over) = (0, HashSet::new(), HashSet::new());
+        let spent =
+            |id: &&JobId| rest.get(id) > 0 && self.jobs.get(*id).is_some_and(|job| job.events.is_empty());
+        let mut spent: Vec<_> = jobs.iter().filter(spent).collect();
+        spent.sort_by_key(|id| self.jobs.get(*id).and_then(|job| job.row.ended_at));
+        for id in spent {
+            if excess == 0 || gone >= limit {
+                break;
+            }
+            (excess, gone) = (excess.saturating_sub(rest.get(id)), gone + 1);
+            over.insert(id.clone());
+        }
         for at_any_rate in [false, true] {
             let age = |state: &Self, id: &JobId| {
                 let job = state.jobs.get(id)?;
@@ -54,16 +103,41 @@ impl State {
                 && gone < limit
                 && let Some(Reverse((_, id))) = oldest.pop()
             {
-                let Some(bytes) = self.jobs.get_mut(&id).and_then(Job::drop_oldest) else { continue };
+                let Some(job) = self.jobs.get_mut(&id) else { continue };
+                let Some(bytes) = job.drop_oldest() else { continue };
+                let spent = job.events.is_empty() && rest.get(&id) > 0;
                 self.bytes -= bytes;
                 (excess, gone) = (excess.saturating_sub(bytes as u64), gone + 1);
                 oldest.extend(age(self, &id));
+                if spent {
+                    (excess, gone) = (excess.saturating_sub(rest.get(&id)), gone + 1);
+                    over.insert(id.clone());
+                }
                 if at_any_rate {
                     forced.insert(id);
                 }
             }
         }
-        gone + self.lift(&forced)
+        // By their runs it is known who was sent what, so the jobs go last.
+        gone += self.lift(&forced);
+        self.forget_jobs(&over);
+        gone + self.forget_keys(&over)
+    }
+
+    /// Keys go with jobs that were forced out, since their acceptances are as large as these are.
+    fn forget_keys(&mut self, over: &HashSet<JobId>) -> u64 {
+        let (mut gone, mut bytes) = (0, 0);
+        if !over.is_empty() {
+            self.keys.retain(|_, row| {
+                let goes = over.contains(&row.job);
+                if goes {
+                    (gone, bytes) = (gone + 1, bytes + key_cost(row));
+                }
+                !goes
+            });
+        }
+        self.bytes -= bytes;
+        gone
     }
 
     /// Events of these jobs were forced out: no session may be continued as if they were there. Each run

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Job, State, cost};
+use super::{Job, State, cost, key_cost};
 use crate::store::Trim;
 use crate::{JobId, SessionId, Timestamp};
 
@@ -40,12 +40,15 @@ impl State {
     }
 
     fn trim_keys(&mut self, now: Timestamp, limit: u64) -> u64 {
-        let mut gone = 0;
+        let (mut gone, mut bytes) = (0, 0);
         self.keys.retain(|_, row| {
             let goes = row.expires_at <= now && gone < limit;
-            gone += u64::from(goes);
+            if goes {
+                (gone, bytes) = (gone + 1, bytes + key_cost(row));
+            }
             !goes
         });
+        self.bytes -= bytes;
         gone
     }
 
@@ -79,19 +82,24 @@ impl State {
                 gone += 1;
             }
         }
-        self.drop_runs(&done);
+        self.forget_jobs(&done);
+        gone
+    }
+
+    /// Jobs go with all that they have, except for keys, which have their own time.
+    pub(super) fn forget_jobs(&mut self, done: &HashSet<JobId>) {
+        self.drop_runs(done);
         for id in done {
-            if let Some(job) = self.jobs.remove(&id) {
+            if let Some(job) = self.jobs.remove(id) {
                 self.bytes -= cost(&job.row.body);
                 if let Some(listing) = self.listings.get_mut(&job.row.principal) {
-                    listing.remove(&(job.row.created_at, id));
+                    listing.remove(&(job.row.created_at, id.clone()));
                     if listing.is_empty() {
                         self.listings.remove(&job.row.principal);
                     }
                 }
             }
         }
-        gone
     }
 
     /// Runs of jobs that are gone go with them, where they were acknowledged. Each run is looked at once,
@@ -224,7 +232,7 @@ mod tests {
             job.events.push_back((at(1), event));
         }
         let trim = Trim { before: at(0), bounds: Bounds { bytes: 0, ..Bounds::NONE }, limit: 10_000 };
-        assert_eq!(state.trim(at(2), trim), 300 + 20 * 300, "events and runs");
+        assert_eq!(state.trim(at(2), trim), 2 * 300 + 20 * 300, "events, jobs and runs");
         assert_eq!(state.looked_at, 20 * 300);
     }
 }

@@ -43,6 +43,7 @@ pub(super) async fn keep(
         Ok(row) => row,
         Err(e) => return Kept::No(e),
     };
+    journal.written.add(row.body.as_str().len());
     let batch = || {
         let mut ops = vec![Op::PutJob { row: row.clone() }];
         if follows {
