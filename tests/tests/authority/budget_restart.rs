@@ -107,7 +107,7 @@ async fn silently(
     if runs.fetch_add(1, Ordering::SeqCst) > 0 {
         return Ok(serde_json::to_value(job.budget())?);
     }
-    let _reserved = match what.as_str() {
+    match what.as_str() {
         "child" => drop(job.delegate("child", &()).send().await?.result().await?),
         "reservation" => {
             let reserved = job.reserve("USD", "0.4")?;
@@ -119,7 +119,7 @@ async fn silently(
             costs.fetch_add(1, Ordering::SeqCst);
             job.metric("cost.x", 0.1, Some("USD")).await?;
         },
-    };
+    }
     Ok(Value::Null)
 }
 

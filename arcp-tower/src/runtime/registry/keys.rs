@@ -87,11 +87,10 @@ impl Keys {
             let all = if in_bytes { self.sum.bytes } else { self.sum.keys };
             // Whoever has more than an equal share is likely the one who asks, and need not be looked for.
             let own = self.by_principal.get(principal).map_or(0, weight);
-            let heaviest = match own.saturating_mul(self.by_principal.len()) > all {
-                true => Some(principal.clone()),
-                false => {
-                    self.by_principal.iter().max_by_key(|(_, own)| weight(own)).map(|(who, _)| who.clone())
-                }
+            let heaviest = if own.saturating_mul(self.by_principal.len()) > all {
+                Some(principal.clone())
+            } else {
+                self.by_principal.iter().max_by_key(|(_, own)| weight(own)).map(|(who, _)| who.clone())
             };
             let Some(heaviest) = heaviest else { break };
             let mut one = true;
