@@ -73,7 +73,7 @@ async fn the_status_says_that_it_is_reconnecting_and_why() {
     status.changed().await.unwrap();
     match &*status.borrow_and_update() {
         ConnectionStatus::Reconnecting { attempt: 1, why, .. } => {
-            assert!(matches!(why.reason(), Reason::Lost(_)))
+            assert!(matches!(why.reason(), Reason::Lost(_)));
         }
         other => panic!("{other:?}"),
     }
