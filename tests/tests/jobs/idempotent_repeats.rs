@@ -161,6 +161,30 @@ async fn a_repeat_is_answered_where_there_is_no_room_for_another_job() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_repeat_is_refused_to_a_session_that_may_follow_no_more_jobs_and_taken_when_it_may_again() {
+    for server in servers(&Config::default().with(|c| c.max_feeds = 2)).await {
+        let (mut owner, _) = open(&server, ALICE).await;
+        let submit = json!({ "agent": "slow", "input": { "ms": 60_000 }, "idempotency_key": "k" });
+        let job = owner.submit_with(submit.clone()).await;
+        let (mut other, _) = open(&server, ALICE).await;
+        let mut full = Vec::new();
+        for seconds in [10, 3600] {
+            full.push(other.submit("slow", json!({ "ms": seconds * 1000 })).await);
+        }
+        let refused = ask(&mut other, submit.clone()).await;
+        assert_eq!(refused["payload"]["details"]["reason"], "limit", "{refused}");
+        assert_eq!(refused["payload"]["retryable"], true);
+        // It was not taken for the job's submitter either.
+        assert_eq!(code(&other.cancel(&job).await), "PERMISSION_DENIED");
+        other.job(&full[0]).await;
+        assert_eq!(other.submit_with(submit).await, job);
+        for peer in [&mut owner, &mut other] {
+            assert_eq!(peer.job(&job).await.last().unwrap()["payload"]["result"], "slept");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_repeats_a_submit_on_another_thread_hears_its_end_too() {
     for server in servers(&Config::default()).await {

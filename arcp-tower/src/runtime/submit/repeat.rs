@@ -7,7 +7,7 @@ use arcp_core::wire::job::Accepted;
 use arcp_core::{Code, Envelope, Error, JobId, MessageType};
 
 use crate::random;
-use crate::runtime::registry::JobRecord;
+use crate::runtime::registry::{JobRecord, too_many};
 use crate::runtime::{Commands, Journal, commit_patiently, known, refused};
 use crate::service::Response;
 
@@ -96,13 +96,15 @@ pub(super) fn repeat(
     commands.runtime.0.credentials.attach(&mut accepted, session);
     let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
-    job.control(session.id());
     if session.follows(&job.id) {
+        job.control(session.id());
         return Ok(reply);
     }
     let (head, _, ended) = job.log.extent();
     let next = if ended { head } else { head + 1 };
-    let Some(feed) = session.follow(&job.log, next, false) else { return Ok(reply) };
+    // Accepted without what is to come, it would be waited for in vain.
+    let feed = session.follow(&job.log, next, false).ok_or_else(too_many)?;
+    job.control(session.id());
     let session = session.clone();
     Ok(reply.then(move || session.tell(feed)))
 }
