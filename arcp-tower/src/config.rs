@@ -1,13 +1,15 @@
 //! Every bound of the runtime, in one place.
 
+mod default;
+mod views;
+
 use std::time::Duration;
 
-use arcp_core::transport::WsLimits;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::Clock;
-use crate::door::{Door, Most};
+use crate::door::Door;
 use crate::profile::Choice;
 use crate::upgrade::{Host, Origin};
 
@@ -147,6 +149,8 @@ pub struct Config {
     pub listed: u32,
     /// Jobs on a page at the most, whatever the request names. 1,000.
     pub max_listed: u32,
+    /// Sessions that may cancel a job because they repeated its submit (§7.2). 64, the last to do so.
+    pub max_controllers: usize,
     /// Jobs of one principal that run at once. 1,000.
     pub max_jobs: usize,
     /// Ended jobs that are kept in all. 4,096.
@@ -225,173 +229,4 @@ pub struct Config {
     pub shutdown: CancellationToken,
     /// Lets a host wait for the connections to end.
     pub tracker: TaskTracker,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            handshake_timeout: Duration::from_secs(5),
-            max_handshakes: 1024,
-            max_handshakes_per_address: 256,
-            first_frame: 16 << 10,
-            max_frame: (2 << 20) + (64 << 10),
-            json_depth: 128,
-            read_buffer: 4 << 10,
-            write_buffer: 64 << 10,
-            heartbeat: Duration::from_secs(30),
-            close_timeout: Duration::from_secs(1),
-            stall_timeout: Duration::from_secs(120),
-            idle_timeout: Duration::from_secs(3600),
-            frame_rate: 50_000,
-            frame_burst: 50_000,
-            control_queue: 64,
-            max_in_flight: 16,
-            max_pending: 64,
-            max_feeds: 1024,
-            window: 4096,
-            backlog_bytes: 4 << 20,
-            log_events: 16_384,
-            log_bytes: 8 << 20,
-            max_runs: 65_536,
-            max_session_bytes: 256 << 20,
-            max_principal_bytes: 1 << 30,
-            max_kept_bytes: 8 << 30,
-            replay_events: 64,
-            read_bytes: 256 << 10,
-            read_runs: 4096,
-            max_session_logs: 1024,
-            resume_window: Duration::from_secs(600),
-            max_sessions: 16_384,
-            audit_rate: 10,
-            sweep: Duration::from_secs(60),
-            key_lifetime: Duration::from_secs(86_400),
-            max_keys: 65_536,
-            max_keys_bytes: 64 << 20,
-            key_bytes: 256,
-            max_unwritten: 8192,
-            max_sent_frame: (1 << 20) - (1 << 10),
-            described_bytes: 64 << 10,
-            chunk_bytes: 512 << 10,
-            max_result: 1 << 30,
-            max_words: 4 << 10,
-            max_details: 256 << 10,
-            max_summary: 64 << 10,
-            max_observed: 64,
-            listed: 100,
-            max_listed: 1000,
-            max_jobs: 1000,
-            max_ended_jobs: 4096,
-            max_ended_bytes: 256 << 20,
-            retention: Duration::from_secs(86_400),
-            grace: Duration::from_secs(30),
-            max_runtime: Duration::from_secs(86_400),
-            lease_patterns: 1024,
-            lease_pattern_bytes: 1024,
-            lease_bytes: 256 << 10,
-            lease_skew: Duration::from_secs(1),
-            max_delegation_depth: 8,
-            max_children: 64,
-            max_shown: 64 << 10,
-            #[cfg(all(feature = "fs", unix))]
-            files: crate::operation::files::FileLimits::default(),
-            #[cfg(feature = "fetch")]
-            fetch: crate::operation::fetch::FetchLimits::default(),
-            max_notices: 256,
-            private_transport: false,
-            credential_ttl: Duration::from_secs(3600),
-            provision_timeout: Duration::from_secs(10),
-            provision_backoff: Duration::from_millis(250),
-            max_rotations: 1000,
-            rotation_rate: 60,
-            revoke_wait: Duration::from_secs(5),
-            revoke_for: Duration::from_secs(86_400),
-            revoke_backoff: Duration::from_secs(300),
-            credential_settle: Duration::from_secs(60),
-            reconcile: Duration::from_secs(3600),
-            credential_calls: 16,
-            allowed_origins: Vec::new(),
-            allowed_hosts: Vec::new(),
-            profile: Choice::default(),
-            clock: Clock::system(),
-            door: Door::default(),
-            shutdown: CancellationToken::new(),
-            tracker: TaskTracker::new(),
-        }
-    }
-}
-
-impl Config {
-    /// Changes some bounds.
-    pub fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
-        change(&mut self);
-        self
-    }
-
-    /// The heartbeat interval as it is announced, and kept: whole seconds, at least one (§6.4).
-    pub(crate) fn heartbeat_seconds(&self) -> u64 {
-        self.heartbeat.as_secs().saturating_add(u64::from(self.heartbeat.subsec_nanos() > 0)).max(1)
-    }
-
-    /// How many may wait before they say hello.
-    pub(crate) fn most_strangers(&self) -> Most {
-        Most { in_all: self.max_handshakes, of_one_address: self.max_handshakes_per_address }
-    }
-
-    /// The bounds that concern a WebSocket.
-    pub fn ws_limits(&self) -> WsLimits {
-        let mut limits = WsLimits::default();
-        limits.first_message = self.first_frame;
-        limits.message = self.max_frame;
-        limits.read_buffer = self.read_buffer;
-        limits.write_buffer = self.write_buffer;
-        limits
-    }
-
-    /// The bounds that concern a line transport.
-    #[cfg(feature = "stdio")]
-    pub fn line_limits(&self) -> arcp_core::transport::LineLimits {
-        let mut limits = arcp_core::transport::LineLimits::default();
-        limits.first_message = self.first_frame;
-        limits.message = self.max_frame;
-        limits.read_buffer = self.read_buffer;
-        limits.write_buffer = self.write_buffer;
-        limits
-    }
-
-    pub(crate) fn json_limits(&self) -> arcp_core::wire::Limits {
-        let mut limits = arcp_core::wire::Limits::depth(self.json_depth);
-        // What one peer says, another may have to read.
-        limits.lone_surrogates = false;
-        limits
-    }
-
-    pub(crate) fn log_caps(&self) -> arcp_core::log::Caps {
-        arcp_core::log::Caps {
-            events: self.log_events.max(2 * self.window),
-            bytes: self.log_bytes.max(self.backlog_bytes + 2 * self.max_sent_frame),
-        }
-    }
-
-    /// How long a session is held that has something to come, or to acknowledge (§6.5).
-    pub(crate) fn held(&self) -> Duration {
-        self.resume_window.max(self.retention)
-    }
-
-    pub(crate) fn bounds(&self) -> arcp_core::store::Bounds {
-        arcp_core::store::Bounds {
-            // What is on its way to a connection must not be forced out under it.
-            session_bytes: self.max_session_bytes.max(2 * self.backlog_bytes as u64),
-            principal_bytes: self.max_principal_bytes,
-            bytes: self.max_kept_bytes,
-            session_runs: self.max_runs as u64,
-        }
-    }
-
-    pub(crate) fn lease_caps(&self) -> arcp_core::lease::Caps {
-        arcp_core::lease::Caps {
-            patterns: self.lease_patterns,
-            pattern_bytes: self.lease_pattern_bytes,
-            bytes: self.lease_bytes,
-        }
-    }
 }

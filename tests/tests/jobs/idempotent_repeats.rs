@@ -34,6 +34,26 @@ async fn a_session_that_repeated_the_submit_hears_the_job_and_may_cancel_it() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_very_many_sessions_that_repeated_a_submit_the_last_may_cancel_its_job() {
+    for server in servers(&Config::default().with(|c| c.max_controllers = 3)).await {
+        let (mut first, _) = open(&server, ALICE).await;
+        let submit = json!({ "agent": "slow", "input": {}, "idempotency_key": "k" });
+        let job = first.submit_with(submit.clone()).await;
+        let mut others = Vec::new();
+        for _ in 0..4 {
+            let (mut other, _) = open(&server, ALICE).await;
+            assert_eq!(other.submit_with(submit.clone()).await, job);
+            others.push(other);
+        }
+        assert_eq!(code(&others[0].cancel(&job).await), "PERMISSION_DENIED");
+        // Who repeats it once more is one of the last.
+        assert_eq!(others[0].submit_with(submit).await, job);
+        assert_eq!(others[0].cancel(&job).await["type"], "job.cancelled");
+        assert_eq!(first.job(&job).await.last().unwrap()["payload"]["code"], "CANCELLED");
+    }
+}
+
 /// A frame without what differs from one answer to the next.
 fn acceptance(mut frame: Value) -> String {
     frame.as_object_mut().unwrap().remove("id");

@@ -199,10 +199,14 @@ impl JobRecord {
         self.session_id == *session || lock(&self.controllers).contains(session)
     }
 
-    /// A session was given it by an idempotent repeat.
-    pub(in crate::runtime) fn control(&self, session: &SessionId) {
+    /// A session was given it by an idempotent repeat. Of more than `most`, the first is one no longer: it can
+    /// repeat it once more.
+    pub(in crate::runtime) fn control(&self, session: &SessionId, most: usize) {
         let mut controllers = lock(&self.controllers);
         if self.session_id != *session && !controllers.contains(session) {
+            if controllers.len() >= most.max(1) {
+                controllers.remove(0);
+            }
             controllers.push(session.clone());
         }
     }

@@ -97,14 +97,14 @@ pub(super) fn repeat(
     let reply = Envelope::new(MessageType::Accepted, &accepted.revealed())?.with_job(held.job.clone());
     let reply = Response::one(reply.with_trace(message.trace_id.or(accepted.trace_id)));
     if session.follows(&job.id) {
-        job.control(session.id());
+        job.control(session.id(), commands.runtime.0.config.max_controllers);
         return Ok(reply);
     }
     let (head, _, ended) = job.log.extent();
     let next = if ended { head } else { head + 1 };
     // Accepted without what is to come, it would be waited for in vain.
     let feed = session.follow(&job.log, next, false).ok_or_else(too_many)?;
-    job.control(session.id());
+    job.control(session.id(), commands.runtime.0.config.max_controllers);
     let session = session.clone();
     Ok(reply.then(move || session.tell(feed)))
 }

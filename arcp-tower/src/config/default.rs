@@ -1,0 +1,105 @@
+//! The bounds as they are if nobody sets them.
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::Config;
+use crate::clock::Clock;
+use crate::door::Door;
+use crate::profile::Choice;
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            handshake_timeout: Duration::from_secs(5),
+            max_handshakes: 1024,
+            max_handshakes_per_address: 256,
+            first_frame: 16 << 10,
+            max_frame: (2 << 20) + (64 << 10),
+            json_depth: 128,
+            read_buffer: 4 << 10,
+            write_buffer: 64 << 10,
+            heartbeat: Duration::from_secs(30),
+            close_timeout: Duration::from_secs(1),
+            stall_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(3600),
+            frame_rate: 50_000,
+            frame_burst: 50_000,
+            control_queue: 64,
+            max_in_flight: 16,
+            max_pending: 64,
+            max_feeds: 1024,
+            window: 4096,
+            backlog_bytes: 4 << 20,
+            log_events: 16_384,
+            log_bytes: 8 << 20,
+            max_runs: 65_536,
+            max_session_bytes: 256 << 20,
+            max_principal_bytes: 1 << 30,
+            max_kept_bytes: 8 << 30,
+            replay_events: 64,
+            read_bytes: 256 << 10,
+            read_runs: 4096,
+            max_session_logs: 1024,
+            resume_window: Duration::from_secs(600),
+            max_sessions: 16_384,
+            audit_rate: 10,
+            sweep: Duration::from_secs(60),
+            key_lifetime: Duration::from_secs(86_400),
+            max_keys: 65_536,
+            max_keys_bytes: 64 << 20,
+            key_bytes: 256,
+            max_unwritten: 8192,
+            max_sent_frame: (1 << 20) - (1 << 10),
+            described_bytes: 64 << 10,
+            chunk_bytes: 512 << 10,
+            max_result: 1 << 30,
+            max_words: 4 << 10,
+            max_details: 256 << 10,
+            max_summary: 64 << 10,
+            max_observed: 64,
+            listed: 100,
+            max_listed: 1000,
+            max_controllers: 64,
+            max_jobs: 1000,
+            max_ended_jobs: 4096,
+            max_ended_bytes: 256 << 20,
+            retention: Duration::from_secs(86_400),
+            grace: Duration::from_secs(30),
+            max_runtime: Duration::from_secs(86_400),
+            lease_patterns: 1024,
+            lease_pattern_bytes: 1024,
+            lease_bytes: 256 << 10,
+            lease_skew: Duration::from_secs(1),
+            max_delegation_depth: 8,
+            max_children: 64,
+            max_shown: 64 << 10,
+            #[cfg(all(feature = "fs", unix))]
+            files: crate::operation::files::FileLimits::default(),
+            #[cfg(feature = "fetch")]
+            fetch: crate::operation::fetch::FetchLimits::default(),
+            max_notices: 256,
+            private_transport: false,
+            credential_ttl: Duration::from_secs(3600),
+            provision_timeout: Duration::from_secs(10),
+            provision_backoff: Duration::from_millis(250),
+            max_rotations: 1000,
+            rotation_rate: 60,
+            revoke_wait: Duration::from_secs(5),
+            revoke_for: Duration::from_secs(86_400),
+            revoke_backoff: Duration::from_secs(300),
+            credential_settle: Duration::from_secs(60),
+            reconcile: Duration::from_secs(3600),
+            credential_calls: 16,
+            allowed_origins: Vec::new(),
+            allowed_hosts: Vec::new(),
+            profile: Choice::default(),
+            clock: Clock::system(),
+            door: Door::default(),
+            shutdown: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        }
+    }
+}
