@@ -169,7 +169,9 @@ impl Listener {
 
     /// Whether somebody listens, and has nothing left.
     pub(super) fn is_starved(&self) -> bool {
-        !self.items.is_closed() && self.waiting.starved.load(Ordering::Relaxed)
+        let Waiting { events, starved, .. } = &*self.waiting;
+        // Whoever waited may not have looked yet at what came.
+        !self.items.is_closed() && starved.load(Ordering::Relaxed) && events.load(Ordering::Relaxed) == 0
     }
 
     /// Whether somebody listens, and is far behind.

@@ -97,6 +97,17 @@ async fn ahead() -> (Client, Fake) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waited_and_has_not_looked_yet_at_what_came_does_not_wait_any_more() {
+    let (client, mut fake) = ahead().await;
+    let mut job = running(&client, &mut fake).await;
+    assert!(timeout(Duration::from_millis(1), job.next()).await.is_err());
+    fake.thoughts(JOB, 150).await;
+    assert!(silent(&mut fake).await, "its own events are there, and none of them was taken");
+    job.next().await.unwrap().unwrap();
+    assert_eq!(acked(&mut fake).await, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_job_that_nobody_reads_yet_does_not_hold_up_one_that_is_waited_for_until_it_is_half_full() {
     let (client, mut fake) = ahead().await;
     let mut unread = running(&client, &mut fake).await;

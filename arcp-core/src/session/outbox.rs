@@ -5,7 +5,7 @@
 //! nobody reads costs nothing per event; what was numbered is remembered as *runs*: "numbers 41 to
 //! 47 are events 12 to 18 of job J".
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{Event, Features, JobId};
 
@@ -197,10 +197,37 @@ impl Outbox {
         self.runs.iter().rev().find(|run| run.job_id == *job_id).map_or(0, Run::last)
     }
 
-    /// The number of the first event of `job_id`'s log that came after number `event_seq` here.
-    pub fn job_seq_after(&self, job_id: &JobId, event_seq: u64) -> u64 {
-        let of_job = self.runs.iter().filter(|run| run.job_id == *job_id && run.first <= event_seq);
-        of_job.map(|run| run.from + run.len.min(event_seq - run.first + 1)).next_back().unwrap_or(1)
+    /// The same of several jobs, looked for at once; those of which none is remembered are left out.
+    pub fn last_of_each(&self, jobs: &BTreeSet<&JobId>) -> BTreeMap<JobId, u64> {
+        let mut found = BTreeMap::new();
+        for run in self.runs.iter().rev() {
+            if found.len() == jobs.len() {
+                break;
+            }
+            if jobs.contains(&run.job_id) && !found.contains_key(&run.job_id) {
+                found.insert(run.job_id.clone(), run.last());
+            }
+        }
+        found
+    }
+
+    /// The number of the first event of `job_id`'s log that came after number `event_seq` here; `None` if that
+    /// was forgotten.
+    pub fn job_seq_after(&self, job_id: &JobId, event_seq: u64) -> Option<u64> {
+        if event_seq == 0 {
+            return Some(1);
+        }
+        let (mut before, mut after) = (None, None);
+        for run in self.runs.iter().filter(|run| run.job_id == *job_id) {
+            if run.first <= event_seq {
+                before = Some(run.from + run.len.min(event_seq - run.first + 1));
+            } else {
+                after = after.or(Some(run.from));
+            }
+        }
+        let floor = self.floor();
+        // What came below the floor may have been events of this job.
+        before.or(after.filter(|_| event_seq >= floor)).or((floor == 0).then_some(1))
     }
 
     /// Gives the event at a feed's cursor its number, and moves the cursor. Call it when the frame
@@ -298,10 +325,29 @@ mod tests {
         let runs: Vec<_> = outbox.runs().map(|r| (r.first, r.len, r.from)).collect();
         assert_eq!(runs, [(1, 2, 1), (3, 1, 5), (4, 1, 3)]);
         assert_eq!(outbox.last_of(&JobId::from_bits(1)), 4);
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 0), 1);
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 1), 2);
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 3), 3);
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 9), 4);
+        let (first, second, other) = (JobId::from_bits(1), JobId::from_bits(2), JobId::from_bits(3));
+        let lasts = outbox.last_of_each(&[&first, &second, &other].into());
+        assert_eq!(lasts.into_iter().collect::<Vec<_>>(), [(first, 4), (second, 3)]);
+        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 0), Some(1));
+        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 1), Some(2));
+        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 3), Some(3));
+        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 9), Some(4));
+    }
+
+    #[test]
+    fn what_came_after_a_number_is_known_unless_it_may_have_been_forgotten() {
+        let (a, b, c) = (JobId::from_bits(1), JobId::from_bits(2), JobId::from_bits(3));
+        // Of `a`, the events 1 to 10 had numbers that are forgotten.
+        let runs =
+            [Run::new(11, 5, b.clone(), 1), Run::new(16, 5, a.clone(), 11), Run::new(21, 5, b.clone(), 6)];
+        let outbox = Outbox::restore(Features::NONE, 100, 25, 0, runs);
+        let after = |job: &JobId, seqs: [u64; 6]| seqs.map(|seq| outbox.job_seq_after(job, seq));
+        assert_eq!(
+            after(&a, [0, 9, 10, 15, 17, 30]),
+            [Some(1), None, Some(11), Some(11), Some(13), Some(16)]
+        );
+        assert_eq!(after(&b, [9, 10, 12, 15, 20, 23]), [None, Some(1), Some(3), Some(6), Some(6), Some(9)]);
+        assert_eq!(after(&c, [0, 9, 10, 15, 20, 25]), [Some(1), None, None, None, None, None]);
     }
 
     #[test]

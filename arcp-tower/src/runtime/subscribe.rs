@@ -29,7 +29,8 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     audit(commands, &wanted.job_id, record.as_ref().ok());
     let record = record?;
     let submitter = commands.runtime.submitter(&record);
-    let numbers = submitter.map_or(Numbers::NONE, |session| numbers_in_memory(&session, &wanted));
+    let numbers =
+        submitter.map_or_else(|| Numbers::forgotten(&wanted), |session| numbers_in_memory(&session, &wanted));
     let (_, oldest, _) = record.log.extent();
     begin(commands, message, &record, &wanted, numbers, oldest)
 }
@@ -58,7 +59,7 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
                 let outbox = recall::outbox(&*journal.store, &row, &runtime.0.config).await;
                 numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
             }
-            None => Numbers::NONE,
+            None => Numbers::forgotten(&wanted),
         }
     };
     let page = journal.store.job_events(&wanted.job_id, 0, 1).await.map_err(|e| refused(&e))?;
@@ -110,13 +111,15 @@ fn read(commands: &Commands, message: &Envelope) -> Result<Wanted, Error> {
 struct Numbers {
     /// The highest.
     last: u64,
-    /// The event that came after what was asked for.
-    next: u64,
+    /// The event that came after what was asked for, if that is still known.
+    next: Option<u64>,
 }
 
 impl Numbers {
     /// The session is gone.
-    const NONE: Self = Self { last: 0, next: 1 };
+    fn forgotten(wanted: &Wanted) -> Self {
+        Self { last: 0, next: (wanted.from_event_seq == 0).then_some(1) }
+    }
 }
 
 fn numbers_in_memory(submitter: &SessionCtx, wanted: &Wanted) -> Numbers {
@@ -140,7 +143,7 @@ fn begin(
     let session = &commands.session;
     let (head, _, ended) = record.log.extent();
     // 0 is whatever is kept; who has something goes on from there, or hears that it is not possible.
-    if wanted.history && wanted.from_event_seq > 0 && numbers.next < oldest {
+    if wanted.history && wanted.from_event_seq > 0 && numbers.next.is_none_or(|next| next < oldest) {
         let error = Error::new(Code::ResumeWindowExpired, "the job's events are not kept from there on");
         return Err(error.with_detail("field", "from_event_seq"));
     }
@@ -150,7 +153,7 @@ fn begin(
     }
     // The terminal of a job that has ended is always delivered: without it nobody would know.
     let live = if ended { head.max(1) } else { head + 1 };
-    let next = if wanted.history { numbers.next.max(oldest).min(live) } else { live };
+    let next = numbers.next.filter(|_| wanted.history).map_or(live, |next| next.max(oldest).min(live));
     // A job that the session follows already keeps its one stream.
     let feed = if session.follows(&wanted.job_id) {
         None
