@@ -76,7 +76,7 @@ impl Driver {
             match reach.again(reason, received, &mut line.close, &status, &config).await {
                 Ok((transport, info)) => {
                     io = transport;
-                    line.engine.resumed(Instant::now().into_std(), info.heartbeat());
+                    line.engine.resumed(Instant::now().into_std(), &info);
                     status.send_replace(ConnectionStatus::Connected);
                 }
                 Err(reason) => return line.publish(&status, reason),

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arcp_core::JobId;
 use arcp_core::session::Peer;
 use arcp_core::wire::Limits;
 use arcp_core::wire::job::{Accepted, Subscribed};
 use arcp_core::wire::session::Jobs as Page;
+use arcp_core::{Feature, JobId};
 use tokio::sync::oneshot;
 
 use crate::config::ClientConfig;
@@ -81,6 +81,8 @@ pub(crate) struct Engine {
     unread: u64,
     /// Whether another client began the session.
     continued: bool,
+    /// Whether the runtime can be told that a job is watched no longer.
+    pub(crate) subscribes: bool,
 }
 
 impl Engine {
@@ -108,6 +110,7 @@ impl Engine {
             request_timeout: config.request_timeout.min(Duration::from_secs(86_400)),
             unread,
             continued,
+            subscribes: info.features.has(Feature::Subscribe),
         }
     }
 
@@ -196,15 +199,19 @@ impl Engine {
 
     /// Fails the requests whose time is up.
     pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(mut request) = self.pending.expired(now) {
-            // The runtime may have heard of it all the same.
-            if let (Slot::Subscribe { feed, .. }, Some(job)) = (&mut request.slot, &request.job)
-                && let Some(feed) = feed.take()
-            {
-                self.unwatch(now, job, feed.id);
-            }
-            request.slot.fail(RequestError::TimedOut);
+        while let Some(request) = self.pending.expired(now) {
+            self.give_up(now, request, RequestError::TimedOut);
         }
+    }
+
+    /// Fails a request that the runtime may have granted all the same.
+    pub(crate) fn give_up(&mut self, now: Instant, mut request: Request<Slot>, error: RequestError) {
+        if let (Slot::Subscribe { feed, .. }, Some(job)) = (&mut request.slot, &request.job)
+            && let Some(feed) = feed.take()
+        {
+            self.unwatch(now, job, feed.id);
+        }
+        request.slot.fail(error);
     }
 
     /// Ends the feeds of subscriptions that were dropped.
@@ -217,8 +224,15 @@ impl Engine {
     /// Ends one feed of a job, and tells the runtime if nobody here watches the job any more: it has one
     /// stream for each session.
     pub(crate) fn unwatch(&mut self, now: Instant, job: &JobId, feed: FeedId) {
-        let last = self.jobs.unfollow(job, feed);
-        if !last || self.jobs.is_own(job) || self.closing.is_some() || self.pending.subscribes(job) {
+        if self.jobs.unfollow(job, feed) && !self.pending.subscribes(job) {
+            self.unsubscribe(now, job);
+        }
+    }
+
+    /// Tells the runtime that a job is watched no longer, also once more. Not behind a request to watch it:
+    /// that would be taken back.
+    pub(crate) fn unsubscribe(&mut self, now: Instant, job: &JobId) {
+        if !self.subscribes || self.jobs.is_own(job) || self.closing.is_some() {
             return;
         }
         match self.out.unsubscribe(job) {

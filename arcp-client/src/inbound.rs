@@ -67,6 +67,11 @@ impl Engine {
         if self.jobs.is_muted(&job, now) {
             return Ok(());
         }
+        if self.jobs.is_unwatched(&job) && !self.pending.subscribes(&job) {
+            // The runtime does not know; who watches the job next would go without what comes until then.
+            self.unsubscribe(now, &job);
+            return Ok(());
+        }
         let event = match EventPayload::read(&message.payload) {
             Ok(EventPayload { ts, body, .. }) => {
                 JobEvent { event_seq: message.event_seq, ts, body, payload: message.payload.clone() }
@@ -166,7 +171,7 @@ impl Engine {
             return;
         };
         match message.payload.decode() {
-            Err(error) => self.fail(request, RequestError::Unreadable(error)),
+            Err(error) => self.give_up(now, request, RequestError::Unreadable(error)),
             Ok(subscribed) => {
                 let Slot::Subscribe { feed: Some(feed), reply } = request.slot else { return };
                 if let Some(job) = &request.job {

@@ -53,7 +53,8 @@ pub(crate) struct Jobs {
     sweep_at: usize,
     room: Room,
     own: VecDeque<JobId>,
-    /// Jobs that are watched no longer, until the runtime is sure to know.
+    /// Jobs that are watched no longer, and until when what comes of them was under way. They stay after
+    /// that: a lost connection may have kept it from the runtime.
     muted: VecDeque<(JobId, Instant)>,
 }
 
@@ -145,6 +146,17 @@ impl Jobs {
 
     pub(crate) fn is_muted(&self, job: &JobId, now: Instant) -> bool {
         self.muted.iter().any(|(muted, until)| muted == job && now < *until)
+    }
+
+    /// Whether the runtime was told that a job is watched no longer, and nobody has followed it since.
+    pub(crate) fn is_unwatched(&self, job: &JobId) -> bool {
+        !self.live.contains_key(job) && self.muted.iter().any(|(muted, _)| muted == job)
+    }
+
+    /// The jobs of which the runtime was told that they are watched no longer, in that order. One that is
+    /// asked for again is among them until that is answered.
+    pub(crate) fn unwatched(&self) -> Vec<JobId> {
+        self.muted.iter().map(|(job, _)| job.clone()).collect()
     }
 
     /// Whether somebody waits for what comes of a job.

@@ -1,9 +1,12 @@
 //! What a lost connection and a resume mean for the requests that are under way (§6.3).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
+
+use arcp_core::Feature;
 
 use crate::engine::{Engine, Slot};
 use crate::error::Disconnected;
+use crate::session::SessionInfo;
 
 impl Engine {
     /// The connection is lost, and the session is about to be resumed. Requests fail that may have
@@ -24,20 +27,23 @@ impl Engine {
         }
     }
 
-    /// The session goes on over a new connection.
-    pub(crate) fn resumed(&mut self, now: Instant, heartbeat: Option<Duration>) {
+    /// The session goes on over a new connection, of which `info` tells.
+    pub(crate) fn resumed(&mut self, now: Instant, info: &SessionInfo) {
         self.expire(now);
         self.peer.processed(now, self.acknowledged());
-        self.peer.resumed(now, heartbeat);
-        let (mut unsent, others): (Vec<_>, Vec<_>) =
-            self.out.unsent().into_iter().partition(|frame| frame.request.is_some());
-        for frame in others {
-            self.out.request(None, frame.text);
+        self.peer.resumed(now, info.heartbeat());
+        self.subscribes = info.features.has(Feature::Subscribe);
+        let mut unsent = self.out.unsent();
+        // What is no request says that a job is watched no longer. All of that is said again, as nobody knows
+        // what arrived of it: before the requests, of which one may be to watch such a job again.
+        unsent.retain(|frame| frame.request.is_some());
+        for job in self.jobs.unwatched() {
+            self.unsubscribe(now, &job);
         }
         for request in self.pending.iter_mut() {
             // What is not asked for any more is not sent either.
             let waits = unsent.iter().position(|frame| frame.request.as_ref() == Some(&request.id));
-            let text = match waits.map(|at| unsent.swap_remove(at)) {
+            let text = match waits.and_then(|at| unsent.remove(at)) {
                 Some(frame) => frame.text,
                 None => match &request.again {
                     Some(frame) => {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use arcp_client::{Client, Subscription};
+use arcp_client::{Client, ConnectionStatus, RequestError, Subscription};
 use futures_util::StreamExt as _;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
-use crate::fake::{Fake, quiet};
+use crate::fake::{Fake, JOB, quiet, resumable, running};
 
 const OTHER: &str = "job_01J00000000000000000000001";
 
@@ -150,4 +150,102 @@ async fn a_job_that_is_submitted_again_after_it_was_watched_is_heard_at_once() {
     drop(watching(&client, &mut fake).await);
     assert!(!unsubscribed(&mut fake).await);
     job.result().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_job_is_watched_no_longer_is_said_again_after_a_resume_and_before_it_is_watched_again() {
+    // The job is watched again before the connection is lost, or while there is none.
+    for before in [true, false] {
+        let (client, mut runtime, mut fake) = resumable(&["subscribe"]).await;
+        drop(watching(&client, &mut fake).await);
+        assert!(unsubscribed(&mut fake).await);
+        // Longer than what comes of it is taken for what was under way.
+        sleep(Duration::from_secs(20)).await;
+        let mut fake = Some(fake);
+        if !before {
+            drop(fake.take());
+            client.status().wait_for(|status| *status != ConnectionStatus::Connected).await.unwrap();
+        }
+        let again = async {
+            if let Some(mut fake) = fake {
+                assert_eq!(fake.next().await["type"], "job.subscribe");
+            }
+            let (_, mut fake) = runtime.resumed(&["subscribe"]).await;
+            // The runtime went on as nobody had told it.
+            fake.thoughts(OTHER, 3).await;
+            assert!(unsubscribed(&mut fake).await, "{before}");
+            answer(&mut fake).await;
+            fake.event(OTHER, "thought", json!({"text": "history"})).await;
+            fake.result(OTHER, json!(1)).await;
+            assert!(
+                timeout(Duration::from_secs(5), fake.next()).await.is_err(),
+                "{before}: and nothing else"
+            );
+            fake
+        };
+        let (watched, fake) = tokio::join!(client.subscribe(OTHER.parse().unwrap(), true), again);
+        let events = watched.unwrap().map(|event| event.unwrap().payload.as_str().to_owned());
+        let events: Vec<_> = events.collect().await;
+        assert!(events.len() == 1 && events[0].contains("history"), "{before}: {events:?}");
+        // It is watched, and was then seen to its end: there is nothing to take back.
+        drop(fake);
+        let (_, mut fake) = runtime.resumed(&["subscribe"]).await;
+        assert!(timeout(Duration::from_secs(60), fake.next()).await.is_err(), "{before}: no more of it");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_a_job_is_watched_no_longer_is_not_said_to_a_runtime_that_cannot_be_told() {
+    let (client, mut runtime, mut fake) = resumable(&["subscribe"]).await;
+    drop(watching(&client, &mut fake).await);
+    assert!(unsubscribed(&mut fake).await);
+    drop(fake);
+    let (_, mut fake) = runtime.resumed(&[]).await;
+    sleep(Duration::from_secs(20)).await;
+    fake.thoughts(OTHER, 3).await;
+    assert!(timeout(Duration::from_secs(60), fake.next()).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_on_to_come_of_a_job_that_is_watched_no_longer_has_the_runtime_told_again() {
+    let (client, mut fake) = quiet().await;
+    drop(running(&client, &mut fake).await);
+    drop(watching(&client, &mut fake).await);
+    assert!(unsubscribed(&mut fake).await);
+    for _ in 0..3 {
+        // What was under way, and what was not.
+        fake.thoughts(OTHER, 3).await;
+        assert!(!unsubscribed(&mut fake).await);
+        sleep(Duration::from_secs(10)).await;
+        fake.thoughts(OTHER, 3).await;
+        assert!(unsubscribed(&mut fake).await);
+        // Of a job of this session nobody may be told that, whoever listens.
+        fake.thoughts(JOB, 3).await;
+    }
+    // Not behind a request to watch it again.
+    sleep(Duration::from_secs(20)).await;
+    let again = async {
+        let subscribe = fake.next().await;
+        assert_eq!(subscribe["type"], "job.subscribe");
+        fake.thoughts(OTHER, 3).await;
+        assert!(!unsubscribed(&mut fake).await);
+        let payload = json!({"job_id": OTHER, "current_status": "running", "agent": "echo@1.0.0", "request_id": subscribe["id"]});
+        fake.send("job.subscribed", json!({}), payload).await;
+        fake.result(OTHER, json!(1)).await;
+    };
+    let (watched, ()) = tokio::join!(client.subscribe(OTHER.parse().unwrap(), true), again);
+    watched.unwrap().result().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_whose_answer_cannot_be_read_ends() {
+    let (client, mut fake) = quiet().await;
+    let garbled = async {
+        let subscribe = fake.next().await;
+        let payload = json!({"job_id": OTHER, "current_status": 7, "request_id": subscribe["id"]});
+        fake.send("job.subscribed", json!({}), payload).await;
+        assert!(unsubscribed(&mut fake).await);
+    };
+    let (watched, ()) = tokio::join!(client.subscribe(OTHER.parse().unwrap(), true), garbled);
+    assert!(matches!(watched.unwrap_err(), RequestError::Unreadable(_)));
 }
