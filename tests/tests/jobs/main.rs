@@ -3,6 +3,7 @@
 
 mod cancel;
 mod control;
+mod forgotten_numbers;
 mod idempotency;
 mod idempotent_repeats;
 mod listing;
