@@ -121,7 +121,8 @@ impl Client {
     /// submitted it (§7.6).
     ///
     /// # Errors
-    /// As [`Client::subscribe`].
+    /// As [`Client::subscribe`]; `Refused` with `RESUME_WINDOW_EXPIRED` if the runtime cannot tell any more what
+    /// came after that number, or has not kept it.
     pub async fn subscribe_after(&self, job_id: JobId, event_seq: u64) -> Result<Subscription, RequestError> {
         subscribe(self.session.clone(), job_id, Some(event_seq)).await
     }

@@ -5,38 +5,17 @@
 //! nobody reads costs nothing per event; what was numbered is remembered as *runs*: "numbers 41 to
 //! 47 are events 12 to 18 of job J".
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod runs;
+
+use std::collections::BTreeMap;
 
 use crate::{Event, Features, JobId};
+pub use runs::Run;
+use runs::Runs;
 
 /// A job that a session follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FeedId(u64);
-
-/// Consecutive numbers of a session that are consecutive events of one job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Run {
-    /// The first number.
-    pub first: u64,
-    /// How many.
-    pub len: u64,
-    /// The job.
-    pub job_id: JobId,
-    /// The first event's number in the job's log.
-    pub from: u64,
-    own: bool,
-}
-
-impl Run {
-    /// A run of a job that is somebody else's, or that a store remembers.
-    pub fn new(first: u64, len: u64, job_id: JobId, from: u64) -> Self {
-        Self { first, len, job_id, from, own: false }
-    }
-
-    fn last(&self) -> u64 {
-        self.first + self.len - 1
-    }
-}
 
 /// What became of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +46,7 @@ pub struct Outbox {
     features: Features,
     feeds: BTreeMap<FeedId, Feed>,
     next_feed: u64,
-    runs: VecDeque<Run>,
+    runs: Runs,
     max_runs: usize,
     head: u64,
     /// The highest number that the connection of now was sent.
@@ -85,7 +64,7 @@ impl Outbox {
             features,
             feeds: BTreeMap::new(),
             next_feed: 0,
-            runs: VecDeque::new(),
+            runs: Runs::default(),
             max_runs: max_runs.max(1),
             head: 0,
             sent: 0,
@@ -104,7 +83,7 @@ impl Outbox {
         runs: impl IntoIterator<Item = Run>,
     ) -> Self {
         let mut outbox = Self { head, sent: head, acked, credited: head, ..Self::new(features, max_runs) };
-        outbox.runs.extend(runs);
+        runs.into_iter().for_each(|run| outbox.runs.push(run));
         outbox
     }
 
@@ -123,12 +102,11 @@ impl Outbox {
 
     /// What was numbered above `after`, in order.
     pub fn replay(&self, after: u64) -> Vec<Run> {
-        let begin = self.runs.partition_point(|run| run.last() <= after);
         let clip = |run: &Run| {
             let skip = (after + 1).saturating_sub(run.first);
             Run { first: run.first + skip, len: run.len - skip, from: run.from + skip, ..run.clone() }
         };
-        self.runs.range(begin..).map(clip).collect()
+        self.runs.above(after).map(clip).collect()
     }
 
     /// Follows `job_id` from event `next` of its log on. `own` if this session submitted it: only
@@ -177,13 +155,13 @@ impl Outbox {
 
     /// Numbers above this one can be traced back to events.
     pub fn floor(&self) -> u64 {
-        self.runs.front().map_or(self.head, |run| run.first - 1)
+        self.runs.first().map_or(self.head, |run| run.first - 1)
     }
 
     /// Forgets what was numbered up to `through`: it can be resumed from no longer.
     pub fn forget(&mut self, through: u64) {
-        while self.runs.front().is_some_and(|run| run.last() <= through) {
-            self.runs.pop_front();
+        while self.runs.first().is_some_and(|run| run.last() <= through) {
+            self.runs.pop();
         }
     }
 
@@ -194,40 +172,26 @@ impl Outbox {
 
     /// The highest number that `job_id` has here, 0 if none is remembered.
     pub fn last_of(&self, job_id: &JobId) -> u64 {
-        self.runs.iter().rev().find(|run| run.job_id == *job_id).map_or(0, Run::last)
+        self.runs.last_of(job_id).unwrap_or(0)
     }
 
-    /// The same of several jobs, looked for at once; those of which none is remembered are left out.
-    pub fn last_of_each(&self, jobs: &BTreeSet<&JobId>) -> BTreeMap<JobId, u64> {
-        let mut found = BTreeMap::new();
-        for run in self.runs.iter().rev() {
-            if found.len() == jobs.len() {
-                break;
-            }
-            if jobs.contains(&run.job_id) && !found.contains_key(&run.job_id) {
-                found.insert(run.job_id.clone(), run.last());
-            }
-        }
-        found
-    }
-
-    /// The number of the first event of `job_id`'s log that came after number `event_seq` here; `None` if that
-    /// was forgotten.
+    /// The number of the first event of `job_id`'s log that came after number `event_seq` here. What has no
+    /// number yet comes after every number. `None` if it cannot be told any more: what was numbered up to there
+    /// was forgotten, and may have been the job's.
     pub fn job_seq_after(&self, job_id: &JobId, event_seq: u64) -> Option<u64> {
-        if event_seq == 0 {
+        if let Some(run) = self.runs.at(job_id, event_seq) {
+            return Some(run.from + run.len.min(event_seq - run.first + 1));
+        }
+        if event_seq == 0 || self.floor() == 0 {
+            // Nothing of it has a number up to there.
             return Some(1);
         }
-        let (mut before, mut after) = (None, None);
-        for run in self.runs.iter().filter(|run| run.job_id == *job_id) {
-            if run.first <= event_seq {
-                before = Some(run.from + run.len.min(event_seq - run.first + 1));
-            } else {
-                after = after.or(Some(run.from));
-            }
+        if event_seq < self.floor() {
+            return None;
         }
-        let floor = self.floor();
-        // What came below the floor may have been events of this job.
-        before.or(after.filter(|_| event_seq >= floor)).or((floor == 0).then_some(1))
+        // What was forgotten is below, so that the first event that was not is the next one.
+        let next = self.runs.iter().find(|run| run.job_id == *job_id).map(|run| run.from);
+        next.or_else(|| self.cursor(self.feed_of(job_id)?))
     }
 
     /// Gives the event at a feed's cursor its number, and moves the cursor. Call it when the frame
@@ -262,7 +226,7 @@ impl Outbox {
         if !self.acking {
             self.credited = at;
         }
-        match self.runs.back_mut() {
+        match self.runs.newest() {
             // What a store remembers counts as somebody else's; acks of what follows free credits.
             Some(run)
                 if run.job_id == job_id
@@ -272,10 +236,10 @@ impl Outbox {
             {
                 run.len += 1;
             }
-            _ => self.runs.push_back(Run { first: at, len: 1, job_id, from: job_seq, own }),
+            _ => self.runs.push(Run { first: at, len: 1, job_id, from: job_seq, own }),
         }
         if self.runs.len() > self.max_runs {
-            self.runs.pop_front();
+            self.runs.pop();
         }
         at
     }
@@ -293,8 +257,7 @@ impl Outbox {
         self.acked = self.acked.max(seq);
         let (from, to) = (self.credited + 1, self.acked + 1);
         let credited = |run: &Run| to.min(run.last() + 1).saturating_sub(from.max(run.first));
-        let begin = self.runs.partition_point(|run| run.last() < from);
-        let credits = self.runs.range(begin..).filter(|run| run.own).map(credited).sum();
+        let credits = self.runs.above(self.credited).filter(|run| run.own).map(credited).sum();
         self.credited = self.credited.max(self.acked);
         Ok(credits)
     }
@@ -325,29 +288,32 @@ mod tests {
         let runs: Vec<_> = outbox.runs().map(|r| (r.first, r.len, r.from)).collect();
         assert_eq!(runs, [(1, 2, 1), (3, 1, 5), (4, 1, 3)]);
         assert_eq!(outbox.last_of(&JobId::from_bits(1)), 4);
-        let (first, second, other) = (JobId::from_bits(1), JobId::from_bits(2), JobId::from_bits(3));
-        let lasts = outbox.last_of_each(&[&first, &second, &other].into());
-        assert_eq!(lasts.into_iter().collect::<Vec<_>>(), [(first, 4), (second, 3)]);
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 0), Some(1));
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 1), Some(2));
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 3), Some(3));
-        assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), 9), Some(4));
+        for (after, next) in [(0, 1), (1, 2), (3, 3), (9, 4)] {
+            assert_eq!(outbox.job_seq_after(&JobId::from_bits(1), after), Some(next), "{after}");
+        }
+        // Of a job that has no number here, everything is still to come.
+        assert_eq!(outbox.job_seq_after(&JobId::from_bits(9), 9), Some(1));
     }
 
     #[test]
-    fn what_came_after_a_number_is_known_unless_it_may_have_been_forgotten() {
-        let (a, b, c) = (JobId::from_bits(1), JobId::from_bits(2), JobId::from_bits(3));
-        // Of `a`, the events 1 to 10 had numbers that are forgotten.
-        let runs =
-            [Run::new(11, 5, b.clone(), 1), Run::new(16, 5, a.clone(), 11), Run::new(21, 5, b.clone(), 6)];
-        let outbox = Outbox::restore(Features::NONE, 100, 25, 0, runs);
-        let after = |job: &JobId, seqs: [u64; 6]| seqs.map(|seq| outbox.job_seq_after(job, seq));
-        assert_eq!(
-            after(&a, [0, 9, 10, 15, 17, 30]),
-            [Some(1), None, Some(11), Some(11), Some(13), Some(16)]
-        );
-        assert_eq!(after(&b, [9, 10, 12, 15, 20, 23]), [None, Some(1), Some(3), Some(6), Some(6), Some(9)]);
-        assert_eq!(after(&c, [0, 9, 10, 15, 20, 25]), [Some(1), None, None, None, None, None]);
+    fn what_came_after_a_number_that_was_forgotten_is_not_guessed() {
+        let [one, other, third] = [1, 2, 3].map(JobId::from_bits);
+        let mut outbox = Outbox::new(Features::NONE, 3);
+        let a = outbox.follow(one.clone(), 1, true);
+        let b = outbox.follow(other.clone(), 1, true);
+        let c = outbox.follow(third.clone(), 1, true);
+        // One of each, and then three more runs: those of before are forgotten.
+        for feed in [a, b, c, a, b, a] {
+            outbox.place(feed, &event("log")).unwrap();
+        }
+        assert_eq!(outbox.floor(), 3);
+        let after = |job: &JobId| [0, 1, 2, 3, 4, 5, 6].map(|seq| outbox.job_seq_after(job, seq));
+        assert_eq!(after(&one), [Some(1), None, None, Some(2), Some(3), Some(3), Some(4)]);
+        assert_eq!(after(&other), [Some(1), None, None, Some(2), Some(2), Some(3), Some(3)]);
+        // All of it was forgotten; it is followed, so what is to come is known.
+        assert_eq!(after(&third), [Some(1), None, None, Some(2), Some(2), Some(2), Some(2)]);
+        // One that is not followed may have had any number.
+        assert_eq!(outbox.job_seq_after(&JobId::from_bits(4), 6), None);
     }
 
     #[test]

@@ -1,19 +1,16 @@
 //! `session.list_jobs` (§6.6).
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
-
 use arcp_core::job::Status;
 use arcp_core::store::{JobQuery, JobRow, Position};
 use arcp_core::wire::session::{JobEntry, Jobs, ListJobs};
-use arcp_core::{Envelope, Error, Feature, JobId, Json, MessageType, SessionId};
+use arcp_core::{Envelope, Error, Feature, Json, MessageType};
 
 use super::body::JobBody;
 use super::cursor::Cursors;
 use super::registry::JobRecord;
 use super::{Commands, Runtime, refused};
 use crate::auth::Principal;
-use crate::service::{Response, SessionCtx};
+use crate::service::Response;
 
 pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Response, Error> {
     let (query, cursors) = read(commands, message)?;
@@ -26,8 +23,7 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     jobs.truncate(query.limit);
     let end = jobs.last().filter(|_| more);
     let end = end.map(|job| Position { created_at: job.created_at, job: job.id.clone() });
-    let numbers = numbers(runtime, &jobs);
-    let entries = jobs.iter().map(|job| entry(job, &numbers)).collect();
+    let entries = jobs.iter().map(|job| entry(runtime, job)).collect();
     answer(message, entries, end.and_then(|end| cursors.write(&end)))
 }
 
@@ -47,16 +43,14 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
     items.truncate(limit);
     let end = items.last().filter(|_| more);
     let end = end.map(|row| Position { created_at: row.created_at, job: row.id.clone() });
-    // What runs here is known better here.
-    let known = |row: &JobRow| runtime.0.registry.visible(&Principal::new(row.principal.as_str()), &row.id);
-    let known: Vec<_> = items.iter().filter_map(known).collect();
-    let numbers = numbers(runtime, &known);
-    let known: HashMap<_, _> = known.iter().map(|job| (&job.id, job)).collect();
-    let entry = |row: JobRow| match known.get(&row.id) {
-        Some(record) => Ok(entry(record, &numbers)),
-        None => stored_entry(row),
-    };
-    let entries = items.into_iter().map(entry).collect::<Result<_, _>>()?;
+    let mut entries = Vec::with_capacity(items.len());
+    for row in items {
+        // What runs here is known better here.
+        match runtime.0.registry.visible(&Principal::new(row.principal.as_str()), &row.id) {
+            Some(record) => entries.push(entry(runtime, &record)),
+            None => entries.push(stored_entry(row)?),
+        }
+    }
     answer(message, entries, end.and_then(|end| cursors.write(&end)))
 }
 
@@ -93,23 +87,11 @@ fn matches(query: &JobQuery, job: &JobRecord) -> bool {
         && query.after.as_ref().is_none_or(|at| (job.created_at, &job.id) < (at.created_at, &at.job))
 }
 
-/// The highest number of each job in the session that submitted it. A session is asked once for all of its
-/// jobs on a page: it numbers nothing meanwhile.
-fn numbers(runtime: &Runtime, jobs: &[Arc<JobRecord>]) -> HashMap<JobId, u64> {
-    let mut asked: HashMap<SessionId, (SessionCtx, BTreeSet<&JobId>)> = HashMap::new();
-    for job in jobs {
-        if let Some(session) = runtime.submitter(job) {
-            asked.entry(session.id().clone()).or_insert((session, BTreeSet::new())).1.insert(&job.id);
-        }
-    }
-    asked.values().flat_map(|(session, jobs)| session.last_of_each(jobs)).collect()
-}
-
-fn entry(job: &JobRecord, numbers: &HashMap<JobId, u64>) -> JobEntry {
+fn entry(runtime: &Runtime, job: &JobRecord) -> JobEntry {
     let mut entry = JobEntry::new(job.id.clone(), job.agent.clone(), job.status(), job.created_at);
     entry.lease = job.lease.clone();
     entry.trace_id = Some(job.log.trace_id());
-    entry.last_event_seq = numbers.get(&job.id).copied().unwrap_or(0);
+    entry.last_event_seq = runtime.submitter(job).map_or(0, |session| session.last_of(&job.id));
     entry
 }
 

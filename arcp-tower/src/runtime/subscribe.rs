@@ -29,8 +29,7 @@ pub(super) fn in_memory(commands: &Commands, message: &Envelope) -> Result<Respo
     audit(commands, &wanted.job_id, record.as_ref().ok());
     let record = record?;
     let submitter = commands.runtime.submitter(&record);
-    let numbers =
-        submitter.map_or_else(|| Numbers::forgotten(&wanted), |session| numbers_in_memory(&session, &wanted));
+    let numbers = submitter.map_or(Numbers::NONE, |session| numbers_in_memory(&session, &wanted));
     let (_, oldest, _) = record.log.extent();
     begin(commands, message, &record, &wanted, numbers, oldest)
 }
@@ -56,10 +55,16 @@ pub(super) async fn stored(commands: &Commands, message: &Envelope) -> Result<Re
         let row = journal.store.session(&record.session_id).await.map_err(|e| refused(&e))?;
         match row {
             Some(row) => {
+                // Before its numbers: should it go on meanwhile, nothing is left out.
+                let feeds = journal.store.feeds(&row.id).await.map_err(|e| refused(&e))?;
                 let outbox = recall::outbox(&*journal.store, &row, &runtime.0.config).await;
-                numbers_of(&outbox.map_err(|e| refused(&e))?, &wanted)
+                let mut outbox = outbox.map_err(|e| refused(&e))?;
+                if let Some(feed) = feeds.into_iter().find(|feed| feed.job == wanted.job_id) {
+                    outbox.follow(feed.job, feed.next, feed.own);
+                }
+                numbers_of(&outbox, &wanted)
             }
-            None => Numbers::forgotten(&wanted),
+            None => Numbers::NONE,
         }
     };
     let page = journal.store.job_events(&wanted.job_id, 0, 1).await.map_err(|e| refused(&e))?;
@@ -111,15 +116,13 @@ fn read(commands: &Commands, message: &Envelope) -> Result<Wanted, Error> {
 struct Numbers {
     /// The highest.
     last: u64,
-    /// The event that came after what was asked for, if that is still known.
+    /// The event that came after what was asked for, if that is known still.
     next: Option<u64>,
 }
 
 impl Numbers {
     /// The session is gone.
-    fn forgotten(wanted: &Wanted) -> Self {
-        Self { last: 0, next: (wanted.from_event_seq == 0).then_some(1) }
-    }
+    const NONE: Self = Self { last: 0, next: None };
 }
 
 fn numbers_in_memory(submitter: &SessionCtx, wanted: &Wanted) -> Numbers {
@@ -143,7 +146,8 @@ fn begin(
     let session = &commands.session;
     let (head, _, ended) = record.log.extent();
     // 0 is whatever is kept; who has something goes on from there, or hears that it is not possible.
-    if wanted.history && wanted.from_event_seq > 0 && numbers.next.is_none_or(|next| next < oldest) {
+    let kept = numbers.next.filter(|next| *next >= oldest);
+    if wanted.history && wanted.from_event_seq > 0 && kept.is_none() {
         let error = Error::new(Code::ResumeWindowExpired, "the job's events are not kept from there on");
         return Err(error.with_detail("field", "from_event_seq"));
     }
@@ -153,7 +157,7 @@ fn begin(
     }
     // The terminal of a job that has ended is always delivered: without it nobody would know.
     let live = if ended { head.max(1) } else { head + 1 };
-    let next = numbers.next.filter(|_| wanted.history).map_or(live, |next| next.max(oldest).min(live));
+    let next = if wanted.history { kept.unwrap_or(oldest).min(live) } else { live };
     // A job that the session follows already keeps its one stream.
     let feed = if session.follows(&wanted.job_id) {
         None

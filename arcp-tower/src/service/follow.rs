@@ -1,6 +1,5 @@
 //! The jobs that a session follows: its own, and those that it watches (§7.6).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arcp_core::JobId;
@@ -40,12 +39,7 @@ impl SessionCtx {
         lock(&self.0.state).outbox.last_of(job_id)
     }
 
-    /// The same of several jobs.
-    pub(crate) fn last_of_each(&self, jobs: &BTreeSet<&JobId>) -> BTreeMap<JobId, u64> {
-        lock(&self.0.state).outbox.last_of_each(jobs)
-    }
-
-    /// The event of a job that came after one of this session's numbers.
+    /// The event of a job that came after one of this session's numbers; `None` if that is not known any more.
     pub(crate) fn job_seq_after(&self, job_id: &JobId, event_seq: u64) -> Option<u64> {
         lock(&self.0.state).outbox.job_seq_after(job_id, event_seq)
     }

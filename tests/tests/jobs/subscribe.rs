@@ -6,7 +6,7 @@ use std::time::Duration;
 use arcp_core::transport::Memory;
 use arcp_tests::peer::{is_terminal, numbers};
 use arcp_tests::sessions::{Stack, code, contiguous_from, open, resumed, start};
-use arcp_tests::stores::{kept, servers};
+use arcp_tests::stores::{kept, servers, stores};
 use arcp_tests::{ALICE, BOB, Memories, Peer, timed};
 use arcp_tower::Config;
 use serde_json::{Value, json};
@@ -373,6 +373,90 @@ async fn bad_input_37_who_watches_from_a_number_below_what_is_kept_is_refused_an
         assert_eq!(taken["type"], "job.subscribed");
         let frames = peer.during(Duration::from_secs(2)).await;
         assert!(frames.len() > 3 && contiguous_from(1, &frames));
+    }
+}
+
+/// Asks for what came after `from`, and hears it: the events, or that it is refused.
+async fn after(server: &Memories<Stack>, job: &str, from: u64) -> Option<Vec<Value>> {
+    let mut watcher = watcher(server).await;
+    let answer = ask(&mut watcher, json!({ "job_id": job, "history": true, "from_event_seq": from })).await;
+    if code(&answer) == "RESUME_WINDOW_EXPIRED" {
+        assert_eq!(answer["payload"]["details"]["field"], "from_event_seq");
+        assert!(numbers(&watcher.during(Duration::from_secs(10)).await).is_empty());
+        return None;
+    }
+    assert_eq!(answer["type"], "job.subscribed", "{answer}");
+    Some(watcher.during(Duration::from_secs(10)).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_from_a_number_of_a_session_that_is_gone_is_refused_and_not_sent_all_of_it_again() {
+    let config = timed(|c| {
+        (c.resume_window, c.sweep) = (Duration::from_secs(60), Duration::from_secs(10));
+    });
+    for store in kept() {
+        let server = start(Some(store.clone()), &config).await;
+        let (mut owner, _) = open(&server, ALICE).await;
+        let job = owner.submit("chatty", json!({ "count": 20 })).await;
+        assert_eq!(owner.job(&job).await.len(), 21);
+        owner.ack(21).await;
+        owner.ping("n").await;
+        drop(owner);
+        sleep(Duration::from_secs(200)).await;
+        // Who submitted the job is known as long as the process knows the job.
+        assert_eq!(after(&server, &job, 15).await.unwrap().len(), 6);
+        drop(server);
+        let server = start(Some(store.clone()), &config).await;
+        for from in [1, 15, 21, 99] {
+            assert!(after(&server, &job, from).await.is_none(), "{from}");
+        }
+        // Whatever is kept can be had, and the end.
+        assert_eq!(after(&server, &job, 0).await.unwrap().len(), 21);
+        let mut live = watcher(&server).await;
+        live.subscribe(&job, false).await;
+        assert_eq!(live.job(&job).await.len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_from_a_number_that_the_session_does_not_remember_is_refused_and_not_sent_more() {
+    let config = Config::default().with(|c| c.max_runs = 4);
+    for store in stores() {
+        let mut server = start(store.clone(), &config).await;
+        let (mut owner, _) = open(&server, ALICE).await;
+        let running = owner.submit("slow", json!({})).await;
+        assert_eq!(owner.kind("job.event").await["event_seq"], 1);
+        let mut jobs = Vec::new();
+        for n in 0..10 {
+            let job = owner.submit("chatty", json!({ "count": 1 })).await;
+            assert_eq!(numbers(&owner.job(&job).await), [2 + 2 * n, 3 + 2 * n]);
+            jobs.push(job);
+        }
+        drop(owner);
+        for restarted in [false, true] {
+            if restarted {
+                if store.is_none() {
+                    break;
+                }
+                drop(server);
+                server = start(store.clone(), &config).await;
+            }
+            // Of the numbers 1 to 21 the last eight are remembered.
+            for from in [1, 12] {
+                for job in [&running, &jobs[0], &jobs[5], &jobs[9]] {
+                    assert!(after(&server, job, from).await.is_none(), "{restarted} {from}");
+                }
+            }
+            // It had its numbers before, or none at all: who knows.
+            assert!(after(&server, &jobs[0], 14).await.is_none(), "{restarted}");
+            for (from, events) in [(13, 2), (17, 2), (18, 1), (19, 1), (99, 1)] {
+                assert_eq!(after(&server, &jobs[8], from).await.unwrap().len(), events, "{restarted} {from}");
+            }
+            // What is still to come of it is known: its end, once it has one.
+            let rest = after(&server, &running, 13).await.unwrap();
+            assert_eq!(rest.len(), usize::from(restarted), "{rest:?}");
+            assert!(rest.iter().all(is_terminal));
+        }
     }
 }
 

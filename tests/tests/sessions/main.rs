@@ -16,3 +16,4 @@ mod resume_bounds;
 mod take_over;
 mod tokens;
 mod transport_failures;
+mod watched_again;
