@@ -23,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 # Seconds that one fault may take, with what has to be built for it.
 PATIENCE = 3600
+# How many histories the model test may look through for one fault.
+CASES = "4000"
 # Those that show only when the store does several things at given moments, and what finds them instead.
 ELSEWHERE = {
     "9-": (
@@ -79,6 +81,8 @@ def found(patch: Path, tree: Path, target: Path) -> bool:
     file, name = next((test for number, test in ELSEWHERE.items() if patch.name.startswith(number)), ("model", ""))
     command = ["cargo", "test", "--locked", "-p", "arcp-tests", "--test", file, *filter(None, [name])]
     env = {**os.environ, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0"}
+    # More histories than in every run: some faults show in one of several hundred only.
+    env.setdefault("PROPTEST_CASES", CASES)
     # A group of its own, so that a test that does not end goes with what started it.
     running = subprocess.Popen(
         command, cwd=tree, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
