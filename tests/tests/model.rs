@@ -183,6 +183,8 @@ impl Model {
         self.world.slept = true;
         let cut = [0, 1].map(|who| self.clients[who].conn.is_none());
         tokio::time::sleep(WINDOW + Duration::from_secs(100)).await;
+        // Nobody read for longer than a runtime waits for that.
+        self.clients.iter_mut().filter_map(|client| client.conn.as_mut()).for_each(|conn| conn.ailing = true);
         for (who, _) in cut.into_iter().enumerate().filter(|(_, cut)| *cut) {
             let client = &self.clients[who];
             let follows = client.streams.values().any(|stream| !stream.ended && !stream.left);

@@ -28,7 +28,8 @@ pub(crate) struct Conn {
     /// The number that was read last.
     pub(crate) at: u64,
     pub(crate) closed: Option<u16>,
-    /// Whether the store failed while it was there: how it ends may come behind what nobody has read yet.
+    /// Whether the store failed while it was there, or nobody read for very long: how it ends may come behind
+    /// what nobody has read yet.
     pub(crate) ailing: bool,
     replies: HashMap<String, Value>,
     pongs: u64,
