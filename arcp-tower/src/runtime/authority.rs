@@ -84,6 +84,11 @@ fn named(lease: &Lease, parent: Option<&JobAuthority>, policy: Policy) -> Lease 
     lease
 }
 
+/// The refusal of whatever begins when its job is over.
+fn ended() -> Error {
+    Error::new(Code::Cancelled, "the job has ended")
+}
+
 impl JobAuthority {
     /// The authority that a submit asks for.
     ///
@@ -197,7 +202,7 @@ impl JobAuthority {
     /// `LEASE_EXPIRED`; the job will end with that. `CANCELLED` if it has.
     pub(crate) fn alive(&self) -> Result<(), Error> {
         if self.is_closed() {
-            return Err(Error::new(Code::Cancelled, "the job has ended"));
+            return Err(ended());
         }
         let Some(until) = self.until else { return Ok(()) };
         if Instant::now() < until.instant && self.clock.wall() < until.at.plus(self.policy.skew) {

@@ -8,7 +8,7 @@ use arcp_core::lease::{Budget, Hold};
 use arcp_core::money::{Amount, Currency};
 use arcp_core::{Code, Error, Json};
 
-use super::{JobAuthority, Note};
+use super::{JobAuthority, Note, ended};
 use crate::lock::lock;
 use crate::runtime::JobStream;
 use crate::telemetry;
@@ -114,8 +114,11 @@ impl JobAuthority {
     }
 
     fn hold(&self, currency: &Currency, amount: Amount) -> Option<Result<Hold, Error>> {
-        let own = self.own(currency, |budget| budget.reserve(currency, amount));
-        own.or_else(|| self.parent.as_ref()?.hold(currency, amount))
+        if !lock(&self.budget).has(currency) {
+            return self.parent.as_ref()?.hold(currency, amount);
+        }
+        // One that ended this very moment reserves nothing, of its parent's either: it would be settled here.
+        Some(self.own(currency, |budget| budget.reserve(currency, amount)).unwrap_or_else(|| Err(ended())))
     }
 
     /// Whether any currency is counted, here or by whoever delegated it.
@@ -225,5 +228,29 @@ impl JobAuthority {
     /// What was spent of a counter, and what may be yet; `None` if nobody can say.
     pub(crate) fn committed(&self, currency: &Currency) -> Option<Amount> {
         lock(&self.budget).committed(currency)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::runtime::authority::Policy;
+
+    #[test]
+    fn a_job_that_ends_while_it_reserves_holds_nothing_of_its_parents() {
+        let lease =
+            |text: &str| serde_json::from_str(&format!(r#"{{"cost.budget":["USD:{text}"]}}"#)).unwrap();
+        let clock = Clock::default();
+        let parent = Arc::new(JobAuthority::new(&lease("5"), None, Policy::default(), &clock).unwrap());
+        let child = parent.child(&lease("1"), None).unwrap();
+        let usd: Currency = "USD".parse().unwrap();
+        // After it was asked whether it is alive.
+        child.close();
+        let refused = child.hold(&usd, "1".parse().unwrap()).unwrap().unwrap_err();
+        assert_eq!(refused.code(), Code::Cancelled);
+        assert_eq!(parent.available()[&usd], "5".parse().unwrap());
     }
 }
